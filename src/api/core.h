@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * core.h — what libnvmmio.so gives to libnvmmio_preload.so: one table of functions. Layer api; read by preload.
+ *
+ * The preload library needs libc alone. It loads libnvmmio.so with dlopen(RTLD_NOW | RTLD_LOCAL) when a regular file in
+ * a root is opened first, and finds the table by the symbol nvmmio_core. Functions are those of file/file.h: arguments of
+ * the system call, result or negative errno. The two libraries are built together; `version` guards against a mix.
+ */
+#ifndef API_CORE_H
+#define API_CORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#define NVMMIO_CORE_VERSION 1u
+
+struct nvmmio_core {
+    uint32_t version; /* NVMMIO_CORE_VERSION */
+    uint32_t size;    /* sizeof(struct nvmmio_core) */
+    /* managed[fd] != 0: fd is managed; fd < managed_count. A racy hint that saves unmanaged descriptors the call: set
+     * before open returns, cleared after close. Descriptors above the table are always asked. */
+    const volatile uint8_t *managed;
+    uint32_t managed_count;
+
+    int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
+    int (*adopt)(int fd, int flags);
+    int (*close)(int fd);
+    int (*release)(int fd);
+    int (*dup)(int fd);
+    int (*dup2)(int fd, int newfd);
+    int (*dup3)(int fd, int newfd, int flags);
+    int (*close_range)(unsigned first, unsigned last, unsigned flags);
+    int (*fcntl)(int fd, int cmd, long arg);
+    bool (*is_managed)(int fd);
+    ssize_t (*read)(int fd, void *buf, size_t count);
+    ssize_t (*write)(int fd, const void *buf, size_t count);
+    ssize_t (*pread)(int fd, void *buf, size_t count, off_t offset);
+    ssize_t (*pwrite)(int fd, const void *buf, size_t count, off_t offset);
+    ssize_t (*readv)(int fd, const struct iovec *iov, int iovcnt);
+    ssize_t (*writev)(int fd, const struct iovec *iov, int iovcnt);
+    ssize_t (*preadv2)(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags);
+    ssize_t (*pwritev2)(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags);
+    off_t (*lseek)(int fd, off_t offset, int whence);
+    int (*fsync)(int fd);
+    int (*fdatasync)(int fd);
+    void (*sync_all)(void);
+    int (*ftruncate)(int fd, off_t length);
+    int (*truncate)(const char *path, off_t length);
+    int (*fallocate)(int fd, int mode, off_t offset, off_t length);
+    int (*fstat)(int fd, struct stat *st);
+    int (*fstatat)(int dirfd, const char *path, struct stat *st, int flags);
+    int (*statx)(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx);
+    int (*futimens)(int fd, const struct timespec times[2]);
+    int (*utimensat)(int dirfd, const char *path, const struct timespec times[2], int flags);
+    void *(*mmap)(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+    int (*munmap)(void *addr, size_t length);
+    int (*msync)(void *addr, size_t length, int flags);
+    int (*demote)(int fd, int reason); /* enum uma_demotion */
+    void (*demote_inheritable)(bool own_memory);
+    void (*before_fork)(void);
+    void (*after_fork_parent)(void);
+    void (*after_fork_child)(void);
+    void (*exit)(void); /* orderly end of the process by _exit and the like: commits and writes back */
+};
+
+extern const struct nvmmio_core nvmmio_core __attribute__((visibility("default")));
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * conf.h — the configuration of a process: NVMMIO_ROOT and NVMMIO_CONF. Layer base; read by all.
+ *
+ * NVMMIO_ROOT is a colon-separated list of directories. NVMMIO_CONF is one string in the manner of MALLOC_CONF:
+ * "key:value,key:value". Times take the suffixes us, ms, s (none: ms); sizes K, M, G, T (powers of 1024; none: bytes);
+ * switches 0 and 1. An unknown key or an impossible value is an error: the whole string is then ignored, one line says
+ * so where messages were asked for, and conf.valid is false. Both variables are ignored in secure-execution mode.
+ *
+ *   key              default   meaning
+ *   log              (none)    where messages go: "stderr" or an absolute path; "%p" in it becomes the process id
+ *   log_level        3         1 errors, 2 and warnings, 3 and notices (demotions, recoveries), 4 and debugging
+ *   pm               auto      auto: PM where MAP_SYNC works, and tmpfs as emulated PM; force: any file system as if PM;
+ *                              none: nothing is managed
+ *   log_max          8G        most bytes that one file's log may take
+ *   commit_interval  5s        after this long a file that is never synced is committed by the background thread
+ *   idle             100ms     after this long without a write a file is written back
+ *   pool             4         ready logs kept by a process
+ *   atomic           0         1: every open of a file in a root is as if with O_ATOMIC
+ *   stats            0         1: counters are written to the message log at exit
+ */
+#ifndef BASE_CONF_H
+#define BASE_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONF_ROOTS_MAX 16
+#define CONF_PATH_MAX 4096
+
+enum conf_pm { CONF_PM_AUTO, CONF_PM_FORCE, CONF_PM_NONE };
+
+struct conf {
+    bool valid;                       /* NVMMIO_CONF was understood */
+    unsigned root_count;              /* entries of root; 0: every regular file on a DAX mount */
+    const char *root[CONF_ROOTS_MAX]; /* absolute, real path, no trailing slash; NULL where it could not be resolved yet */
+    enum conf_pm pm;
+    char log_path[256]; /* "" : silent */
+    int log_level;
+    uint64_t log_max;
+    uint32_t commit_interval_ms;
+    uint32_t idle_ms;
+    uint32_t pool;
+    bool atomic;
+    bool stats;
+};
+
+/* Reads both variables, once per process; later calls return the same. Thread-safe. Never NULL. */
+const struct conf *conf_get(void);
+
+/* Parses NVMMIO_CONF's syntax into *conf (which holds the defaults). 0, or -EINVAL with the offending byte's offset in
+ * *where. For conf_get and tests. */
+int conf_parse(const char *text, struct conf *conf, size_t *where);
+void conf_defaults(struct conf *conf);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * rawsys.h — system calls without libc: no errno, no cancellation, no interposition. Layer base; called by all.
+ *
+ * Every system call of the library goes through rawsys_table.invoke, so that a test can let the N-th one fail. Each
+ * typed wrapper returns what the kernel returns: a result >= 0, or a negative errno value.
+ */
+#ifndef BASE_RAWSYS_H
+#define BASE_RAWSYS_H
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+/* The one replaceable entry. Set before the library is used by more than one thread; plain reads afterwards. */
+struct rawsys {
+    long (*invoke)(long number, long a, long b, long c, long d, long e, long f);
+};
+extern struct rawsys rawsys_table;
+
+/* The default of rawsys_table.invoke: the bare system call instruction. */
+long rawsys_invoke_kernel(long number, long a, long b, long c, long d, long e, long f);
+
+static inline long rawsys(long number, long a, long b, long c, long d, long e, long f)
+{
+    return rawsys_table.invoke(number, a, b, c, d, e, f);
+}
+
+static inline int sys_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+    return (int)rawsys(SYS_openat, dirfd, (long)path, flags, (long)mode, 0, 0);
+}
+static inline int sys_close(int fd)
+{
+    return (int)rawsys(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+static inline ssize_t sys_read(int fd, void *buf, size_t len)
+{
+    return rawsys(SYS_read, fd, (long)buf, (long)len, 0, 0, 0);
+}
+static inline ssize_t sys_write(int fd, const void *buf, size_t len)
+{
+    return rawsys(SYS_write, fd, (long)buf, (long)len, 0, 0, 0);
+}
+static inline ssize_t sys_pread(int fd, void *buf, size_t len, off_t off)
+{
+    return rawsys(SYS_pread64, fd, (long)buf, (long)len, off, 0, 0);
+}
+static inline ssize_t sys_pwrite(int fd, const void *buf, size_t len, off_t off)
+{
+    return rawsys(SYS_pwrite64, fd, (long)buf, (long)len, off, 0, 0);
+}
+static inline ssize_t sys_readv(int fd, const struct iovec *iov, int cnt)
+{
+    return rawsys(SYS_readv, fd, (long)iov, cnt, 0, 0, 0);
+}
+static inline ssize_t sys_writev(int fd, const struct iovec *iov, int cnt)
+{
+    return rawsys(SYS_writev, fd, (long)iov, cnt, 0, 0, 0);
+}
+/* The kernel takes the offset in two registers and ignores the upper one on 64-bit machines. */
+static inline ssize_t sys_preadv2(int fd, const struct iovec *iov, int cnt, off_t off, int flags)
+{
+    return rawsys(SYS_preadv2, fd, (long)iov, cnt, off, 0, flags);
+}
+static inline ssize_t sys_pwritev2(int fd, const struct iovec *iov, int cnt, off_t off, int flags)
+{
+    return rawsys(SYS_pwritev2, fd, (long)iov, cnt, off, 0, flags);
+}
+static inline off_t sys_lseek(int fd, off_t off, int whence)
+{
+    return rawsys(SYS_lseek, fd, off, whence, 0, 0, 0);
+}
+static inline int sys_fsync(int fd)
+{
+    return (int)rawsys(SYS_fsync, fd, 0, 0, 0, 0, 0);
+}
+static inline int sys_fdatasync(int fd)
+{
+    return (int)rawsys(SYS_fdatasync, fd, 0, 0, 0, 0, 0);
+}
+static inline int sys_ftruncate(int fd, off_t len)
+{
+    return (int)rawsys(SYS_ftruncate, fd, len, 0, 0, 0, 0);
+}
+static inline int sys_fallocate(int fd, int mode, off_t off, off_t len)
+{
+    return (int)rawsys(SYS_fallocate, fd, mode, off, len, 0, 0);
+}
+static inline int sys_fstat(int fd, struct stat *st)
+{
+    return (int)rawsys(SYS_fstat, fd, (long)st, 0, 0, 0, 0);
+}
+static inline int sys_fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+    return (int)rawsys(SYS_newfstatat, dirfd, (long)path, (long)st, flags, 0, 0);
+}
+static inline int sys_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
+{
+    return (int)rawsys(SYS_statx, dirfd, (long)path, flags, (long)mask, (long)stx, 0);
+}
+/* Returns the address, or a negative errno value: test with sys_is_error. */
+static inline void *sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+    return (void *)rawsys(SYS_mmap, (long)addr, (long)len, prot, flags, fd, off);
+}
+static inline int sys_is_error(const void *p)
+{
+    return (uintptr_t)p >= (uintptr_t)-4095;
+}
+static inline int sys_munmap(void *addr, size_t len)
+{
+    return (int)rawsys(SYS_munmap, (long)addr, (long)len, 0, 0, 0, 0);
+}
+static inline int sys_madvise(void *addr, size_t len, int advice)
+{
+    return (int)rawsys(SYS_madvise, (long)addr, (long)len, advice, 0, 0, 0);
+}
+static inline int sys_msync(void *addr, size_t len, int flags)
+{
+    return (int)rawsys(SYS_msync, (long)addr, (long)len, flags, 0, 0, 0);
+}
+static inline int sys_fcntl(int fd, int cmd, long arg)
+{
+    return (int)rawsys(SYS_fcntl, fd, cmd, arg, 0, 0, 0);
+}
+static inline int sys_ioctl(int fd, unsigned long request, void *arg)
+{
+    return (int)rawsys(SYS_ioctl, fd, (long)request, (long)arg, 0, 0, 0);
+}
+static inline int sys_dup(int fd)
+{
+    return (int)rawsys(SYS_dup, fd, 0, 0, 0, 0, 0);
+}
+static inline int sys_dup3(int fd, int newfd, int flags)
+{
+    return (int)rawsys(SYS_dup3, fd, newfd, flags, 0, 0, 0);
+}
+static inline int sys_linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
+{
+    return (int)rawsys(SYS_linkat, fromfd, (long)from, tofd, (long)to, flags, 0);
+}
+static inline int sys_unlinkat(int dirfd, const char *path, int flags)
+{
+    return (int)rawsys(SYS_unlinkat, dirfd, (long)path, flags, 0, 0, 0);
+}
+static inline int sys_mkdirat(int dirfd, const char *path, mode_t mode)
+{
+    return (int)rawsys(SYS_mkdirat, dirfd, (long)path, (long)mode, 0, 0, 0);
+}
+static inline int sys_fchown(int fd, uid_t uid, gid_t gid)
+{
+    return (int)rawsys(SYS_fchown, fd, (long)uid, (long)gid, 0, 0, 0);
+}
+static inline int sys_fchmod(int fd, mode_t mode)
+{
+    return (int)rawsys(SYS_fchmod, fd, (long)mode, 0, 0, 0, 0);
+}
+static inline ssize_t sys_readlinkat(int dirfd, const char *path, char *buf, size_t len)
+{
+    return rawsys(SYS_readlinkat, dirfd, (long)path, (long)buf, (long)len, 0, 0);
+}
+static inline ssize_t sys_getdents64(int fd, void *buf, size_t len)
+{
+    return rawsys(SYS_getdents64, fd, (long)buf, (long)len, 0, 0, 0);
+}
+static inline int sys_futex(uint32_t *word, int op, uint32_t val, const struct timespec *timeout)
+{
+    return (int)rawsys(SYS_futex, (long)word, op, (long)val, (long)timeout, 0, 0);
+}
+static inline int sys_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
+{
+    return (int)rawsys(SYS_utimensat, dirfd, (long)path, (long)times, flags, 0, 0);
+}
+static inline ssize_t sys_getrandom(void *buf, size_t len, unsigned flags)
+{
+    return rawsys(SYS_getrandom, (long)buf, (long)len, (long)flags, 0, 0, 0);
+}
+static inline int sys_fstatfs(int fd, void *buf)
+{
+    return (int)rawsys(SYS_fstatfs, fd, (long)buf, 0, 0, 0, 0);
+}
+static inline int sys_sched_yield(void)
+{
+    return (int)rawsys(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+static inline pid_t sys_getpid(void)
+{
+    return (pid_t)rawsys(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+static inline uid_t sys_geteuid(void)
+{
+    return (uid_t)rawsys(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * stats.h — counters of this process. Layer base; bumped by all layers.
+ *
+ * Counters live in stripes of their own cache lines; a thread always uses the same stripe. Adding is a relaxed
+ * load, add, store while the stripe belongs to one thread, a locked add when it must be shared; reading sums all stripes.
+ */
+#ifndef BASE_STATS_H
+#define BASE_STATS_H
+
+#include <stdint.h>
+
+enum stats_counter {
+    STATS_PM_BYTES,         /* "pm.bytes": payload bytes stored to PM by the library: data, edges, gap zeros, write-back */
+    STATS_PM_META_BYTES,    /* "pm.meta_bytes": bytes of entries and headers flushed to PM, 64 a line */
+    STATS_PM_FENCES,        /* "pm.fences" */
+    STATS_PM_FLUSHES,       /* "pm.flushes": lines written back by clwb */
+    STATS_READS,            /* "uma.reads": reads served in user space */
+    STATS_READ_BYTES,       /* "uma.read_bytes" */
+    STATS_WRITES,           /* "uma.writes" */
+    STATS_WRITE_BYTES,      /* "uma.write_bytes" */
+    STATS_COMMITS,          /* "uma.commits" */
+    STATS_EARLY_COMMITS,    /* "uma.early_commits": because the log could not grow */
+    STATS_RELOCATIONS,      /* "uma.relocations": blocks */
+    STATS_WRITEBACK_BLOCKS, /* "uma.writeback_blocks" */
+    STATS_ATTACHES,         /* "uma.attaches" */
+    STATS_RECOVERIES,       /* "log.recoveries" */
+    STATS_LOGS_CREATED,     /* "log.created" */
+    STATS_REPAIRS,          /* "uma.repairs": dead threads' operations taken over */
+    STATS_KERNEL_READS,     /* "kernel.reads": on files in a root, served by the kernel */
+    STATS_KERNEL_WRITES,    /* "kernel.writes" */
+    STATS_DEMOTE_STDIO,     /* "demote.stdio", and so on: umas demoted, by reason */
+    STATS_DEMOTE_MMAP,
+    STATS_DEMOTE_EXEC,
+    STATS_DEMOTE_FDPASS,
+    STATS_DEMOTE_AIO,
+    STATS_DEMOTE_KERNEL_COPY,
+    STATS_DEMOTE_IOCTL,
+    STATS_DEMOTE_NOSPACE,
+    STATS_DEMOTE_OTHER,
+    STATS_COUNT
+};
+
+void stats_add(enum stats_counter counter, uint64_t n);
+uint64_t stats_sum(enum stats_counter counter);
+const char *stats_name(enum stats_counter counter);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * file.h — POSIX file calls on descriptors, managed or not: the interface of layer file; called by api, and by preload
+ * through core.h.
+ *
+ * Every function takes the arguments of the system call of its name and returns its result or a negative errno value. On
+ * a descriptor that is not managed it is the plain system call. Descriptor numbers are the kernel's.
+ *
+ * An open file description (OFD) that is managed has a record in a shared arena (offset, flags), so that dup and fork
+ * share it as POSIX says. While its file is detached or PASSTHROUGH the kernel's offset counts, else the record's.
+ */
+#ifndef FILE_FILE_H
+#define FILE_FILE_H
+
+#include "uma/uma.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* ---- descriptors ---- */
+int file_openat(int dirfd, const char *path, int flags, mode_t mode); /* O_ATOMIC allowed */
+/* Registers a descriptor that the kernel has just opened elsewhere (mkstemp, fopen): managed from now on if it is in a
+ * root. 0 or -errno; the descriptor stays open in any case. */
+int file_adopt(int fd, int flags);
+int file_close(int fd);
+/* Forgets fd as file_close does, without closing it: somebody else is about to (fclose, closefrom inside libc). */
+int file_release(int fd);
+int file_dup(int fd);
+int file_dup3(int fd, int newfd, int flags); /* newfd == fd: -EINVAL, as dup3 */
+int file_dup2(int fd, int newfd);
+int file_close_range(unsigned first, unsigned last, unsigned flags);
+int file_fcntl(int fd, int cmd, long arg);
+bool file_is_managed(int fd);
+
+/* ---- data ---- */
+ssize_t file_read(int fd, void *buf, size_t count);
+ssize_t file_write(int fd, const void *buf, size_t count);
+ssize_t file_pread(int fd, void *buf, size_t count, off_t offset);
+ssize_t file_pwrite(int fd, const void *buf, size_t count, off_t offset);
+ssize_t file_readv(int fd, const struct iovec *iov, int iovcnt);
+ssize_t file_writev(int fd, const struct iovec *iov, int iovcnt);
+ssize_t file_preadv2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags);  /* offset -1: the OFD's */
+ssize_t file_pwritev2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags); /* preadv is flags 0 and
+                                                                                               offset >= 0 only */
+off_t file_lseek(int fd, off_t offset, int whence);
+
+/* ---- durability, size ---- */
+int file_fsync(int fd);
+int file_fdatasync(int fd);
+void file_sync_all(void); /* commits every managed file of this process; before sync(2), syncfs(2) */
+int file_ftruncate(int fd, off_t length);
+int file_truncate(const char *path, off_t length);
+int file_fallocate(int fd, int mode, off_t offset, off_t length);
+
+/* ---- the stat family ---- */
+int file_fstat(int fd, struct stat *st);
+int file_fstatat(int dirfd, const char *path, struct stat *st, int flags);
+int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx);
+int file_futimens(int fd, const struct timespec times[2]);
+int file_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags);
+
+/* ---- mappings ---- */
+/* The application's own mmap: demotes a managed file (UMA_DEMOTE_MMAP), then maps. */
+void *file_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset); /* address or -errno as sys_mmap */
+/* The nv family. */
+void *file_nvmmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+int file_nvmunmap(void *addr, size_t length);
+int file_nvmsync(void *addr, size_t length, int flags);
+int file_nvmemcpy(void *dst, const void *src, size_t n);
+int file_nvmemset(void *dst, int c, size_t n);
+
+/* ---- leaving user space ---- */
+/* Hands the file of fd to the kernel, its offset included, until its last close. 0 if fd is not managed. */
+int file_demote(int fd, enum uma_demotion reason);
+/* The same for every managed descriptor without close-on-exec: before exec, posix_spawn, system, popen. In a vfork child
+ * (own_memory false) nothing of the process's state may change: offsets are only set in the kernel. */
+void file_demote_inheritable(bool own_memory);
+
+/* ---- process ---- */
+void file_before_fork(void);
+void file_after_fork_parent(void);
+void file_after_fork_child(void);
+void file_exit(void);
+
+#endif

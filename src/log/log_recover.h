@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * log_recover.h — brings a file to its committed state from a log that nobody uses. Layer log; called by volume and uma.
+ */
+#ifndef LOG_LOG_RECOVER_H
+#define LOG_LOG_RECOVER_H
+
+#include "log/log.h"
+
+struct log_recovery {
+    uint64_t size;          /* of the file afterwards */
+    uint32_t entries;       /* entries in use */
+    uint32_t lines;         /* lines copied to the file */
+    uint32_t void_entries;  /* uncommitted or superseded */
+    bool promoted;          /* process death alone: what was not synced was committed first (rule 15) */
+};
+
+/* The file's identity, from a descriptor of it. 0 or -errno. `st` may be NULL, else receives what statx told. */
+int log_identity_of(int fd, struct log_identity *identity, struct statx *stx);
+bool log_identity_equal(const struct log_identity *a, const struct log_identity *b);
+
+/* This kernel's boot id, 16 bytes of /proc/sys/kernel/random/boot_id; read once. 0 or -errno. */
+int log_boot_id(uint64_t id[2]);
+
+/* Recovers. `log` is open, mapped and exclusively locked; data_fd is open for reading and writing on the file whose
+ * identity is in the header (checked again here: -ESTALE if it is another file's, nothing is touched then). Afterwards the
+ * file (bytes and size) is durable and all entries are void by header.floor; magic still stands. It may be interrupted at
+ * any point and run again (DESIGN rules 14 and 15). Entries are read into private copies and bounds-checked; an entry that
+ * cannot be (block beyond the file system's limit, base or flip with an epoch above H + 1, ...) makes it return -EBADMSG
+ * with file and log untouched. Other errors as of the calls that failed (EIO, ENOSPC): nothing is freed then. */
+int log_recover(struct log *log, int data_fd, struct log_recovery *result);
+
+#endif

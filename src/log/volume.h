@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * volume.h — a root directory, seen by one owner of files: its logs, and the table of who is doing what. Layer log;
+ * called by uma.
+ *
+ * ROOT/.nvmmio/UID/ (0700, owned by UID) holds the logs of all files below ROOT that UID owns, and `table`, a small file
+ * that is mapped shared by every process that uses them. The table lives as long as a boot (a boot id in it tells) and is
+ * never flushed: it says which inodes are attached, with which log, which processes are alive, and who is inside a
+ * system call on a file that nobody has attached.
+ *
+ * Liveness. A process owns one entry of the table by an OFD write lock on byte `index` of the table file, held by its own
+ * description (a forked child closes the inherited one and takes an entry of its own). An entry is dead when nobody holds
+ * its byte; a generation tells later owners of the same entry apart.
+ *
+ * Hand-over between the kernel's path and user space, for an inode nobody has attached: before a data call goes to the
+ * kernel the process publishes the inode's bucket in an in-flight word (locked store), then looks for an attachment; an
+ * attacher first makes its attachment visible (locked store), then waits for the in-flight words of that bucket. So
+ * either the call sees the attachment or the attacher waits for the call.
+ */
+#ifndef LOG_VOLUME_H
+#define LOG_VOLUME_H
+
+#include "log/log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct volume;
+
+/* The volume of the open regular file fd, NULL if the file is in no root or cannot be managed here (no permission to make
+ * the directory, not PM, owner is neither the effective uid nor reachable as root, a file of .nvmmio itself).
+ * `stx` is the file's statx (STATX_BASIC_STATS). Cheap when st_dev is no root's. Volumes live until the process ends.
+ * The first call for a volume maps the table, resets it in a new boot, and looks through the logs that nobody uses: it
+ * recovers those whose file still has the path of the header's hint and enters the others under their inode. */
+struct volume *volume_of(int fd, const struct statx *stx);
+
+uint32_t volume_owner(const struct volume *volume);
+enum pm_map_sync volume_sync(const struct volume *volume);
+
+/* ---- the kernel's path ---- */
+
+struct volume_inflight {
+    _Atomic uint64_t *word; /* NULL: nothing published */
+};
+
+/* Publishes a call on `ino`: true if nobody has attached it, and the call may go to the kernel until volume_leave_kernel.
+ * False (nothing published) if somebody has: attach, or fail. Never blocks for long. */
+bool volume_enter_kernel(struct volume *volume, uint64_t ino, struct volume_inflight *inflight);
+void volume_leave_kernel(struct volume_inflight *inflight);
+
+/* ---- attachments ---- */
+
+/* Locks the inode's bucket against other attachers and detachers; takes over from dead owners. 0 or -errno. */
+int volume_lock_inode(struct volume *volume, uint64_t ino);
+void volume_unlock_inode(struct volume *volume, uint64_t ino);
+
+/* Under the bucket lock: the id of the log registered for ino, 0 if none; registers one and waits for the calls of other
+ * threads and processes that are in the kernel on it (-ENOSPC if the bucket is full); removes it. */
+uint64_t volume_find_log(struct volume *volume, uint64_t ino);
+int volume_register_log(struct volume *volume, uint64_t ino, uint64_t id);
+void volume_unregister_log(struct volume *volume, uint64_t ino);
+
+/* Without a lock: whether the inode is attached or has a log to recover. For open. */
+bool volume_is_attached(struct volume *volume, uint64_t ino);
+
+/* ---- logs ---- */
+
+/* A log to issue: mapped, exclusively locked, magic 0, all entries void, with at least VOLUME_READY_BLOCKS blocks; from
+ * this process's pool or created. 0 or -errno. */
+#define VOLUME_READY_BLOCKS 64u
+int volume_take_log(struct volume *volume, struct log *log);
+
+/* Gives a retired, exclusively locked log back: kept for the pool (conf.pool; shrunk to VOLUME_READY_BLOCKS if it has more
+ * than 4096 blocks) or unlinked and closed. */
+void volume_give_log(struct volume *volume, struct log *log);
+
+/* Opens the log of that id: neither locked nor mapped. */
+int volume_open_log(struct volume *volume, uint64_t id, struct log *log);
+
+/* ---- processes ---- */
+
+/* This process in the table: index and generation, in one word that fits a participant record. */
+uint64_t volume_self(struct volume *volume);
+
+/* Whether the process of that word is gone. False for this process. */
+bool volume_is_dead(struct volume *volume, uint64_t process);
+
+/* Around fork, for all volumes of the process. The child drops what it inherited (descriptors, pool, table entry) and
+ * takes a new entry at its next use. */
+void volume_before_fork(void);
+void volume_after_fork_parent(void);
+void volume_after_fork_child(void);
+
+/* At process exit: unlinks this process's pooled logs. */
+void volume_exit(void);
+
+#endif

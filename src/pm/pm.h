@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * pm.h — persistence primitives over libpmem. Layer pm; called by log, uma. Nothing else includes libpmem.h.
+ *
+ * Vocabulary: a *line* is 64 bytes, aligned. A store is *visible* when other threads see it, *persistent* when it
+ * survives a power cut: after its line was written back (clwb, or a non-temporal store) and the same thread has fenced.
+ */
+#ifndef PM_PM_H
+#define PM_PM_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PM_LINE 64u
+
+/* Copies n bytes to PM, byte-precise (nothing outside [dst, dst+n) is touched). Persistent after pm_fence of this thread.
+ * Whole lines go non-temporal: other threads may see them late, so fence (or a locked instruction) before publishing. */
+void pm_copy(void *dst, const void *src, size_t n);
+
+/* Stores n zero bytes; else as pm_copy. */
+void pm_zero(void *dst, size_t n);
+
+/* One 8-byte atomic regular store, not flushed. Stores by one thread to one line persist in program order: that is
+ * what entries and headers rely on. Release, so that neither compiler nor CPU moves earlier stores after it. */
+static inline void pm_store64(_Atomic uint64_t *dst, uint64_t value)
+{
+    atomic_store_explicit(dst, value, memory_order_release);
+}
+
+/* Writes back the lines of [addr, addr+n). Persistent after pm_fence of this thread. */
+void pm_flush(const void *addr, size_t n);
+
+/* Waits until this thread's flushes and non-temporal stores are persistent. */
+void pm_fence(void);
+
+#endif

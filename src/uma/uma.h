@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma.h — one managed file in this process: the interface of layer uma; called by file and api.
+ *
+ * A uma (user mapped area) stands for one inode. It is made at the inode's first open and dropped at its last close in
+ * this process. It is *detached* first: data calls go to the kernel, offsets are the kernel's, nothing is mapped. The
+ * first operation that needs it attaches it: log, shared index, mapping of the file. What several processes share of it
+ * is in the index; `struct uma` is process-private.
+ *
+ * How the file layer serves one data call
+ *
+ *     rcu_read_lock(); look the descriptor up;
+ *     do {
+ *         path = uma_begin(uma, fd, intent, &op);
+ *         if (path == UMA_PATH_USER)   result = uma_read / uma_write / uma_resize / uma_commit with explicit offsets;
+ *         if (path == UMA_PATH_KERNEL) result = the system call itself, with the kernel's own offset;
+ *         uma_end(uma, &op);
+ *     } while (result == -UMA_AGAIN);
+ *     rcu_read_unlock();
+ *
+ * All functions return -errno on failure, and work in any thread. Lock order: OFD -> resize -> slots ascending -> guard.
+ */
+#ifndef UMA_UMA_H
+#define UMA_UMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct uma;
+
+/* Not an errno value: the uma changed its mode under the call; call uma_begin again. Never leaves the file layer. */
+#define UMA_AGAIN 4094
+
+enum uma_intent {
+    UMA_INTENT_READ,     /* data are read */
+    UMA_INTENT_WRITE,    /* data are written, or the size changes */
+    UMA_INTENT_SYNC,     /* fsync and the like */
+    UMA_INTENT_LOOK,     /* the size is looked at: stat, SEEK_END. Never attaches an inode that nobody has attached */
+};
+
+enum uma_path { UMA_PATH_USER, UMA_PATH_KERNEL };
+
+struct uma_op {
+    void *inflight; /* of the volume, while on the kernel's path */
+};
+
+/* ---- life ---- */
+
+/* The uma of the open regular file `fd`, counted once more; NULL in *out with 0 if the file is not managed (no root, not
+ * PM, ...). `flags` are the open flags, O_ATOMIC among them. `stx`: its statx, or NULL. -EBUSY if another user has it. */
+int uma_open(int fd, int flags, const struct statx *stx, struct uma **out);
+
+/* Counts one more, one less holder (an open file description of this process: dup shares one, so the file layer calls
+ * these per OFD handle). `fd` is still open and of that file. The last one commits, writes back and detaches first and
+ * returns an error of that. Not within an RCU read-side section: waits for a grace period. */
+void uma_ref(struct uma *uma);
+int uma_close(struct uma *uma, int fd);
+
+/* ---- one call ---- */
+
+/* enum uma_path, or -errno (-EIO when FAILED). Attaches where the intent demands it: WRITE unless the file was empty when
+ * it was opened and has not been synced since, READ after as many bytes were read as the file holds. fd: an application's
+ * descriptor of the file. */
+int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op);
+
+/* Ends the call. Says what a call on the kernel's path did. */
+struct uma_done {
+    uint64_t bytes_read, bytes_written;
+    bool synced;
+};
+void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done);
+
+/* ---- in user space (after UMA_PATH_USER) ---- */
+
+/* Reads at `offset` at most `length` bytes into the buffers: bytes read, 0 at or past the end. -EFAULT for bad buffers if
+ * nothing was read before them. */
+ssize_t uma_read(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length);
+
+enum uma_write_flags {
+    UMA_WRITE_APPEND = 1, /* at the end of the file, whatever offset says; atomically */
+    UMA_WRITE_SYNC = 2,   /* commit before returning */
+};
+/* Writes `length` bytes; *end receives the offset after the last byte. Bytes written (short only after ENOSPC, EFAULT,
+ * EIO behind the first piece), or -errno. The file grows where needed. */
+ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length, unsigned flags,
+                  uint64_t *end);
+
+/* Makes everything written before durable, as one. */
+int uma_commit(struct uma *uma);
+
+/* The logical size now. */
+uint64_t uma_size(struct uma *uma);
+
+/* ftruncate. */
+int uma_resize(struct uma *uma, uint64_t size);
+
+/* fallocate(2), all modes: those that only allocate or extend happen around the log; punch, zero, collapse, insert and
+ * unshare commit and write back first. posix_fallocate is mode 0. */
+int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length);
+
+/* Delivers a pending mtime (a write in user space does not move it), so that the kernel's stat is right in all but
+ * st_size. */
+void uma_deliver_times(struct uma *uma);
+/* The application set times itself: a pending mark is void. */
+void uma_forget_times(struct uma *uma);
+
+/* Brings all committed lines to the file. (lseek SEEK_DATA and SEEK_HOLE, in-kernel readers.) */
+int uma_write_back(struct uma *uma);
+
+/* ---- leaving user space ---- */
+
+enum uma_demotion { /* order as in enum stats_counter from STATS_DEMOTE_STDIO on */
+    UMA_DEMOTE_STDIO,
+    UMA_DEMOTE_MMAP,
+    UMA_DEMOTE_EXEC,
+    UMA_DEMOTE_FDPASS,
+    UMA_DEMOTE_AIO,
+    UMA_DEMOTE_KERNEL_COPY,
+    UMA_DEMOTE_IOCTL,
+    UMA_DEMOTE_NOSPACE,
+    UMA_DEMOTE_OTHER,
+};
+/* Commits, writes back and hands the inode to the kernel in all processes until its last close (mode PASSTHROUGH);
+ * afterwards uma_begin says UMA_PATH_KERNEL for good. 0, also when it was demoted before; -EIO, -ENOSPC where the data
+ * cannot be brought to the file: the mode is unchanged then. */
+int uma_demote(struct uma *uma, int fd, enum uma_demotion reason);
+
+/* ---- lookup ---- */
+
+/* The uma of an inode that this process has open, NULL if none. Within an RCU read-side section. For stat by path. */
+struct uma *uma_find(uint64_t dev, uint64_t ino);
+
+/* Calls visit(uma, arg) for each uma of this process, under the list's lock: sync, syncfs, demotion before exec. */
+void uma_each(void (*visit)(struct uma *uma, void *arg), void *arg);
+
+/* ---- nvmmap ---- */
+
+/* Registers a mapping [addr, addr + length) of the file from `offset`: from now on until uma_unmap, loads from it see the
+ * newest bytes. The uma is referenced by it. Writable: PROT_WRITE. */
+int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, bool writable);
+/* Forgets the parts of mappings in the range (whole pages), before they are unmapped. */
+void uma_unmap(void *addr, size_t length);
+
+/* The mapping at `addr`: its uma, the file offset of addr and how many bytes from there on are in it. Within an RCU
+ * read-side section. NULL if there is none; then *length is how many bytes from addr on are in no mapping, at most. */
+struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *writable);
+
+/* ---- process ---- */
+
+/* Fork table of the layer and those below; to be called around fork in this order, depth-counted by the caller. */
+void uma_before_fork(void);
+void uma_after_fork_parent(void);
+void uma_after_fork_child(void);
+
+/* Orderly exit: commits, writes back and detaches everything; afterwards all calls go to the kernel. */
+void uma_exit(void);
+
+#endif
