@@ -35,7 +35,7 @@ enum conf_pm { CONF_PM_AUTO, CONF_PM_FORCE, CONF_PM_NONE };
 struct conf {
     bool valid;                       /* NVMMIO_CONF was understood */
     unsigned root_count;              /* entries of root; 0: every regular file on a DAX mount */
-    const char *root[CONF_ROOTS_MAX]; /* absolute, real path, no trailing slash; NULL where it could not be resolved yet */
+    const char *root[CONF_ROOTS_MAX]; /* absolute, real path, no trailing slash; NULL where it cannot be resolved */
     enum conf_pm pm;
     char log_path[256]; /* "" : silent */
     int log_level;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * mem.h — the library's private heap: a jemalloc arena of its own. Layer base; called by all.
+ * mem.h — the library's private heap. Layer base; called by all.
  *
- * Only the *allocx family is used, resolved from one handle of libjemalloc.so.2 (a program that exports its own mallocx
- * would capture ours otherwise). libc's malloc is never called, so that nothing recurses into a program's allocator.
+ * A jemalloc arena of its own where libjemalloc.so.2 can be had (only the *allocx family, resolved from one handle: a
+ * program that exports its own mallocx would capture ours otherwise), else base/heap; mem.c says when. libc's malloc is
+ * never called, so that nothing recurses into a program's allocator. fork at any moment leaves the child a working
+ * heap.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H

@@ -89,6 +89,10 @@ static inline int sys_ftruncate(int fd, off_t len)
 {
     return (int)rawsys(SYS_ftruncate, fd, len, 0, 0, 0, 0);
 }
+static inline int sys_truncate(const char *path, off_t len)
+{
+    return (int)rawsys(SYS_truncate, (long)path, len, 0, 0, 0, 0);
+}
 static inline int sys_fallocate(int fd, int mode, off_t off, off_t len)
 {
     return (int)rawsys(SYS_fallocate, fd, mode, off, len, 0, 0);
@@ -141,6 +145,14 @@ static inline int sys_dup(int fd)
 static inline int sys_dup3(int fd, int newfd, int flags)
 {
     return (int)rawsys(SYS_dup3, fd, newfd, flags, 0, 0, 0);
+}
+static inline int sys_close_range(unsigned first, unsigned last, unsigned flags)
+{
+    return (int)rawsys(SYS_close_range, (long)first, (long)last, (long)flags, 0, 0, 0);
+}
+static inline int sys_faccessat2(int dirfd, const char *path, int mode, int flags)
+{
+    return (int)rawsys(SYS_faccessat2, dirfd, (long)path, mode, flags, 0, 0);
 }
 static inline int sys_linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
 {
@@ -197,6 +209,27 @@ static inline pid_t sys_getpid(void)
 static inline uid_t sys_geteuid(void)
 {
     return (uid_t)rawsys(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+}
+static inline pid_t sys_gettid(void)
+{
+    return (pid_t)rawsys(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+static inline int sys_tgkill(pid_t pid, pid_t tid, int sig)
+{
+    return (int)rawsys(SYS_tgkill, pid, tid, sig, 0, 0, 0);
+}
+/* Signal sets are passed as the kernel's one word (bit n - 1: signal n). */
+static inline int sys_sigprocmask(int how, const uint64_t *set, uint64_t *old)
+{
+    return (int)rawsys(SYS_rt_sigprocmask, how, (long)set, (long)old, sizeof *set, 0, 0);
+}
+static inline int sys_sigpending(uint64_t *set)
+{
+    return (int)rawsys(SYS_rt_sigpending, (long)set, sizeof *set, 0, 0, 0, 0);
+}
+static inline int sys_sigtimedwait(const uint64_t *set, void *info, const struct timespec *timeout)
+{
+    return (int)rawsys(SYS_rt_sigtimedwait, (long)set, (long)info, (long)timeout, sizeof *set, 0, 0);
 }
 
 #endif

@@ -12,17 +12,17 @@
 #include <stdint.h>
 
 enum stats_counter {
-    STATS_PM_BYTES,         /* "pm.bytes": payload bytes stored to PM by the library: data, edges, gap zeros, write-back */
-    STATS_PM_META_BYTES,    /* "pm.meta_bytes": bytes of entries and headers flushed to PM, 64 a line */
-    STATS_PM_FENCES,        /* "pm.fences" */
-    STATS_PM_FLUSHES,       /* "pm.flushes": lines written back by clwb */
-    STATS_READS,            /* "uma.reads": reads served in user space */
-    STATS_READ_BYTES,       /* "uma.read_bytes" */
-    STATS_WRITES,           /* "uma.writes" */
-    STATS_WRITE_BYTES,      /* "uma.write_bytes" */
-    STATS_COMMITS,          /* "uma.commits" */
-    STATS_EARLY_COMMITS,    /* "uma.early_commits": because the log could not grow */
-    STATS_RELOCATIONS,      /* "uma.relocations": blocks */
+    STATS_PM_BYTES,      /* "pm.bytes": payload bytes stored to PM by the library: data, edges, gap zeros, write-back */
+    STATS_PM_META_BYTES, /* "pm.meta_bytes": bytes of entries and headers flushed to PM, 64 a line */
+    STATS_PM_FENCES,     /* "pm.fences" */
+    STATS_PM_FLUSHES,    /* "pm.flushes": lines written back by clwb */
+    STATS_READS,         /* "uma.reads": reads served in user space */
+    STATS_READ_BYTES,    /* "uma.read_bytes" */
+    STATS_WRITES,        /* "uma.writes" */
+    STATS_WRITE_BYTES,   /* "uma.write_bytes" */
+    STATS_COMMITS,       /* "uma.commits" */
+    STATS_EARLY_COMMITS, /* "uma.early_commits": because the log could not grow */
+    STATS_RELOCATIONS,   /* "uma.relocations": blocks */
     STATS_WRITEBACK_BLOCKS, /* "uma.writeback_blocks" */
     STATS_ATTACHES,         /* "uma.attaches" */
     STATS_RECOVERIES,       /* "log.recoveries" */

@@ -32,7 +32,8 @@ enum log_lock { LOG_LOCK_NONE, LOG_LOCK_SHARED, LOG_LOCK_EXCLUSIVE };
 int log_create(struct log *log, int dirfd, uint32_t owner, uint32_t blocks, enum pm_map_sync sync);
 
 /* Opens an existing log by id, unlocked and not mapped. Refuses (-ESTALE) what is not a regular file of `owner`, mode
- * 0600, with one link. -ENOENT and other errno values as open(2). */
+ * 0600, with one link. -ENOENT (also where the name went away meanwhile) and other errno values as open(2). Whoever locks
+ * it afterwards calls log_check again: it may have been retired in between. */
 int log_open(struct log *log, int dirfd, uint64_t id, uint32_t owner);
 
 /* Maps an open log (MADV_DONTFORK). Refuses (-ESTALE) one that is shorter than a header page. */
@@ -44,6 +45,9 @@ int log_lock(struct log *log, enum log_lock lock);
 /* Unmaps and closes; the lock goes with it. */
 void log_close(struct log *log);
 
+/* In a forked child instead: closes the inherited descriptor and leaves the mapping alone, which was not inherited. */
+void log_forget(struct log *log);
+
 /* Removes the name. Under the exclusive lock. */
 int log_unlink(struct log *log);
 
@@ -51,17 +55,23 @@ int log_unlink(struct log *log);
  * 0 or -errno (ENOSPC, EDQUOT, EFBIG). May be repeated over a range that exists. */
 int log_grow(struct log *log, uint32_t from, uint32_t count);
 
+/* The epoch that the next issue of this log begins with: above every epoch that a record of it can hold. */
+uint64_t log_next_epoch(struct log *log);
+
 /* Issues a log (exclusive lock held, magic 0, all entries void) to a file: everything of the header but the index words,
- * in the order that log_format.h demands. epoch becomes `epoch`, size[] `size`, floor stays below epoch. */
+ * in the order that log_format.h demands. epoch (H) becomes log_next_epoch, which the first records carry, floor the one
+ * below it, size[] and newest_size `size`. `path` may be NULL; one that does not fit is left out. Register the log with
+ * the volume before it is issued, so that nobody works on the file without knowing of it. */
 void log_issue(struct log *log, const struct log_identity *identity, uint32_t owner, uint64_t size, uint64_t flags,
                const char *path);
 
-/* Takes the log from its file: magic = 0, durable. All entries are void (every record's epoch zero or <= floor), durably.
+/* Takes the log from its file: magic = 0, durable. Unregister it from the volume afterwards. All entries are void (every record's epoch zero or <= floor), durably.
  * The epoch is kept, so that a log that is issued again goes on above all epochs ever stored in it. */
 void log_retire(struct log *log);
 
-/* Checks magic, version, owner and the sanity of size and epoch on a private copy of the header, which it fills.
- * 0; -ENODATA for a pooled log (magic 0); -EPROTONOSUPPORT for another version; -EBADMSG for anything else. */
+/* Checks magic, version, owner and the sanity of size and epoch on a private copy of the header, which it fills (LOG_HEADER_
+ * BYTES: not for the stack). Reads the file, not the mapping. 0; -ENODATA for a pooled log (magic 0); -EPROTONOSUPPORT for
+ * another version; -EBADMSG for anything else; -EIO and the like if it cannot be read. */
 int log_check(const struct log *log, uint32_t owner, struct log_header *copy);
 
 /* Header, entry n, block n in the mapping. n must exist; NULL only if the segment cannot be mapped (ENOMEM). */

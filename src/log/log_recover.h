@@ -8,6 +8,10 @@
 
 #include "log/log.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
 struct log_recovery {
     uint64_t size;          /* of the file afterwards */
     uint32_t entries;       /* entries in use */
@@ -16,7 +20,7 @@ struct log_recovery {
     bool promoted;          /* process death alone: what was not synced was committed first (rule 15) */
 };
 
-/* The file's identity, from a descriptor of it. 0 or -errno. `st` may be NULL, else receives what statx told. */
+/* The file's identity, from a descriptor of it. 0 or -errno. `stx` may be NULL, else receives what statx told. */
 int log_identity_of(int fd, struct log_identity *identity, struct statx *stx);
 bool log_identity_equal(const struct log_identity *a, const struct log_identity *b);
 
@@ -25,10 +29,13 @@ int log_boot_id(uint64_t id[2]);
 
 /* Recovers. `log` is open, mapped and exclusively locked; data_fd is open for reading and writing on the file whose
  * identity is in the header (checked again here: -ESTALE if it is another file's, nothing is touched then). Afterwards the
- * file (bytes and size) is durable and all entries are void by header.floor; magic still stands. It may be interrupted at
- * any point and run again (DESIGN rules 14 and 15). Entries are read into private copies and bounds-checked; an entry that
- * cannot be (block beyond the file system's limit, base or flip with an epoch above H + 1, ...) makes it return -EBADMSG
- * with file and log untouched. Other errors as of the calls that failed (EIO, ENOSPC): nothing is freed then. */
+ * file (bytes and size) is durable and all entries are void by header.floor; magic still stands, and the header is as if
+ * issued now (epoch above floor, both sizes and newest_size, this boot, no index): the caller may go on with the log or
+ * retire it. It may be interrupted at any point and run again (DESIGN rules 14 and 15). Entries are read into private
+ * copies and bounds-checked; an entry that cannot be (block beyond any file, a record with an epoch above H + 1, ...)
+ * makes it return -EBADMSG with file and log untouched, and so does a log that lacks blocks of entries in use. -EBADF if
+ * data_fd is not open for both, or O_APPEND; -EFBIG where RLIMIT_FSIZE forbids the file's size; other errors as of the
+ * calls that failed (EIO, ENOSPC): nothing is freed then. `result` may be NULL. */
 int log_recover(struct log *log, int data_fd, struct log_recovery *result);
 
 #endif

@@ -25,6 +25,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 struct volume;
 
@@ -34,6 +35,10 @@ struct volume;
  * The first call for a volume maps the table, resets it in a new boot, and looks through the logs that nobody uses: it
  * recovers those whose file still has the path of the header's hint and enters the others under their inode. */
 struct volume *volume_of(int fd, const struct statx *stx);
+
+/* What a scan calls, before it recovers a log that nobody uses, with the index object that the log's header names (uma:
+ * index_remove). Set before the first volume_of. */
+void volume_set_index_remover(void (*remove)(uint32_t owner, uint64_t nonce));
 
 uint32_t volume_owner(const struct volume *volume);
 enum pm_map_sync volume_sync(const struct volume *volume);
@@ -56,7 +61,11 @@ int volume_lock_inode(struct volume *volume, uint64_t ino);
 void volume_unlock_inode(struct volume *volume, uint64_t ino);
 
 /* Under the bucket lock: the id of the log registered for ino, 0 if none; registers one and waits for the calls of other
- * threads and processes that are in the kernel on it (-ENOSPC if the bucket is full); removes it. */
+ * threads and processes that are in the kernel on it (-ENOSPC if the bucket is full; -EDEADLK, and not registered, if this
+ * thread itself is, under a signal handler: the handler's call goes to the kernel, too); removes it.
+ * A log is registered before it is issued and unregistered after it was retired, so that every log with a magic is
+ * registered. A registered log that log_open does not find, or that has no magic, was given up by a process that died:
+ * register another one in its place (which replaces it). */
 uint64_t volume_find_log(struct volume *volume, uint64_t ino);
 int volume_register_log(struct volume *volume, uint64_t ino, uint64_t id);
 void volume_unregister_log(struct volume *volume, uint64_t ino);
@@ -80,7 +89,8 @@ int volume_open_log(struct volume *volume, uint64_t id, struct log *log);
 
 /* ---- processes ---- */
 
-/* This process in the table: index and generation, in one word that fits a participant record. */
+/* This process in the table: index and generation in 31 bits, 1 .. SHLOCK_OWNER_MAX, so that it also serves as the owner
+ * of a shlock. 0 if no entry could be had. Another value in a forked child. */
 uint64_t volume_self(struct volume *volume);
 
 /* Whether the process of that word is gone. False for this process. */
@@ -92,7 +102,7 @@ void volume_before_fork(void);
 void volume_after_fork_parent(void);
 void volume_after_fork_child(void);
 
-/* At process exit: unlinks this process's pooled logs. */
+/* At process exit, after the last detach: unlinks this process's pooled logs. */
 void volume_exit(void);
 
 #endif

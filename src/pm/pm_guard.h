@@ -4,8 +4,8 @@
  * pm_guard.h — copies that survive a fault. Layer pm; called by log (recovery) and uma.
  *
  * A load from a mapped file raises SIGBUS where the file was truncated or the medium is poisoned; a user's buffer may be
- * any address. Between pm_guard_enter and pm_guard_leave a SIGBUS or SIGSEGV of this thread that lies at any address
- * resumes at pm_guard_enter, which then returns the kind of fault. Guards do not nest. Faults outside a guard go to the
+ * any address. Between pm_guard_begin and pm_guard_end a SIGBUS or SIGSEGV of this thread that lies at any address
+ * resumes at pm_guard_begin, which then returns 1. Guards do not nest. Faults outside a guard go to the
  * handler that the application had installed before.
  *
  * Use:  if (!pm_guard_begin(&guard)) { ...copy...; pm_guard_end(); } else { ...fault at guard.address... }
@@ -17,9 +17,9 @@
 #include <stdint.h>
 
 struct pm_guard {
-    void *context[5];   /* of __builtin_setjmp: frame, resume address, stack pointer */
-    uintptr_t address;  /* of the fault */
-    int signal;         /* SIGBUS or SIGSEGV */
+    void *context[5];  /* of __builtin_setjmp: frame, resume address, stack pointer */
+    uintptr_t address; /* of the fault */
+    int signal;        /* SIGBUS or SIGSEGV */
 };
 
 /* The guard of this thread that a fault resumes at, NULL outside. Written by its own thread and its signal handler. */
@@ -28,17 +28,10 @@ extern __thread struct pm_guard *pm_guard_armed __attribute__((tls_model("initia
 /* Installs the signal handlers, once per process. 0 or -errno. */
 int pm_guard_install(void);
 
-static inline void pm_guard_arm(struct pm_guard *guard)
-{
-    pm_guard_armed = guard;
-    __asm__ volatile("" ::: "memory"); /* the handler runs in this thread: program order is enough */
-}
-
-static inline void pm_guard_end(void)
-{
-    __asm__ volatile("" ::: "memory");
-    pm_guard_armed = 0;
-}
+/* Arm and disarm. Never inlined, for gcc's sake: it believes that only calls can lead back to __builtin_setjmp, and
+ * removes the way back if there is none; and what lies between two calls that might, it keeps in the frame. */
+void pm_guard_arm(struct pm_guard *guard);
+void pm_guard_end(void);
 
 /* A macro, since the frame that calls __builtin_setjmp must live as long as the guard. 0 first, 1 after a fault (the
  * guard is disarmed then). Locals that change inside the guard and are read after a fault must be volatile. */

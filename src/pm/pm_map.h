@@ -21,10 +21,10 @@
 #define PM_MAP_SEGMENTS 37
 
 struct pm_map {
-    int fd;            /* borrowed: the owner keeps it open while segments may still be mapped */
-    bool writable;     /* PROT_WRITE */
-    bool dont_fork;    /* a forked child does not inherit the mapping */
-    bool sync;         /* MAP_SYNC was granted for segment 0 and is demanded for the others */
+    int fd;                                   /* borrowed: the owner keeps it open while segments may still be mapped */
+    bool writable;                            /* PROT_WRITE */
+    bool dont_fork;                           /* a forked child does not inherit the mapping */
+    bool sync;                                /* MAP_SYNC was granted for segment 0 and is demanded for the others */
     _Atomic(char *) segment[PM_MAP_SEGMENTS]; /* published by compare-and-swap; acquire pairs with that release */
 };
 

@@ -24,6 +24,7 @@
 #ifndef UMA_UMA_H
 #define UMA_UMA_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -45,7 +46,7 @@ enum uma_intent {
 enum uma_path { UMA_PATH_USER, UMA_PATH_KERNEL };
 
 struct uma_op {
-    void *inflight; /* of the volume, while on the kernel's path */
+    _Atomic uint64_t *inflight; /* of the volume, while on the kernel's path */
 };
 
 /* ---- life ---- */
@@ -59,6 +60,10 @@ int uma_open(int fd, int flags, const struct statx *stx, struct uma **out);
  * returns an error of that. Not within an RCU read-side section: waits for a grace period. */
 void uma_ref(struct uma *uma);
 int uma_close(struct uma *uma, int fd);
+
+/* Before the application takes a lock of any kind on the file through fd: the uma opens its own descriptor while closing
+ * one cannot drop a POSIX lock yet. */
+int uma_before_lock(struct uma *uma, int fd);
 
 /* ---- one call ---- */
 

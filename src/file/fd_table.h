@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * fd_table.h — descriptor number -> handle. Layer file; process-private.
+ *
+ * Two levels: an array of leaves, each made when a descriptor in its range is managed first and kept for ever. Reading an
+ * entry takes two loads and no lock; the handle that is found stays valid while the caller is in an RCU read section that
+ * began before.
+ *
+ * Besides a handle an entry can hold one of two marks:
+ *     FD_CLOSING    the descriptor is being closed: it is no longer one for the application (EBADF)
+ *     FD_CHANGING   dup2 is replacing its file: wait, outside the read section, until that is done
+ */
+#ifndef FILE_FD_TABLE_H
+#define FILE_FD_TABLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct file_handle;
+
+#define FD_LEAF_SHIFT 10
+#define FD_LEAF (1u << FD_LEAF_SHIFT)
+#define FD_LEAVES 4096u
+#define FD_MAX ((int)(FD_LEAF * FD_LEAVES)) /* descriptors from here on are never managed */
+#define FD_HINTS 65536u                     /* bytes of the racy hint table */
+
+#define FD_CLOSING ((struct file_handle *)1)
+#define FD_CHANGING ((struct file_handle *)2)
+
+typedef struct file_handle *_Atomic fd_entry;
+
+struct fd_table {
+    fd_entry *_Atomic leaves[FD_LEAVES];
+    _Atomic uint8_t hints[FD_HINTS]; /* core.h: managed */
+};
+extern struct fd_table fd_table;
+
+/* Makes room for an entry of fd: 0, -ENOMEM, -ENFILE for a number beyond the table. */
+int fd_table_reserve(int fd);
+
+/* The entry of fd, NULL if there is no room for it, so that it cannot be managed. */
+static inline fd_entry *fd_table_entry(int fd)
+{
+    if ((unsigned)fd >= (unsigned)FD_MAX)
+        return 0;
+    /* acquire: pairs with the exchange in fd_table_reserve */
+    fd_entry *leaf = atomic_load_explicit(&fd_table.leaves[fd >> FD_LEAF_SHIFT], memory_order_acquire);
+    return leaf ? &leaf[fd & (int)(FD_LEAF - 1)] : 0;
+}
+
+/* What the entry holds: a handle, a mark or NULL. */
+static inline struct file_handle *fd_table_get(int fd)
+{
+    fd_entry *entry = fd_table_entry(fd);
+    return entry ? atomic_load_explicit(entry, memory_order_acquire) : 0; /* pairs with fd_table_set */
+}
+
+static inline bool fd_is_handle(const struct file_handle *handle)
+{
+    return (uintptr_t)handle > (uintptr_t)FD_CHANGING;
+}
+
+/* Stores, and keeps the hint. Only where there is room. */
+void fd_table_set(int fd, struct file_handle *handle);
+
+/* Replaces a handle by `mark`, and returns the handle; NULL if there was none. Waits out FD_CHANGING. */
+struct file_handle *fd_table_take(int fd, struct file_handle *mark);
+
+/* Visits every number in [first, last] whose entry holds a handle. */
+void fd_table_each(unsigned first, unsigned last, void (*visit)(int fd, struct file_handle *handle, void *arg), void *arg);
+
+/* In a forked child: the thread that had set a mark is not here. */
+void fd_table_clear_marks(void);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * file_call.c — the state of layer file, and one call on a uma.
+ */
+#include "file/file_private.h"
+
+#include "base/rawsys.h"
+#include "pm/pm_guard.h"
+
+struct file_state file_state;
+
+void file_begin_process(void)
+{
+    if (atomic_load_explicit(&file_state.pid, memory_order_relaxed))
+        return;
+    uint32_t pid = (uint32_t)sys_getpid();
+    pm_guard_install();
+    ofd_join(pid);
+    atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* two threads at once store the same */
+}
+
+bool file_owns_table(void)
+{
+    if (atomic_load_explicit(&file_state.gone, memory_order_relaxed))
+        return false;
+    uint32_t pid = atomic_load_explicit(&file_state.pid, memory_order_relaxed);
+    return !pid || pid == (uint32_t)sys_getpid();
+}
+
+long file_call_run(struct file_call *call, enum uma_intent intent, file_step step)
+{
+    struct uma_op op;
+    long result;
+    urcu_bp_read_lock(); /* uma.h asks for it; sections nest */
+    do {
+        call->done = (struct uma_done){0};
+        int path = uma_begin(call->uma, call->fd, intent, &op);
+        if (path < 0) {
+            result = path;
+            continue;
+        }
+        result = step(call, (enum uma_path)path);
+        uma_end(call->uma, &op, &call->done);
+    } while (result == -UMA_AGAIN);
+    urcu_bp_read_unlock();
+    return result;
+}

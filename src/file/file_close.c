@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * file_close.c — close, close_range, and descriptors that somebody else closes. Layer file.
+ *
+ * The uma's last close needs the descriptor, so the kernel's close comes last. Until the uma is done the table says
+ * FD_CLOSING, that no call of another thread goes past the uma to the file; from then on the number is the kernel's, who
+ * may give it out again at any moment.
+ */
+#include "file/file_private.h"
+
+#include "base/rawsys.h"
+
+#include <errno.h>
+#include <linux/close_range.h>
+
+int file_release(int fd)
+{
+    if (!fd_table_get(fd) || !file_owns_table())
+        return 0;
+    struct file_handle *handle = fd_table_take(fd, FD_CLOSING);
+    if (!handle)
+        return 0;
+    int error = handle_drop(handle, fd);
+    fd_table_set(fd, NULL);
+    return error;
+}
+
+int file_close(int fd)
+{
+    int error = file_release(fd);
+    handle_end_late();
+    int result = sys_close(fd);
+    return result ? result : error;
+}
+
+bool file_is_managed(int fd)
+{
+    return fd_is_handle(fd_table_get(fd));
+}
+
+static void release_visited(int fd, struct file_handle *handle, void *arg)
+{
+    (void)handle;
+    (void)arg;
+    file_release(fd); /* close_range(2) tells of no file's errors */
+}
+
+int file_close_range(unsigned first, unsigned last, unsigned flags)
+{
+    bool closes = first <= last && !(flags & ~(unsigned)CLOSE_RANGE_UNSHARE); /* else only marks, or EINVAL */
+    if (closes && file_owns_table()) {
+        fd_table_each(first, last, release_visited, NULL);
+        handle_end_late();
+    }
+    return sys_close_range(first, last, flags);
+}

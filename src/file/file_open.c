@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * file_open.c — opening: which descriptors become managed, and O_TRUNC. Layer file.
+ *
+ * The kernel opens first, with the application's path and flags, so that permissions, numbers, locks and events are its
+ * own. O_TRUNC alone is kept from it where the file is a regular one: a managed file that is in use is cut by its uma.
+ * Nothing that could be a device or a FIFO is opened twice.
+ */
+#include "file/file_private.h"
+
+#include "base/rawsys.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Flags of open(2) that are gone once the file is open. */
+#define OPEN_ONCE (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_ATOMIC | O_CLOEXEC)
+
+enum open_cut {
+    CUT_NOT,     /* no O_TRUNC, or the kernel does it */
+    CUT_CREATED, /* there was no file: only if somebody was faster */
+    CUT_EXISTED, /* O_TRUNC on a regular file */
+};
+
+void file_proc_path(int fd, char path[FILE_PROC_PATH])
+{
+    static const char prefix[] = "/proc/self/fd/";
+    char digits[12];
+    unsigned count = 0, number = (unsigned)fd;
+    do {
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    memcpy(path, prefix, sizeof prefix - 1);
+    path += sizeof prefix - 1;
+    while (count)
+        *path++ = digits[--count];
+    *path = 0;
+}
+
+/* ---- O_TRUNC ---- */
+
+static enum open_cut open_cut_of(int dirfd, const char *path, int flags)
+{
+    if (!(flags & O_TRUNC) || (flags & (O_PATH | O_DIRECTORY)) || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+        return CUT_NOT;
+    struct stat st;
+    int error = sys_fstatat(dirfd, path, &st, flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0);
+    if (error == -ENOENT)
+        return CUT_CREATED;
+    return !error && S_ISREG(st.st_mode) ? CUT_EXISTED : CUT_NOT;
+}
+
+struct look_call {
+    struct file_call call;
+    uint64_t size; /* set by the step */
+};
+
+static long look_step(struct file_call *call, enum uma_path path)
+{
+    if (path == UMA_PATH_USER)
+        ((struct look_call *)call)->size = uma_size(call->uma);
+    return 0;
+}
+
+/* The size before the cut; `size` is the kernel's. */
+static uint64_t size_before(struct uma *uma, int fd, uint64_t size)
+{
+    struct look_call look = {.call = {.uma = uma, .fd = fd}, .size = size};
+    if (uma)
+        file_call_run(&look.call, UMA_INTENT_LOOK, look_step);
+    return look.size;
+}
+
+/* What O_TRUNC does to an open regular file. */
+static int open_cut(struct uma *uma, int fd, int flags, enum open_cut cut, uint64_t size)
+{
+    if (cut == CUT_CREATED && !size_before(uma, fd, size))
+        return 0;
+    char path[FILE_PROC_PATH];
+    file_proc_path(fd, path);
+    int mode = flags & O_ACCMODE;
+    if (mode == O_WRONLY || mode == O_RDWR)
+        return uma ? file_resize(uma, fd, 0) : sys_ftruncate(fd, 0);
+    /* Opened for reading alone: Linux cuts it if the caller might have written. */
+    if (!uma)
+        return sys_truncate(path, 0);
+    int error = sys_faccessat2(AT_FDCWD, path, W_OK, AT_EACCESS);
+    return error ? error : file_resize_path(uma, fd, path, 0);
+}
+
+/* ---- the table ---- */
+
+void file_drop_stale(int fd)
+{
+    if (!fd_table_get(fd))
+        return;
+    struct file_handle *handle = fd_table_take(fd, NULL);
+    if (handle)
+        handle_drop(handle, -1);
+    else
+        fd_table_set(fd, NULL); /* a mark of a close that the kernel has done */
+}
+
+int file_publish(int newfd, struct file_handle *handle)
+{
+    file_drop_stale(newfd);
+    if (!fd_table_reserve(newfd)) {
+        fd_table_set(newfd, handle);
+        return newfd;
+    }
+    ofd_lock(handle->ofd);
+    int error = uma_demote(handle->uma, newfd, UMA_DEMOTE_OTHER);
+    if (!error)
+        error = ofd_to_kernel(handle->ofd, newfd);
+    ofd_unlock(handle->ofd);
+    if (!error)
+        return newfd; /* the handle keeps its count, so that the uma stays PASSTHROUGH while newfd may be open */
+    handle_drop(handle, newfd);
+    return error;
+}
+
+/* Makes the uma's open description a managed one. The hold on the uma is taken over in any case. fd, or -errno. */
+static int open_manage(struct uma *uma, int fd, int flags)
+{
+    file_begin_process();
+    struct file_handle *handle = handle_make(uma, flags & ~OPEN_ONCE);
+    if (handle)
+        return file_publish(fd, handle);
+    if (!uma_demote(uma, fd, UMA_DEMOTE_OTHER))
+        return fd; /* the hold stays: see file_publish */
+    uma_close(uma, fd);
+    return -ENOMEM;
+}
+
+/* Behind the kernel's open: fd, or -errno with fd still open. */
+static int open_finish(int fd, int flags, enum open_cut cut)
+{
+    file_drop_stale(fd);
+    if (flags & O_PATH)
+        return fd;
+    struct statx stx;
+    int error = sys_statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &stx);
+    if (error)
+        return cut == CUT_NOT ? fd : error;
+    if (!S_ISREG(stx.stx_mode))
+        return cut != CUT_NOT && S_ISDIR(stx.stx_mode) ? -EISDIR : fd;
+    struct uma *uma = NULL;
+    error = uma_open(fd, flags, &stx, &uma);
+    if (error)
+        return error;
+    if (cut != CUT_NOT) {
+        error = open_cut(uma, fd, flags, cut, stx.stx_size);
+        if (error) {
+            if (uma)
+                uma_close(uma, fd);
+            return error;
+        }
+    }
+    return uma ? open_manage(uma, fd, flags) : fd;
+}
+
+int file_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+    int kernel_flags = flags & ~O_ATOMIC;
+    if (!file_owns_table())
+        return sys_openat(dirfd, path, kernel_flags, mode);
+    handle_end_late();
+    enum open_cut cut = open_cut_of(dirfd, path, flags);
+    int fd = sys_openat(dirfd, path, cut == CUT_NOT ? kernel_flags : kernel_flags & ~O_TRUNC, mode);
+    if (fd < 0)
+        return fd;
+    int result = open_finish(fd, flags, cut);
+    if (result < 0)
+        sys_close(fd);
+    return result;
+}
+
+int file_adopt(int fd, int flags)
+{
+    if (fd < 0 || !file_owns_table())
+        return 0;
+    handle_end_late();
+    int status = sys_fcntl(fd, F_GETFL, 0);
+    if (status < 0)
+        return status;
+    int result = open_finish(fd, status | (flags & O_ATOMIC), CUT_NOT);
+    return result < 0 ? result : 0;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * file_private.h — what the files of layer file share: the state of the layer, one call on a uma, the size limit.
+ */
+#ifndef FILE_FILE_PRIVATE_H
+#define FILE_FILE_PRIVATE_H
+
+#include "file/file.h"
+#include "file/handle.h"
+#include "uma/uma.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifndef O_ATOMIC /* nvmmio.h has the same */
+#define O_ATOMIC 01000000000
+#endif
+
+struct file_state {
+    _Atomic uint32_t pid;      /* of the process, once it has managed a file; 0 before */
+    _Atomic bool gone;         /* file_exit was called: nothing is managed any more */
+    _Atomic bool mapped;       /* file_nvmmap has registered a mapping since the process began */
+    _Atomic bool limit_told;   /* file_limit_changed is called: the cached limit is exact */
+    _Atomic uint64_t limit;    /* RLIMIT_FSIZE as last seen; 0: never looked */
+};
+extern struct file_state file_state;
+
+/* Before the first handle of the process. */
+void file_begin_process(void);
+
+/* Whether descriptors may be opened, closed and duplicated here with effect on the table: not after file_exit, and not in
+ * a vfork child, which has its own descriptors but the parent's memory. */
+bool file_owns_table(void);
+
+/* ---- one call on a uma ---- */
+
+struct file_call {
+    struct uma *uma;
+    int fd;               /* -1: by path or address, no descriptor at hand */
+    struct uma_done done; /* for uma_end; set by the step on the kernel's path */
+};
+
+/* Runs step between uma_begin and uma_end, again while the uma changes under it. Returns step's result, or uma_begin's
+ * error. `call` is the first member of what the step needs. */
+typedef long (*file_step)(struct file_call *call, enum uma_path path);
+long file_call_run(struct file_call *call, enum uma_intent intent, file_step step);
+
+/* ---- opening (file_open.c) ---- */
+
+/* ftruncate on a managed file, by a descriptor that is open for writing. */
+int file_resize(struct uma *uma, int fd, uint64_t size);
+/* The same by a path (of an inode that `fd` is open on, maybe for reading alone), for truncate(2). Managed files only. */
+int file_resize_path(struct uma *uma, int fd, const char *path, uint64_t size);
+
+/* Takes a handle out of the table that was left there when libc closed the descriptor behind our back. */
+void file_drop_stale(int fd);
+
+/* F_DUPFD and F_DUPFD_CLOEXEC (file_dup.c). */
+int file_dup_from(int fd, int cmd, long least);
+
+/* Makes newfd an entry for handle, whose count for it the caller has taken. If the table has no room the file goes to the
+ * kernel and newfd stays unmanaged. Returns newfd, or -errno: newfd is still open then, but must not stay so. */
+int file_publish(int newfd, struct file_handle *handle);
+
+/* "/proc/self/fd/N" */
+#define FILE_PROC_PATH 32
+void file_proc_path(int fd, char path[FILE_PROC_PATH]);
+
+/* ---- RLIMIT_FSIZE (file_limit.c) ---- */
+
+/* Reads the limit again. */
+uint64_t file_limit_refresh(void);
+
+/* Sends this thread SIGXFSZ, as the kernel does to whoever passes the limit. Outside all locks. */
+void file_limit_signal(void);
+
+/* Looks anew, and cuts *length to what the limit allows from pos on. -EFBIG if that is nothing. */
+int file_limit_cut(uint64_t pos, uint64_t *length);
+
+/* Whether a file may get `size` bytes if it has `now`. */
+bool file_limit_allows(uint64_t now, uint64_t size);
+
+/* As file_limit_cut, at a glance where the limit is far. Without file_limit_changed nobody tells of a new limit: each
+ * write that extends the file looks. */
+static inline int file_limit_check(struct uma *uma, uint64_t pos, uint64_t *length)
+{
+    uint64_t end = pos + *length;
+    /* relaxed: words by themselves */
+    if (end <= atomic_load_explicit(&file_state.limit, memory_order_relaxed) &&
+        (atomic_load_explicit(&file_state.limit_told, memory_order_relaxed) || end <= uma_size(uma)))
+        return 0;
+    return file_limit_cut(pos, length);
+}
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * file_rw.c — read and write, with their positional and vector forms. Layer file.
+ *
+ * Arguments are checked as vfs_read and vfs_write check them, in their order. Where a check fails, the call itself is made
+ * in the kernel: it must fail there too, and does so with the errno of the kernel that runs.
+ */
+#include "file/file_private.h"
+
+#include "base/rawsys.h"
+#include "base/stats.h"
+#include "pm/pm_guard.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define RW_BYTES_MAX UINT64_C(0x7ffff000) /* MAX_RW_COUNT of the kernel */
+#define RW_SEQUENTIAL ((off_t)-1)         /* in rw_call.offset: at the description's offset */
+
+/* RWF_ flags that change nothing for a file in memory, and those that are understood. Others are EOPNOTSUPP. */
+#ifndef RWF_NOAPPEND
+#define RWF_NOAPPEND 0x00000020
+#endif
+#define RW_FLAGS_SYNC (RWF_DSYNC | RWF_SYNC)
+#define RW_FLAGS (RWF_HIPRI | RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND | RW_FLAGS_SYNC)
+
+struct rw_call {
+    int fd;
+    int iovcnt;
+    const struct iovec *iov;
+    uint64_t length; /* of all buffers, at most RW_BYTES_MAX */
+    off_t offset;    /* or RW_SEQUENTIAL */
+    int flags;       /* RWF_ */
+    bool vector;     /* iov is the application's */
+    bool over_limit; /* set by the call: SIGXFSZ is due */
+};
+
+enum rw_direction { RW_READ, RW_WRITE };
+
+/* ---- the kernel's path ---- */
+
+static ssize_t kernel_transfer(const struct rw_call *call, enum rw_direction direction)
+{
+    const struct iovec *iov = call->iov;
+    if (call->vector)
+        return direction == RW_WRITE ? sys_pwritev2(call->fd, iov, call->iovcnt, call->offset, call->flags)
+                                     : sys_preadv2(call->fd, iov, call->iovcnt, call->offset, call->flags);
+    if (call->offset == RW_SEQUENTIAL)
+        return direction == RW_WRITE ? sys_write(call->fd, iov->iov_base, iov->iov_len)
+                                     : sys_read(call->fd, iov->iov_base, iov->iov_len);
+    return direction == RW_WRITE ? sys_pwrite(call->fd, iov->iov_base, iov->iov_len, call->offset)
+                                 : sys_pread(call->fd, iov->iov_base, iov->iov_len, call->offset);
+}
+
+static ssize_t kernel_call(struct file_handle *handle, const struct rw_call *call, enum rw_direction direction,
+                           struct uma_done *done)
+{
+    if (call->offset == RW_SEQUENTIAL) {
+        int error = ofd_to_kernel(handle->ofd, call->fd);
+        if (error)
+            return error;
+    }
+    ssize_t result = kernel_transfer(call, direction);
+    if (result > 0) {
+        if (direction == RW_WRITE)
+            done->bytes_written = (uint64_t)result;
+        else
+            done->bytes_read = (uint64_t)result;
+    }
+    stats_add(direction == RW_WRITE ? STATS_KERNEL_WRITES : STATS_KERNEL_READS, 1);
+    return result;
+}
+
+/* ---- in user space ---- */
+
+static ssize_t user_write(struct file_handle *handle, struct rw_call *call, uint64_t offset, uint64_t *end)
+{
+    struct uma *uma = handle->uma;
+    uint32_t status = ofd_flags(handle->ofd);
+    bool append = (call->flags & RWF_APPEND) || ((status & O_APPEND) && !(call->flags & RWF_NOAPPEND));
+    unsigned how = append ? UMA_WRITE_APPEND : 0;
+    if ((status & O_DSYNC) || (call->flags & RW_FLAGS_SYNC)) /* O_SYNC has the bit of O_DSYNC */
+        how |= UMA_WRITE_SYNC;
+    uint64_t length = call->length;
+    if (append)
+        offset = uma_size(uma);
+    int error = offset >= INT64_MAX ? -EFBIG : file_limit_check(uma, offset, &length);
+    if (error) {
+        call->over_limit = offset < INT64_MAX;
+        return error;
+    }
+    return uma_write(uma, call->iov, call->iovcnt, offset, length, how, end);
+}
+
+static ssize_t user_sequential(struct file_handle *handle, struct rw_call *call, enum rw_direction direction)
+{
+    struct ofd *ofd = handle->ofd;
+    int error = ofd_from_kernel(ofd, call->fd);
+    if (error)
+        return error;
+    uint64_t offset = ofd->offset, end = offset;
+    if (call->length > (uint64_t)INT64_MAX - offset)
+        return -EINVAL;
+    ssize_t result;
+    if (direction == RW_WRITE) {
+        result = user_write(handle, call, offset, &end);
+    } else {
+        result = uma_read(handle->uma, call->iov, call->iovcnt, offset, call->length);
+        end = offset + (uint64_t)(result > 0 ? result : 0);
+    }
+    if (result > 0)
+        ofd_set_offset(ofd, end);
+    return result;
+}
+
+static ssize_t user_positional(struct file_handle *handle, struct rw_call *call, enum rw_direction direction)
+{
+    uint64_t end;
+    if (direction == RW_WRITE)
+        return user_write(handle, call, (uint64_t)call->offset, &end);
+    return uma_read(handle->uma, call->iov, call->iovcnt, (uint64_t)call->offset, call->length);
+}
+
+/* ---- both ---- */
+
+/* Not by file_call_run, which calls its step through a pointer: this is the hot path. */
+static inline ssize_t rw_run(struct file_handle *handle, struct rw_call *call, enum rw_direction direction)
+{
+    bool sequential = call->offset == RW_SEQUENTIAL;
+    struct uma_op op;
+    struct uma_done done;
+    ssize_t result;
+    if (!call->length)
+        return 0;
+    if (sequential)
+        ofd_lock(handle->ofd);
+    do {
+        done = (struct uma_done){0};
+        int path = uma_begin(handle->uma, call->fd, direction == RW_WRITE ? UMA_INTENT_WRITE : UMA_INTENT_READ, &op);
+        if (path < 0) {
+            result = path;
+            continue;
+        }
+        if (path == UMA_PATH_KERNEL)
+            result = kernel_call(handle, call, direction, &done);
+        else if (sequential)
+            result = user_sequential(handle, call, direction);
+        else
+            result = user_positional(handle, call, direction);
+        uma_end(handle->uma, &op, &done);
+    } while (result == -UMA_AGAIN);
+    if (sequential)
+        ofd_unlock(handle->ofd);
+    return result;
+}
+
+/* Leaves the read section, then gives a signal that is due. */
+static inline ssize_t rw_leave(const struct rw_call *call, ssize_t result)
+{
+    handle_leave();
+    if (__builtin_expect(call->over_limit, 0))
+        file_limit_signal();
+    return result;
+}
+
+/* Whether the kernel must refuse the call: wrong access mode, or numbers that make no range. */
+static inline bool refused(const struct file_handle *handle, enum rw_direction direction, size_t count, off_t offset)
+{
+    bool allowed = direction == RW_WRITE ? handle->writable : handle->readable;
+    return !allowed || (ssize_t)count < 0 || offset < 0 || count > (uint64_t)INT64_MAX - (uint64_t)offset;
+}
+
+static inline uint64_t clamp(size_t count)
+{
+    return count < RW_BYTES_MAX ? count : RW_BYTES_MAX;
+}
+
+ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
+{
+    struct file_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : sys_pread(fd, buf, count, offset);
+    struct iovec iov = {.iov_base = buf, .iov_len = count};
+    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = offset};
+    ssize_t result = refused(handle, RW_READ, count, offset) ? kernel_transfer(&call, RW_READ)
+                                                             : rw_run(handle, &call, RW_READ);
+    return rw_leave(&call, result);
+}
+
+ssize_t file_pwrite(int fd, const void *buf, size_t count, off_t offset)
+{
+    struct file_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : sys_pwrite(fd, buf, count, offset);
+    struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
+    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = offset};
+    ssize_t result = refused(handle, RW_WRITE, count, offset) ? sys_pwrite(fd, buf, count, offset)
+                                                              : rw_run(handle, &call, RW_WRITE);
+    return rw_leave(&call, result);
+}
+
+ssize_t file_read(int fd, void *buf, size_t count)
+{
+    struct file_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : sys_read(fd, buf, count);
+    struct iovec iov = {.iov_base = buf, .iov_len = count};
+    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = RW_SEQUENTIAL};
+    ssize_t result = refused(handle, RW_READ, count, 0) ? sys_read(fd, buf, count) : rw_run(handle, &call, RW_READ);
+    return rw_leave(&call, result);
+}
+
+ssize_t file_write(int fd, const void *buf, size_t count)
+{
+    struct file_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : sys_write(fd, buf, count);
+    struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
+    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = RW_SEQUENTIAL};
+    ssize_t result = refused(handle, RW_WRITE, count, 0) ? sys_write(fd, buf, count) : rw_run(handle, &call, RW_WRITE);
+    return rw_leave(&call, result);
+}
+
+/* ---- vectors ---- */
+
+/* The length of all buffers, cut as the kernel cuts it; -EINVAL or -EFAULT for an array that it refuses. */
+static __attribute__((noinline)) int vector_length(const struct iovec *iov, int iovcnt, uint64_t *length)
+{
+    struct pm_guard guard;
+    *length = 0;
+    if (iovcnt < 0 || iovcnt > IOV_MAX)
+        return -EINVAL;
+    if (pm_guard_begin(&guard))
+        return -EFAULT;
+    uint64_t sum = 0;
+    bool valid = true;
+    for (int i = 0; i < iovcnt; i++) {
+        size_t piece = iov[i].iov_len;
+        if ((ssize_t)piece < 0)
+            valid = false;
+        sum = clamp(sum + clamp(piece));
+    }
+    pm_guard_end();
+    *length = sum;
+    return valid ? 0 : -EINVAL;
+}
+
+static ssize_t vector_call(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags,
+                           enum rw_direction direction)
+{
+    struct rw_call call = {.fd = fd, .iov = iov, .iovcnt = iovcnt, .offset = offset, .flags = flags, .vector = true};
+    struct file_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : kernel_transfer(&call, direction);
+    off_t position = offset == RW_SEQUENTIAL ? 0 : offset;
+    ssize_t result;
+    if (vector_length(iov, iovcnt, &call.length) || refused(handle, direction, call.length, position))
+        result = kernel_transfer(&call, direction);
+    else if (call.length && (flags & ~RW_FLAGS))
+        result = -EOPNOTSUPP;
+    else if ((flags & RWF_APPEND) && (flags & RWF_NOAPPEND))
+        result = -EINVAL;
+    else
+        result = rw_run(handle, &call, direction);
+    return rw_leave(&call, result);
+}
+
+ssize_t file_readv(int fd, const struct iovec *iov, int iovcnt)
+{
+    return vector_call(fd, iov, iovcnt, RW_SEQUENTIAL, 0, RW_READ);
+}
+
+ssize_t file_writev(int fd, const struct iovec *iov, int iovcnt)
+{
+    return vector_call(fd, iov, iovcnt, RW_SEQUENTIAL, 0, RW_WRITE);
+}
+
+ssize_t file_preadv2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)
+{
+    return vector_call(fd, iov, iovcnt, offset, flags, RW_READ);
+}
+
+ssize_t file_pwritev2(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags)
+{
+    return vector_call(fd, iov, iovcnt, offset, flags, RW_WRITE);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * file_sync.c — fsync, fdatasync, and what comes before sync(2). Layer file.
+ */
+#include "file/file_private.h"
+
+#include "base/rawsys.h"
+
+#include <errno.h>
+
+struct sync_call {
+    struct file_call call;
+    int (*kernel)(int fd);
+};
+
+static long sync_step(struct file_call *call, enum uma_path path)
+{
+    if (path == UMA_PATH_USER)
+        return uma_commit(call->uma);
+    int result = ((struct sync_call *)call)->kernel(call->fd);
+    call->done.synced = result == 0;
+    return result;
+}
+
+static int sync_file(int fd, int (*kernel)(int fd))
+{
+    struct file_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : kernel(fd);
+    struct sync_call sync = {.call = {.uma = handle->uma, .fd = fd}, .kernel = kernel};
+    int result = (int)file_call_run(&sync.call, UMA_INTENT_SYNC, sync_step);
+    handle_leave();
+    return result;
+}
+
+int file_fsync(int fd)
+{
+    return sync_file(fd, sys_fsync);
+}
+
+int file_fdatasync(int fd)
+{
+    return sync_file(fd, sys_fdatasync);
+}
+
+static long commit_step(struct file_call *call, enum uma_path path)
+{
+    return path == UMA_PATH_USER ? uma_commit(call->uma) : 0; /* the kernel's sync comes next */
+}
+
+static void commit_uma(struct uma *uma, void *arg)
+{
+    (void)arg;
+    struct file_call call = {.uma = uma, .fd = -1};
+    file_call_run(&call, UMA_INTENT_LOOK, commit_step); /* sync(2) has no errors either */
+}
+
+void file_sync_all(void)
+{
+    if (atomic_load_explicit(&file_state.pid, memory_order_relaxed) &&
+        !atomic_load_explicit(&file_state.gone, memory_order_relaxed))
+        uma_each(commit_uma, NULL);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * handle.c — this process's part in open file descriptions. Layer file.
+ *
+ * A grace period for each close would cost more than many a close itself: ended handles are gathered and given back
+ * together, after one.
+ */
+#include "file/handle.h"
+
+#include "base/highfd.h"
+#include "base/rawsys.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#define HANDLE_ENDED_MOST 64u
+
+static struct {
+    struct pool pool;             /* private to the process */
+    _Atomic uint32_t ended;       /* list by pool_link: uma closed, a reader may still hold handle and record */
+    _Atomic uint32_t ended_count; /* about how many */
+    _Atomic uint32_t late;        /* list: the uma is still to be closed */
+} handles;
+
+static struct file_handle *handle_at(uint32_t index)
+{
+    return pool_at(&handles.pool, index);
+}
+
+static void list_push(_Atomic uint32_t *list, struct file_handle *handle)
+{
+    uint32_t top = atomic_load_explicit(list, memory_order_relaxed);
+    do
+        atomic_store_explicit(&handle->link.next, top, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(list, &top, handle->index, memory_order_release,
+                                                  memory_order_relaxed)); /* release: pairs with list_take */
+}
+
+/* Lists are only ever taken whole, so that pushing knows no ABA. */
+static uint32_t list_take(_Atomic uint32_t *list)
+{
+    return atomic_exchange_explicit(list, 0, memory_order_acquire);
+}
+
+static uint32_t list_next(struct file_handle *handle)
+{
+    return atomic_load_explicit(&handle->link.next, memory_order_relaxed);
+}
+
+struct file_handle *handle_make(struct uma *uma, int flags)
+{
+    if (pool_make(&handles.pool, false))
+        return NULL;
+    uint32_t ofd_index, index = pool_take(&handles.pool);
+    if (!index)
+        return NULL;
+    struct ofd *ofd = ofd_make((uint32_t)flags, &ofd_index);
+    if (!ofd) {
+        pool_give(&handles.pool, index);
+        return NULL;
+    }
+    struct file_handle *handle = handle_at(index);
+    int mode = flags & O_ACCMODE;
+    handle->uma = uma;
+    handle->ofd = ofd;
+    handle->ofd_index = ofd_index;
+    handle->index = index;
+    handle->readable = mode == O_RDONLY || mode == O_RDWR;
+    handle->writable = mode == O_WRONLY || mode == O_RDWR;
+    handle->late_fd = -1;
+    atomic_store_explicit(&handle->forked, 0, memory_order_relaxed);
+    atomic_store_explicit(&handle->count, 1, memory_order_release); /* complete: pairs with handle_each, handle_count */
+    return handle;
+}
+
+bool handle_count(struct file_handle *handle)
+{
+    uint32_t count = atomic_load_explicit(&handle->count, memory_order_relaxed);
+    while (count)
+        if (atomic_compare_exchange_weak_explicit(&handle->count, &count, count + 1, memory_order_acquire,
+                                                  memory_order_relaxed))
+            return true;
+    return false;
+}
+
+static void give_back(uint32_t index, bool with_record)
+{
+    while (index) {
+        struct file_handle *handle = handle_at(index);
+        uint32_t next = list_next(handle);
+        if (with_record)
+            ofd_release(handle->ofd, handle->ofd_index);
+        pool_give(&handles.pool, index);
+        index = next;
+    }
+}
+
+static void end_gathered(void)
+{
+    atomic_store_explicit(&handles.ended_count, 0, memory_order_relaxed); /* an estimate */
+    uint32_t first = list_take(&handles.ended);
+    if (!first)
+        return;
+    urcu_bp_synchronize_rcu();
+    give_back(first, true);
+}
+
+static int end(struct file_handle *handle, int fd)
+{
+    int error = uma_close(handle->uma, fd);
+    list_push(&handles.ended, handle);
+    if (atomic_fetch_add_explicit(&handles.ended_count, 1, memory_order_relaxed) >= HANDLE_ENDED_MOST)
+        end_gathered();
+    return error;
+}
+
+void handle_end_late(void)
+{
+    if (!atomic_load_explicit(&handles.late, memory_order_relaxed) || urcu_bp_read_ongoing())
+        return;
+    uint32_t index = list_take(&handles.late);
+    while (index) {
+        struct file_handle *handle = handle_at(index);
+        uint32_t next = list_next(handle);
+        int fd = handle->late_fd;
+        end(handle, fd);
+        if (fd >= 0)
+            sys_close(fd);
+        index = next;
+    }
+}
+
+int handle_drop(struct file_handle *handle, int fd)
+{
+    /* acq_rel: what every holder did with it is over before it ends */
+    if (atomic_fetch_sub_explicit(&handle->count, 1, memory_order_acq_rel) != 1)
+        return 0;
+    if (urcu_bp_read_ongoing()) {
+        handle->late_fd = fd < 0 ? -1 : highfd_move(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
+        list_push(&handles.late, handle);
+        return 0;
+    }
+    return end(handle, fd);
+}
+
+void handle_each(void (*visit)(struct file_handle *handle))
+{
+    uint32_t extent = pool_extent(&handles.pool);
+    for (uint32_t index = 1; index <= extent; index++) {
+        struct file_handle *handle = handle_at(index);
+        /* acquire: pairs with the last store of handle_make */
+        if (atomic_load_explicit(&handle->count, memory_order_acquire))
+            visit(handle);
+    }
+}
+
+static void count_for_child(struct file_handle *handle)
+{
+    if (ofd_reference(handle->ofd))
+        atomic_store_explicit(&handle->forked, 1, memory_order_relaxed); /* read by this thread, here or in the child */
+}
+
+void handle_before_fork(void)
+{
+    handle_each(count_for_child);
+}
+
+static void forget_child(struct file_handle *handle)
+{
+    atomic_store_explicit(&handle->forked, 0, memory_order_relaxed);
+}
+
+void handle_after_fork_parent(void)
+{
+    handle_each(forget_child);
+}
+
+/* A description that another thread opened while this one was forking. */
+static void join_uncounted(struct file_handle *handle)
+{
+    if (ofd_reference(handle->ofd))
+        return;
+    uint32_t index;
+    struct ofd *own = ofd_make(ofd_flags(handle->ofd), &index);
+    if (!own)
+        return;
+    handle->ofd = own;
+    handle->ofd_index = index;
+}
+
+void handle_after_fork_child(void)
+{
+    /* What had ended was the parent's to give back; its threads in read sections are not here. */
+    give_back(list_take(&handles.ended), false);
+    uint32_t extent = pool_extent(&handles.pool);
+    for (uint32_t index = 1; index <= extent; index++) {
+        struct file_handle *handle = handle_at(index);
+        bool counted = atomic_exchange_explicit(&handle->forked, 0, memory_order_relaxed); /* one thread only */
+        bool alive = atomic_load_explicit(&handle->count, memory_order_relaxed) != 0;
+        if (counted && !alive)
+            ofd_release(handle->ofd, handle->ofd_index);
+        else if (alive && !counted)
+            join_uncounted(handle);
+    }
+}
+
+static void exit_entry(int fd, struct file_handle *handle, void *arg)
+{
+    (void)arg;
+    ofd_lock(handle->ofd);
+    ofd_to_kernel(handle->ofd, fd); /* whoever still uses the number is served by the kernel */
+    ofd_unlock(handle->ofd);
+    fd_table_set(fd, NULL);
+}
+
+static void exit_handle(struct file_handle *handle)
+{
+    /* acq_rel: as in handle_drop; a borrower that is still at it keeps its record */
+    if (atomic_exchange_explicit(&handle->count, 0, memory_order_acq_rel))
+        ofd_release(handle->ofd, handle->ofd_index);
+}
+
+void handle_exit(void)
+{
+    fd_table_each(0, (unsigned)FD_MAX - 1, exit_entry, NULL);
+    if (urcu_bp_read_ongoing())
+        return; /* in a signal handler: a thread, this one, still holds a handle */
+    end_gathered();
+    urcu_bp_synchronize_rcu();
+    handle_each(exit_handle);
+}
+
+struct file_handle *handle_enter_marked(int fd)
+{
+    for (;;) {
+        urcu_bp_read_lock();
+        struct file_handle *handle = fd_table_get(fd);
+        if (fd_is_handle(handle))
+            return handle;
+        urcu_bp_read_unlock();
+        if (handle != FD_CHANGING)
+            return handle;
+        sys_sched_yield();
+    }
+}
+
+struct file_handle *handle_borrow(int fd)
+{
+    struct file_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle;
+    bool counted = handle_count(handle);
+    handle_leave();
+    return counted ? handle : FD_CLOSING;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * ofd.c — records of open file descriptions. Layer file.
+ */
+#include "file/ofd.h"
+
+#include "base/rawsys.h"
+#include "file/owner.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* When the processes of the arena joined it, by process id; a later process may overwrite an earlier one's. */
+#define OFD_JOINED_SLOTS 1024u
+#define OFD_JOINED_SHIFT 32 /* process id in the high half, time in the low one */
+
+static struct {
+    struct pool pool;              /* shared */
+    struct pool joined;            /* shared; its records hold the times */
+    _Atomic uint32_t self;         /* process id; changes in a forked child only */
+} ofd_arena;
+
+/* The times live in a pool's records only to share its mapping code: eight bytes in each. */
+static _Atomic uint64_t *joined_slot(uint32_t pid)
+{
+    uint32_t index = 1 + pid % OFD_JOINED_SLOTS;
+    return (_Atomic uint64_t *)((char *)pool_at(&ofd_arena.joined, index) + sizeof(uint64_t));
+}
+
+void ofd_join(uint32_t pid)
+{
+    atomic_store_explicit(&ofd_arena.self, pid, memory_order_relaxed);
+    if (pool_make(&ofd_arena.joined, true) == 0)
+        /* relaxed: read by others long after, through the lock word that names pid */
+        atomic_store_explicit(joined_slot(pid), ((uint64_t)pid << OFD_JOINED_SHIFT) | (uint32_t)owner_now(),
+                              memory_order_relaxed);
+}
+
+uint32_t ofd_self(void)
+{
+    return atomic_load_explicit(&ofd_arena.self, memory_order_relaxed);
+}
+
+static uint64_t joined_at(uint32_t pid)
+{
+    if (!atomic_load_explicit(&ofd_arena.joined.head, memory_order_acquire))
+        return 0;
+    uint64_t word = atomic_load_explicit(joined_slot(pid), memory_order_relaxed);
+    return word >> OFD_JOINED_SHIFT == pid ? (uint32_t)word : 0;
+}
+
+struct ofd *ofd_make(uint32_t flags, uint32_t *index)
+{
+    if (pool_make(&ofd_arena.pool, true))
+        return NULL;
+    *index = pool_take(&ofd_arena.pool);
+    if (!*index)
+        return NULL;
+    struct ofd *ofd = pool_at(&ofd_arena.pool, *index);
+    /* relaxed: nobody else has the record; the descriptor table publishes it */
+    atomic_store_explicit(&ofd->lock.word, 0, memory_order_relaxed);
+    atomic_store_explicit(&ofd->flags, flags, memory_order_relaxed);
+    atomic_store_explicit(&ofd->in_kernel, 1, memory_order_relaxed);
+    atomic_store_explicit(&ofd->references, 1, memory_order_relaxed);
+    ofd->offset = 0;
+    return ofd;
+}
+
+bool ofd_reference(struct ofd *ofd)
+{
+    uint32_t count = atomic_load_explicit(&ofd->references, memory_order_relaxed);
+    while (count)
+        /* relaxed: the record's content is reached through the caller's handle, not through the count */
+        if (atomic_compare_exchange_weak_explicit(&ofd->references, &count, count + 1, memory_order_relaxed,
+                                                  memory_order_relaxed))
+            return true;
+    return false;
+}
+
+void ofd_release(struct ofd *ofd, uint32_t index)
+{
+    /* acq_rel: what every holder did to the record is over before it is given back */
+    if (atomic_fetch_sub_explicit(&ofd->references, 1, memory_order_acq_rel) == 1)
+        pool_give(&ofd_arena.pool, index);
+}
+
+static void lock_contended(struct ofd *ofd, uint32_t self)
+{
+    while (shlock_acquire(&ofd->lock, self) == -ETIMEDOUT) {
+        uint32_t owner = shlock_owner(&ofd->lock);
+        if (owner && owner != self && owner_is_gone(owner, joined_at(owner)) &&
+            shlock_take_over(&ofd->lock, owner, self) == 0)
+            return;
+    }
+}
+
+void ofd_lock(struct ofd *ofd)
+{
+    uint32_t self = ofd_self();
+    if (shlock_try(&ofd->lock, self))
+        lock_contended(ofd, self);
+}
+
+int ofd_to_kernel(struct ofd *ofd, int fd)
+{
+    if (ofd_is_in_kernel(ofd))
+        return 0;
+    off_t offset = sys_lseek(fd, (off_t)ofd->offset, SEEK_SET);
+    if (offset < 0)
+        return (int)offset;
+    ofd_set_in_kernel(ofd);
+    return 0;
+}
+
+int ofd_from_kernel(struct ofd *ofd, int fd)
+{
+    if (!ofd_is_in_kernel(ofd))
+        return 0;
+    off_t offset = sys_lseek(fd, 0, SEEK_CUR);
+    if (offset < 0)
+        return (int)offset;
+    ofd_set_offset(ofd, (uint64_t)offset);
+    return 0;
+}

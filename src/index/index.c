@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * index.c — the shared object itself: creation, opening, pool, participants. Layer index.
+ */
+#include "index/index.h"
+
+#include "base/grow.h"
+#include "base/highfd.h"
+#include "base/rawsys.h"
+#include "log/log_format.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define INDEX_DIRECTORY "/dev/shm"
+#define INDEX_NAME_BYTES 64
+#define INDEX_POOL_MAX 4u
+#define INDEX_POOL_NODES 64u          /* an object with more nodes is not worth clearing */
+#define INDEX_POOL_LOG_BLOCKS 65536u  /* nor one whose free map has grown large */
+#define INDEX_RECORDS_PER_PAGE (INDEX_PAGE / sizeof(struct index_record))
+#define INDEX_PARTICIPANTS_PER_PAGE (INDEX_RECORDS_PER_PAGE / INDEX_RECORDS)
+
+/* Objects ready for use again, per process. lock guards all of it; rank: below every lock of a uma. */
+static struct index_pool {
+    struct shlock lock;
+    unsigned count;
+    struct index object[INDEX_POOL_MAX];
+} pool;
+
+static void pool_lock(void)
+{
+    while (shlock_acquire(&pool.lock, 1) == -ETIMEDOUT)
+        ; /* threads of one process: the owner is alive */
+}
+
+static char *name_put(char *out, const char *text)
+{
+    while (*text)
+        *out++ = *text++;
+    return out;
+}
+
+static void name_format(uint32_t owner, uint64_t nonce, char *name)
+{
+    char digits[16];
+    unsigned n = 0;
+    name = name_put(name, INDEX_DIRECTORY "/nvmmio-");
+    do {
+        digits[n++] = (char)('0' + owner % 10);
+        owner /= 10;
+    } while (owner);
+    while (n)
+        *name++ = digits[--n];
+    *name++ = '-';
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *name++ = "0123456789abcdef"[nonce >> shift & 15];
+    *name = 0;
+}
+
+int index_reserve(struct index *index, uint64_t offset, uint64_t length)
+{
+    uint64_t from = offset & ~(uint64_t)(INDEX_PAGE - 1);
+    uint64_t to = (offset + length + INDEX_PAGE - 1) & ~(uint64_t)(INDEX_PAGE - 1);
+    if (!pm_map_at(&index->map, from) || !pm_map_at(&index->map, to - 1))
+        return -ENOMEM;
+    return grow_allocate(index->fd, 0, from, to - from);
+}
+
+/* Maps the object and finds page 0. */
+static int object_map(struct index *index)
+{
+    struct stat st;
+    int error = sys_fstat(index->fd, &st);
+    if (!error && !S_ISREG(st.st_mode))
+        error = -ESTALE;
+    if (!error)
+        error = pm_map_open(&index->map, index->fd, true, true, PM_MAP_SYNC_NEVER);
+    if (error)
+        return error;
+    index->dev = st.st_dev;
+    index->ino = st.st_ino;
+    index->shared = pm_map_at(&index->map, 0);
+    return 0;
+}
+
+static int object_new(struct index *index, uint32_t owner)
+{
+    char name[INDEX_NAME_BYTES];
+    if (sys_getrandom(&index->nonce, sizeof index->nonce, 0) != (ssize_t)sizeof index->nonce)
+        return -EIO;
+    name_format(owner, index->nonce, name);
+    int fd = sys_openat(AT_FDCWD, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fd;
+    index->fd = highfd_move(fd);
+    index->owner = owner;
+    int error = 0;
+    if (sys_geteuid() != owner)
+        error = sys_fchown(index->fd, owner, (gid_t)-1);
+    if (!error) /* page 0, process words, the first page of records */
+        error = grow_allocate(index->fd, 0, 0, 3 * INDEX_PAGE);
+    if (!error)
+        error = object_map(index);
+    if (error) {
+        sys_unlinkat(AT_FDCWD, name, 0);
+        sys_close(index->fd);
+    }
+    return error;
+}
+
+int index_create(struct index *index, uint32_t owner, uint32_t log_blocks)
+{
+    int error = -ENOENT;
+    pool_lock();
+    for (unsigned i = 0; i < pool.count; i++) {
+        if (pool.object[i].owner == owner) {
+            *index = pool.object[i];
+            /* The map lives in the handle: its descriptor and segments were copied with it. */
+            pool.object[i] = pool.object[--pool.count];
+            error = 0;
+            break;
+        }
+    }
+    shlock_release(&pool.lock);
+    if (error) {
+        memset(index, 0, sizeof *index);
+        error = object_new(index, owner);
+        if (error)
+            return error;
+    }
+    struct index_shared *shared = index->shared;
+    shared->magic = INDEX_MAGIC;
+    shared->nonce = index->nonce;
+    atomic_store_explicit(&shared->record_pages, 1, memory_order_relaxed);
+    error = index_add_blocks(index, LOG_FIRST_BLOCK, log_blocks);
+    if (error)
+        index_destroy(index);
+    return error;
+}
+
+int index_open(struct index *index, uint32_t owner, uint64_t nonce, uint64_t dev, uint64_t ino)
+{
+    char name[INDEX_NAME_BYTES];
+    struct stat st;
+    memset(index, 0, sizeof *index);
+    name_format(owner, nonce, name);
+    int fd = sys_openat(AT_FDCWD, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (fd < 0)
+        return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
+    index->fd = highfd_move(fd);
+    index->owner = owner;
+    index->nonce = nonce;
+    int error = sys_fstat(index->fd, &st);
+    if (!error && (!S_ISREG(st.st_mode) || st.st_uid != owner || (st.st_mode & 07777) != 0600 || st.st_dev != dev ||
+                   st.st_ino != ino || st.st_size < 3 * (off_t)INDEX_PAGE))
+        error = -ESTALE;
+    if (!error)
+        error = object_map(index);
+    if (!error && (index->shared->magic != INDEX_MAGIC || index->shared->nonce != nonce)) {
+        pm_map_close(&index->map);
+        error = -ESTALE;
+    }
+    if (error)
+        sys_close(index->fd);
+    return error;
+}
+
+void index_close(struct index *index)
+{
+    pm_map_close(&index->map);
+    sys_close(index->fd);
+}
+
+void index_remove(uint32_t owner, uint64_t nonce)
+{
+    char name[INDEX_NAME_BYTES];
+    name_format(owner, nonce, name);
+    sys_unlinkat(AT_FDCWD, name, 0);
+}
+
+/* Makes a used object like new, keeping its pages. */
+static void object_clear(struct index *index)
+{
+    struct index_shared *shared = index->shared;
+    uint32_t nodes = atomic_load_explicit(&shared->node_next, memory_order_relaxed);
+    uint32_t reserved = atomic_load_explicit(&shared->node_reserved, memory_order_relaxed);
+    uint32_t blocks = atomic_load_explicit(&shared->log_blocks, memory_order_relaxed);
+    char *base = (char *)shared;
+    memset(base + INDEX_NODES_OFFSET, 0, (size_t)nodes * INDEX_PAGE);
+    memset(base + INDEX_FREEMAP_OFFSET, 0, (blocks + 7) / 8);
+    memset(base + INDEX_SUPERSEDED_OFFSET, 0, blocks * sizeof(uint32_t));
+    memset(base, 0, 3 * (size_t)INDEX_PAGE);
+    atomic_store_explicit(&shared->node_reserved, reserved, memory_order_relaxed);
+}
+
+void index_destroy(struct index *index)
+{
+    struct index_shared *shared = index->shared;
+    bool small = atomic_load_explicit(&shared->node_next, memory_order_relaxed) <= INDEX_POOL_NODES &&
+                 atomic_load_explicit(&shared->log_blocks, memory_order_relaxed) <= INDEX_POOL_LOG_BLOCKS &&
+                 atomic_load_explicit(&shared->record_pages, memory_order_relaxed) <= 1;
+    bool kept = false;
+    if (small) {
+        object_clear(index);
+        pool_lock();
+        if (pool.count < INDEX_POOL_MAX) {
+            pool.object[pool.count++] = *index;
+            kept = true;
+        }
+        shlock_release(&pool.lock);
+    }
+    if (!kept) {
+        index_remove(index->owner, index->nonce);
+        index_close(index);
+    }
+}
+
+void index_pool_drain(bool remove)
+{
+    pool_lock();
+    for (unsigned i = 0; i < pool.count; i++) {
+        if (remove) {
+            index_remove(pool.object[i].owner, pool.object[i].nonce);
+            index_close(&pool.object[i]);
+        } else {
+            sys_close(pool.object[i].fd); /* mappings are not inherited */
+        }
+    }
+    pool.count = 0;
+    shlock_release(&pool.lock);
+}
+
+int index_join(struct index *index, uint64_t process)
+{
+    struct index_shared *shared = index->shared;
+    for (unsigned i = 0; i < INDEX_PARTICIPANTS; i++) {
+        if (atomic_load_explicit(index_process(index, i), memory_order_relaxed))
+            continue;
+        uint32_t page = i / INDEX_PARTICIPANTS_PER_PAGE;
+        if (page >= atomic_load_explicit(&shared->record_pages, memory_order_relaxed)) {
+            int error = index_reserve(index, INDEX_RECORDS_OFFSET + (uint64_t)page * INDEX_PAGE, INDEX_PAGE);
+            if (error)
+                return error;
+            atomic_store_explicit(&shared->record_pages, page + 1, memory_order_relaxed);
+        }
+        memset(index_records(index, i), 0, INDEX_RECORDS * sizeof(struct index_record));
+        if (i >= atomic_load_explicit(&shared->participants, memory_order_relaxed))
+            atomic_store_explicit(&shared->participants, i + 1, memory_order_relaxed);
+        /* release: who sees the word sees the cleared records */
+        atomic_store_explicit(index_process(index, i), process, memory_order_release);
+        return (int)i;
+    }
+    return -EUSERS;
+}
+
+void index_leave(struct index *index, unsigned participant)
+{
+    atomic_store_explicit(index_process(index, participant), 0, memory_order_release);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * log_private.h — helpers that the files of layer log share. Not for other layers.
+ */
+#ifndef LOG_LOG_PRIVATE_H
+#define LOG_LOG_PRIVATE_H
+
+#include "log/log.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define LOG_TEMPORARY_SUFFIX ".tmp"
+#define LOG_FD_PATH_BYTES 32
+#define LOG_EPOCH_MAX (UINT64_C(1) << 62) /* beyond: not an epoch but garbage */
+
+/* An empty struct log of that directory. */
+void log_clear(struct log *log, int dirfd);
+
+/* One line that says why this log is left alone. */
+void log_complain(const struct log *log, const char *what);
+
+/* 16 hex digits and a zero byte. */
+void log_put_hex(char *out, uint64_t value);
+
+/* "/proc/self/fd/N" (LOG_FD_PATH_BYTES). */
+void log_fd_path(int fd, char *path);
+
+/* Reads exactly n bytes: 0, -EIO if the file ends before, or -errno. */
+int log_read_all(int fd, void *buf, size_t n, uint64_t offset);
+
+#endif

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * log_recover.c — brings a file to its committed state from a log that nobody uses. Layer log.
+ *
+ * Nothing but the file is changed until the file is durable; then one store to header.floor makes all entries void. Up
+ * to that store every run, also one after a crash of this one, reads the same entries and does the same.
+ */
+#include "log/log_recover.h"
+
+#include "base/grow.h"
+#include "base/mem.h"
+#include "base/msg.h"
+#include "base/rawsys.h"
+#include "base/stats.h"
+#include "log/log_plan.h"
+#include "log/log_private.h"
+#include "pm/pm.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { RECOVER_RUN_BYTES = 2 << 20 };
+
+struct recover {
+    struct log *log;
+    int fd;                    /* of the file */
+    struct log_header *header; /* private copy */
+    struct log_plan plan;
+    uint64_t durable; /* H */
+    uint64_t size;    /* the file's size to be */
+    struct log_recovery *result;
+};
+
+/* Bytes next to each other in the log and in the file. */
+struct recover_run {
+    uint64_t log_offset, offset, length;
+};
+
+/* ---- what there is ---- */
+
+static int check_file(const struct recover *r)
+{
+    struct statx stx;
+    struct log_identity identity;
+    int flags = sys_fcntl(r->fd, F_GETFL, 0);
+    if (flags < 0)
+        return flags;
+    if ((flags & O_ACCMODE) != O_RDWR || flags & O_APPEND) /* with O_APPEND pwrite appends, whatever the offset */
+        return -EBADF;
+    int result = log_identity_of(r->fd, &identity, &stx);
+    if (result < 0)
+        return result;
+    if (!S_ISREG(stx.stx_mode) || !log_identity_equal(&identity, &r->header->identity)) {
+        log_complain(r->log, "of another file");
+        return -ESTALE;
+    }
+    if (stx.stx_uid != r->header->owner) {
+        log_complain(r->log, "the file has another owner now");
+        return -ESTALE;
+    }
+    return 0;
+}
+
+static int read_log(struct recover *r)
+{
+    struct stat st;
+    int result = sys_fstat(r->log->fd, &st);
+    if (result == 0)
+        result = log_check(r->log, st.st_uid, r->header);
+    if (result == 0)
+        result = check_file(r);
+    if (result == 0)
+        result = log_plan_read(&r->plan, r->log, r->header, (uint64_t)st.st_size);
+    if (result < 0)
+        return result;
+    r->durable = atomic_load_explicit(&r->header->epoch, memory_order_relaxed); /* private copy */
+    r->size = atomic_load_explicit(&r->header->size[r->durable & 1], memory_order_relaxed);
+    r->result->entries = (uint32_t)r->plan.count;
+    return 0;
+}
+
+/* ---- promotion (rule 15) ---- */
+
+/* Whether only processes died: the machine has not been booted since the log was issued. */
+static bool is_same_boot(const struct recover *r)
+{
+    uint64_t boot[2];
+    return log_boot_id(boot) == 0 && memcmp(boot, r->header->boot_id, sizeof boot) == 0;
+}
+
+/* Commits what the dead processes had written. */
+static int promote(struct recover *r)
+{
+    uint64_t newest_size = atomic_load_explicit(&r->header->newest_size, memory_order_relaxed); /* private copy */
+    if (newest_size > INT64_MAX) {
+        log_complain(r->log, "impossible newest size");
+        return -EBADMSG;
+    }
+    if (newest_size > grow_limit())
+        return -EFBIG;
+    /* Nothing that they stored is known to be flushed. */
+    int result = sys_fsync(r->fd);
+    if (result == 0)
+        result = sys_fsync(r->log->fd);
+    if (result < 0)
+        return result;
+    uint64_t epoch = r->plan.newest_epoch > r->durable ? r->plan.newest_epoch : r->durable;
+    do
+        epoch++;
+    while ((epoch & 1) == (r->durable & 1)); /* the other size word: the committed one stays right until the epoch is */
+    struct log_header *header = log_header(r->log);
+    pm_store64(&header->size[epoch & 1], newest_size);
+    pm_flush(&header->size, PM_LINE);
+    pm_fence();
+    pm_store64(&header->epoch, epoch);
+    pm_flush(&header->epoch, sizeof header->epoch);
+    pm_fence();
+    r->durable = epoch;
+    r->size = newest_size;
+    r->result->promoted = true;
+    return 0;
+}
+
+/* ---- the file ---- */
+
+/* The lines of an entry that lie in the file, as its first bytes: how many bytes of block `block` are below the size.
+ */
+static uint64_t bytes_in_block(const struct recover *r, uint64_t block)
+{
+    uint64_t start = block << LOG_BLOCK_SHIFT;
+    uint64_t left = start < r->size ? r->size - start : 0;
+    return left < LOG_BLOCK ? left : LOG_BLOCK;
+}
+
+/* Whether recovery stores something into the entry's block. */
+static bool stores_block(const struct recover *r, const struct log_plan_entry *entry)
+{
+    uint64_t lines = (bytes_in_block(r, entry->block) + PM_LINE - 1) / PM_LINE;
+    uint64_t mask = lines == LOG_LINES ? ~UINT64_C(0) : (UINT64_C(1) << lines) - 1;
+    return (entry->lines & mask) != 0;
+}
+
+/* Allocates what will be stored into, so that a lack of space is told before anything is. */
+static int reserve_blocks(const struct recover *r)
+{
+    uint64_t from = 0, to = 0;
+    for (size_t i = 0; i <= r->plan.count; i++) {
+        const struct log_plan_entry *entry = i < r->plan.count ? &r->plan.entry[i] : NULL;
+        if (entry && !stores_block(r, entry))
+            continue;
+        uint64_t start = entry ? entry->block << LOG_BLOCK_SHIFT : UINT64_MAX;
+        if (start > to || !entry) {
+            int result = to > from ? grow_allocate(r->fd, FALLOC_FL_KEEP_SIZE, from, to - from) : 0;
+            if (result < 0 && result != -EOPNOTSUPP)
+                return result;
+            from = start;
+        }
+        if (entry)
+            to = start + bytes_in_block(r, entry->block);
+    }
+    return 0;
+}
+
+/* Zeroes what is in the last block behind the end at `size`, which is the file's: mapped stores may have left it there.
+ * A cut does so. */
+static int zero_tail(const struct recover *r, uint64_t size)
+{
+    if (size % LOG_BLOCK == 0)
+        return 0;
+    int result = grow_truncate(r->fd, size + 1);
+    return result < 0 ? result : grow_truncate(r->fd, size);
+}
+
+static int kernel_size(const struct recover *r, uint64_t *size)
+{
+    struct stat st;
+    int result = sys_fstat(r->fd, &st);
+    *size = result == 0 ? (uint64_t)st.st_size : 0;
+    return result;
+}
+
+/* The file is at least as long as it will be. */
+static int extend_file(const struct recover *r)
+{
+    uint64_t now;
+    int result = kernel_size(r, &now);
+    if (result == 0 && now < r->size) {
+        result = zero_tail(r, now);
+        if (result == 0)
+            result = grow_truncate(r->fd, r->size);
+    }
+    return result;
+}
+
+/* The file is exactly as long as it will be, and nothing lies behind. */
+static int cut_file(const struct recover *r)
+{
+    uint64_t now;
+    int result = kernel_size(r, &now);
+    if (result < 0)
+        return result;
+    return now == r->size ? zero_tail(r, r->size) : grow_truncate(r->fd, r->size);
+}
+
+static int store_run(const struct recover *r, const struct recover_run *run)
+{
+    for (uint64_t done = 0; done < run->length;) {
+        const char *from = pm_map_at(&r->log->map, run->log_offset + done);
+        if (!from)
+            return -ENOMEM;
+        /* The kernel reads the log: a poisoned page is an error here, not a signal. */
+        ssize_t n = sys_pwrite(r->fd, from, run->length - done, (off_t)(run->offset + done));
+        if (n == -EINTR)
+            continue;
+        if (n <= 0)
+            return n == 0 || n == -EFAULT ? -EIO : (int)n;
+        done += (uint64_t)n;
+    }
+    return 0;
+}
+
+/* Adds a piece to the run, or stores the run and begins another with the piece. */
+static int add_to_run(const struct recover *r, struct recover_run *run, uint64_t log_offset, uint64_t offset,
+                      uint64_t length)
+{
+    if (run->length && run->log_offset + run->length == log_offset && run->offset + run->length == offset &&
+        run->length + length <= RECOVER_RUN_BYTES &&
+        pm_map_segment(run->log_offset) == pm_map_segment(log_offset + length - 1)) {
+        run->length += length;
+        return 0;
+    }
+    int result = store_run(r, run);
+    *run = (struct recover_run){.log_offset = log_offset, .offset = offset, .length = length};
+    return result;
+}
+
+/* The decided lines of one entry. */
+static int add_entry(const struct recover *r, struct recover_run *run, const struct log_plan_entry *entry)
+{
+    uint64_t bytes = bytes_in_block(r, entry->block);
+    for (uint64_t line = 0; line * PM_LINE < bytes; line++) {
+        if (!(entry->lines >> line & 1))
+            continue;
+        uint64_t at = line * PM_LINE;
+        uint64_t length = bytes - at < PM_LINE ? bytes - at : PM_LINE;
+        int result =
+            add_to_run(r, run, log_block_offset(entry->n) + at, (entry->block << LOG_BLOCK_SHIFT) + at, length);
+        if (result < 0)
+            return result;
+        r->result->lines++;
+    }
+    return 0;
+}
+
+static int store_lines(const struct recover *r)
+{
+    struct recover_run run = {0};
+    for (size_t i = 0; i < r->plan.count; i++) {
+        int result = add_entry(r, &run, &r->plan.entry[i]);
+        if (result < 0)
+            return result;
+    }
+    return store_run(r, &run);
+}
+
+/* ---- the end ---- */
+
+/* All records are void, and the log may be used for the file again: as if issued now, but for its index. */
+static void free_entries(const struct recover *r)
+{
+    uint64_t boot[2], floor = r->plan.newest_epoch > r->durable ? r->plan.newest_epoch : r->durable;
+    struct log_header *header = log_header(r->log);
+    uint64_t before = atomic_load_explicit(&header->floor, memory_order_relaxed); /* exclusive lock: no race */
+    if (before > floor)
+        floor = before;
+    /* One line, in this order: with the floor alone the old epoch and its size are still right. */
+    pm_store64(&header->size[(r->durable + 1) & 1], r->size);
+    pm_store64(&header->floor, floor);
+    pm_store64(&header->epoch, floor + 1);
+    pm_flush(&header->size, PM_LINE);
+    pm_fence();
+    /* newest_size before the boot id that makes it count. */
+    header->index_nonce = header->index_dev = header->index_ino = 0;
+    pm_store64(&header->newest_size, r->size);
+    pm_flush(&header->newest_size, PM_LINE);
+    pm_fence();
+    if (log_boot_id(boot) == 0 && memcmp(boot, r->header->boot_id, sizeof boot) != 0) {
+        memcpy(header->boot_id, boot, sizeof boot);
+        pm_flush(header, PM_LINE);
+        pm_fence();
+    }
+}
+
+static int recover_file(struct recover *r)
+{
+    if (r->size > grow_limit())
+        return -EFBIG;
+    if (is_same_boot(r) && !(r->header->flags & LOG_FLAG_ATOMIC)) {
+        int result = promote(r);
+        if (result < 0)
+            return result;
+    }
+    r->result->void_entries = log_plan_decide(&r->plan, r->durable);
+    int result = reserve_blocks(r);
+    if (result == 0)
+        result = extend_file(r);
+    if (result == 0)
+        result = store_lines(r);
+    if (result == 0)
+        result = cut_file(r);
+    if (result == 0)
+        result = sys_fsync(r->fd);
+    if (result < 0)
+        return result;
+    free_entries(r);
+    r->result->size = r->size;
+    return 0;
+}
+
+int log_recover(struct log *log, int data_fd, struct log_recovery *result)
+{
+    struct log_recovery unwanted = {0};
+    struct recover r = {.log = log, .fd = data_fd, .result = result ? result : &unwanted};
+    memset(r.result, 0, sizeof *r.result);
+    r.header = mem_alloc(sizeof *r.header);
+    if (!r.header)
+        return -ENOMEM;
+    int error = read_log(&r);
+    if (error == 0) {
+        error = recover_file(&r);
+        log_plan_free(&r.plan);
+    }
+    mem_free(r.header, sizeof *r.header);
+    char name[LOG_NAME_BYTES];
+    log_name_format(log->id, name);
+    if (error == 0) {
+        stats_add(STATS_RECOVERIES, 1);
+        msg(MSG_NOTICE, "log %s: recovered %u entries, %u lines%s", name, r.result->entries, r.result->lines,
+            r.result->promoted ? ", after the death of a process" : "");
+    } else {
+        msg(MSG_WARNING, "log %s: not recovered: error %d", name, -error);
+    }
+    return error;
+}

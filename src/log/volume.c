@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * volume.c — the volumes of this process: finding the one of a file, fork, exit. Layer log.
+ */
+#include "log/volume.h"
+
+#include "base/mem.h"
+#include "base/msg.h"
+#include "base/rawsys.h"
+#include "log/volume_private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+enum { VOLUME_RETRY = 256 }; /* calls after which a volume that could not be opened is tried again */
+
+/* All volumes of the process. They are added at the head and never removed. */
+static struct {
+    struct shlock lock;             /* guards adding and opening */
+    _Atomic(struct volume *) first; /* release when added, acquire by readers */
+    _Atomic uint32_t exiting;
+    void (*_Atomic remove_index)(uint32_t owner, uint64_t nonce);
+} volume_state;
+
+bool volume_is_exiting(void)
+{
+    return atomic_load_explicit(&volume_state.exiting, memory_order_relaxed) != 0; /* a hint: pools are locked */
+}
+
+void volume_set_index_remover(void (*remove)(uint32_t owner, uint64_t nonce))
+{
+    atomic_store_explicit(&volume_state.remove_index, remove, memory_order_release);
+}
+
+void volume_remove_index(const struct volume *volume, uint64_t nonce)
+{
+    void (*remove)(uint32_t, uint64_t) = atomic_load_explicit(&volume_state.remove_index, memory_order_acquire);
+    if (remove && nonce)
+        remove(volume->owner, nonce);
+}
+
+uint32_t volume_owner(const struct volume *volume)
+{
+    return volume->owner;
+}
+
+enum pm_map_sync volume_sync(const struct volume *volume)
+{
+    return volume->sync;
+}
+
+/* ---- opening ---- */
+
+static struct volume *find_volume(const struct statx *stx, const char *root, size_t length)
+{
+    struct volume *volume = atomic_load_explicit(&volume_state.first, memory_order_acquire);
+    for (; volume; volume = volume->next)
+        if (volume->owner == stx->stx_uid && volume->dev_major == stx->stx_dev_major &&
+            volume->dev_minor == stx->stx_dev_minor && volume->root_length == length &&
+            memcmp(volume->root, root, length) == 0)
+            return volume;
+    return NULL;
+}
+
+/* A volume that is not ready. Under volume_state.lock. */
+static struct volume *add_volume(const struct statx *stx, const char *root, size_t length)
+{
+    struct volume *volume = mem_alloc(sizeof *volume);
+    char *copy = mem_alloc(length + 1);
+    if (!volume || !copy) {
+        mem_free(volume, sizeof *volume);
+        mem_free(copy, length + 1);
+        return NULL;
+    }
+    memcpy(copy, root, length);
+    volume->root = copy;
+    volume->root_length = length;
+    volume->owner = stx->stx_uid;
+    volume->dev_major = stx->stx_dev_major;
+    volume->dev_minor = stx->stx_dev_minor;
+    volume->dirfd = volume->table_fd = -1;
+    volume->next = atomic_load_explicit(&volume_state.first, memory_order_relaxed); /* under the lock */
+    atomic_store_explicit(&volume_state.first, volume, memory_order_release);
+    return volume;
+}
+
+static int open_root(const struct volume *volume)
+{
+    struct statx stx;
+    int fd = sys_openat(AT_FDCWD, volume->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fd;
+    int result = sys_statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx);
+    if (result == 0 && (stx.stx_dev_major != volume->dev_major || stx.stx_dev_minor != volume->dev_minor))
+        result = -EXDEV;
+    if (result < 0) {
+        sys_close(fd);
+        return result;
+    }
+    return fd;
+}
+
+/* Under volume_state.lock. */
+static int open_volume(struct volume *volume)
+{
+    int root_fd = open_root(volume);
+    if (root_fd < 0)
+        return root_fd;
+    volume->dirfd = volume_dir_open(root_fd, volume->owner);
+    sys_close(root_fd);
+    if (volume->dirfd < 0)
+        return volume->dirfd;
+    int result = volume_table_open(volume);
+    if (result < 0) {
+        sys_close(volume->dirfd);
+        volume->dirfd = -1;
+        return result;
+    }
+    atomic_store_explicit(&volume->ready, 1, memory_order_release); /* pairs with the acquire in volume_of */
+    return 0;
+}
+
+/* Opens the volume, making it where it is new; NULL if that fails. */
+static struct volume *make_volume(const struct statx *stx, const char *root, size_t length)
+{
+    volume_private_lock(&volume_state.lock);
+    struct volume *volume = find_volume(stx, root, length);
+    if (!volume)
+        volume = add_volume(stx, root, length);
+    int result = volume ? 0 : -ENOMEM;
+    if (volume && !atomic_load_explicit(&volume->ready, memory_order_relaxed)) /* under the lock of those who set it */
+        result = open_volume(volume);
+    shlock_release(&volume_state.lock);
+    if (result < 0 && volume)
+        msg(MSG_WARNING, "files of uid %u below %s are left to the kernel: error %d", volume->owner, volume->root,
+            -result);
+    return result < 0 ? NULL : volume;
+}
+
+/* ---- finding ---- */
+
+/* Whether the file lacks DAX, as its statx says (an older kernel's does not say it). */
+static bool is_page_cached(const struct statx *stx)
+{
+    return (stx->stx_attributes_mask & STATX_ATTR_DAX) && !(stx->stx_attributes & STATX_ATTR_DAX);
+}
+
+/* Whether it is worth making a volume for files like this one: nothing is made on a file system that cannot be PM. */
+static bool may_be_pm(int fd, const struct statx *stx)
+{
+    struct statfs fs;
+    if (conf_get()->pm == CONF_PM_FORCE || !is_page_cached(stx))
+        return true;
+    return sys_fstatfs(fd, &fs) == 0 && fs.f_type == VOLUME_TMPFS_MAGIC;
+}
+
+static struct volume *volume_below(int fd, const struct statx *stx, const char *root, size_t length)
+{
+    struct volume *volume = find_volume(stx, root, length);
+    if (volume && atomic_load_explicit(&volume->ready, memory_order_acquire))
+        return volume->sync == PM_MAP_SYNC_REQUIRED && is_page_cached(stx) ? NULL : volume;
+    if (volume &&
+        atomic_fetch_add_explicit(&volume->refusals, 1, memory_order_relaxed) % VOLUME_RETRY != VOLUME_RETRY - 1)
+        return NULL;
+    return may_be_pm(fd, stx) ? make_volume(stx, root, length) : NULL;
+}
+
+struct volume *volume_of(int fd, const struct statx *stx)
+{
+    if (conf_get()->pm == CONF_PM_NONE || !S_ISREG(stx->stx_mode) || volume_is_exiting())
+        return NULL;
+    struct volume *volume = NULL;
+    char *path = mem_alloc(CONF_PATH_MAX);
+    if (!path)
+        return NULL;
+    size_t length = volume_root_of(fd, stx, path);
+    if (length && !volume_is_internal(path, length)) {
+        uint32_t euid = sys_geteuid();
+        if (euid == 0 || euid == stx->stx_uid)
+            volume = volume_below(fd, stx, path, length);
+    }
+    mem_free(path, CONF_PATH_MAX);
+    return volume;
+}
+
+/* ---- fork and exit ---- */
+
+static void unlock_all(void)
+{
+    for (struct volume *volume = atomic_load_explicit(&volume_state.first, memory_order_relaxed); volume;
+         volume = volume->next)
+        shlock_release(&volume->lock);
+    shlock_release(&volume_state.lock);
+}
+
+void volume_before_fork(void)
+{
+    volume_private_lock(&volume_state.lock);
+    for (struct volume *volume = atomic_load_explicit(&volume_state.first, memory_order_relaxed); volume;
+         volume = volume->next)
+        volume_private_lock(&volume->lock);
+}
+
+void volume_after_fork_parent(void)
+{
+    unlock_all();
+}
+
+void volume_after_fork_child(void)
+{
+    for (struct volume *volume = atomic_load_explicit(&volume_state.first, memory_order_relaxed); volume;
+         volume = volume->next) {
+        volume_pool_forget(volume);
+        /* The parent's entry lives by this description: without closing it the parent would never be dead. */
+        if (volume->table_fd >= 0)
+            sys_close(volume->table_fd);
+        volume->table_fd = -1;
+        atomic_store_explicit(&volume->self, 0, memory_order_relaxed); /* the only thread */
+    }
+    unlock_all();
+}
+
+void volume_exit(void)
+{
+    atomic_store_explicit(&volume_state.exiting, 1, memory_order_relaxed);
+    for (struct volume *volume = atomic_load_explicit(&volume_state.first, memory_order_acquire); volume;
+         volume = volume->next) {
+        volume_private_lock(&volume->lock);
+        volume_pool_unlink(volume);
+        uint64_t self = atomic_load_explicit(&volume->self, memory_order_acquire);
+        if (self) /* nothing to scan for after us; our entry itself lives as long as the process */
+            atomic_store_explicit(&volume->table->process[volume_index(self)].unclean, 0, memory_order_release);
+        shlock_release(&volume->lock);
+    }
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * volume_bucket.c — which inodes are attached, and who is in the kernel on them: the hand-over. Layer log.
+ *
+ * The two sides are Dekker's: a caller stores its word and then looks at the slots, an attacher stores the slot and then
+ * looks at the words; all four are sequentially consistent, so at least one sees the other.
+ */
+#include "base/rawsys.h"
+#include "log/volume_private.h"
+
+#include <errno.h>
+
+enum {
+    BUCKET_WORD_BITS = 13, /* bucket + 1 in the low bits of an in-flight word, the thread above */
+    BUCKET_SPINS = 100,
+    BUCKET_DEATH_CHECK = 64, /* rounds between two looks whether a process lives */
+};
+#define BUCKET_WORD_MASK ((UINT64_C(1) << BUCKET_WORD_BITS) - 1)
+
+/* A short wait, longer with the rounds. */
+static void pause_round(unsigned round)
+{
+    if (round < BUCKET_SPINS)
+        __builtin_ia32_pause();
+    else
+        sys_sched_yield();
+}
+
+static uint32_t bucket_number(struct volume *volume, const struct volume_bucket *bucket)
+{
+    return (uint32_t)(bucket - volume->table->bucket);
+}
+
+/* The slot of an inode, NULL if there is none. ino 0: a free one. */
+static struct volume_slot *find_slot(struct volume_bucket *bucket, uint64_t ino)
+{
+    for (unsigned i = 0; i < VOLUME_SLOTS; i++) /* seq_cst: one half of the hand-over */
+        if (atomic_load_explicit(&bucket->slot[i].ino, memory_order_seq_cst) == ino)
+            return &bucket->slot[i];
+    return NULL;
+}
+
+/* ---- the kernel's path ---- */
+
+/* What this thread publishes for a bucket. The thread's address makes it out among those of its process. */
+static uint64_t inflight_word(uint32_t bucket)
+{
+    return (uint64_t)(uintptr_t)__builtin_thread_pointer() << BUCKET_WORD_BITS | (bucket + 1);
+}
+
+static _Atomic uint64_t *publish(struct volume_process *process, uint64_t word)
+{
+    unsigned first = (unsigned)(word >> (BUCKET_WORD_BITS + 6)) % VOLUME_WORDS; /* threads begin at different words */
+    for (unsigned round = 0;; round++) {
+        for (unsigned i = 0; i < VOLUME_WORDS; i++) {
+            _Atomic uint64_t *at = &process->inflight[(first + i) % VOLUME_WORDS];
+            uint64_t none = 0;
+            if (atomic_load_explicit(at, memory_order_relaxed) == 0 &&
+                atomic_compare_exchange_strong_explicit(at, &none, word, memory_order_seq_cst, memory_order_relaxed))
+                return at;
+        }
+        pause_round(round); /* all taken by calls of other threads, which end */
+    }
+}
+
+bool volume_enter_kernel(struct volume *volume, uint64_t ino, struct volume_inflight *inflight)
+{
+    struct volume_bucket *bucket = volume_bucket(volume, ino);
+    uint64_t self = volume_self(volume);
+    inflight->word = NULL;
+    if (__builtin_expect(self != 0, 1)) /* without an entry an attacher cannot wait for us: best effort */
+        inflight->word =
+            publish(&volume->table->process[volume_index(self)], inflight_word(bucket_number(volume, bucket)));
+    if (__builtin_expect(find_slot(bucket, ino) == NULL, 1))
+        return true;
+    volume_leave_kernel(inflight);
+    return false;
+}
+
+void volume_leave_kernel(struct volume_inflight *inflight)
+{
+    if (inflight->word) /* release: the call's effects come before; pairs with the load in wait_for_word */
+        atomic_store_explicit(inflight->word, 0, memory_order_release);
+    inflight->word = NULL;
+}
+
+bool volume_is_attached(struct volume *volume, uint64_t ino)
+{
+    return find_slot(volume_bucket(volume, ino), ino) != NULL;
+}
+
+/* ---- the bucket lock ---- */
+
+/* The dead owner may have stopped in the middle of a change. */
+static void repair_bucket(struct volume_bucket *bucket)
+{
+    for (unsigned i = 0; i < VOLUME_SLOTS; i++)
+        if (atomic_load_explicit(&bucket->slot[i].id, memory_order_relaxed) == 0) /* under the lock */
+            atomic_store_explicit(&bucket->slot[i].ino, 0, memory_order_seq_cst);
+}
+
+int volume_lock_inode(struct volume *volume, uint64_t ino)
+{
+    struct volume_bucket *bucket = volume_bucket(volume, ino);
+    uint64_t self = volume_self(volume);
+    if (!self)
+        return -EAGAIN;
+    for (;;) {
+        int result = shlock_acquire(&bucket->lock, (uint32_t)self);
+        if (result != -ETIMEDOUT)
+            return result;
+        uint32_t owner = shlock_owner(&bucket->lock);
+        if (owner && volume_is_dead(volume, owner) && shlock_take_over(&bucket->lock, owner, (uint32_t)self) == 0) {
+            repair_bucket(bucket);
+            return 0;
+        }
+    }
+}
+
+void volume_unlock_inode(struct volume *volume, uint64_t ino)
+{
+    shlock_release(&volume_bucket(volume, ino)->lock);
+}
+
+/* ---- attachments ---- */
+
+uint64_t volume_find_log(struct volume *volume, uint64_t ino)
+{
+    struct volume_slot *slot = find_slot(volume_bucket(volume, ino), ino);
+    return slot ? atomic_load_explicit(&slot->id, memory_order_relaxed) : 0; /* under the lock */
+}
+
+/* Waits until the call published there is over. False if it is one of this thread. */
+static bool wait_for_word(struct volume *volume, uint32_t index, _Atomic uint64_t *at, uint64_t mine)
+{
+    bool own = index == volume_index(volume_self(volume));
+    for (unsigned round = 0;; round++) {
+        uint64_t word =
+            atomic_load_explicit(at, memory_order_seq_cst); /* the other half; acquires the call's effects */
+        if ((word & BUCKET_WORD_MASK) != (mine & BUCKET_WORD_MASK))
+            return true;
+        if (own && word == mine)
+            return false;
+        if (!own && round % BUCKET_DEATH_CHECK == BUCKET_DEATH_CHECK - 1 && volume_index_is_free(volume, index))
+            atomic_compare_exchange_strong(at, &word, 0);
+        pause_round(round);
+    }
+}
+
+static bool wait_for_calls(struct volume *volume, uint32_t bucket)
+{
+    uint64_t mine = inflight_word(bucket);
+    uint32_t high = atomic_load_explicit(&volume->table->high, memory_order_seq_cst); /* pairs with begin_entry */
+    for (uint32_t i = 0; i < high && i < VOLUME_PROCESSES; i++)
+        for (unsigned w = 0; w < VOLUME_WORDS; w++)
+            if (!wait_for_word(volume, i, &volume->table->process[i].inflight[w], mine))
+                return false;
+    return true;
+}
+
+int volume_register_log(struct volume *volume, uint64_t ino, uint64_t id)
+{
+    struct volume_bucket *bucket = volume_bucket(volume, ino);
+    struct volume_slot *slot = find_slot(bucket, ino);
+    if (slot) { /* in the place of a log that was given up: callers knew of an attachment all the time */
+        atomic_store_explicit(&slot->id, id, memory_order_relaxed);
+    } else {
+        slot = find_slot(bucket, 0);
+        if (!slot)
+            return -ENOSPC;
+        atomic_store_explicit(&slot->id, id, memory_order_relaxed);
+        atomic_store_explicit(&slot->ino, ino, memory_order_seq_cst); /* visible: no call begins from now on */
+    }
+    if (wait_for_calls(volume, bucket_number(volume, bucket)))
+        return 0;
+    volume_unregister_log(volume, ino);
+    return -EDEADLK;
+}
+
+void volume_unregister_log(struct volume *volume, uint64_t ino)
+{
+    struct volume_slot *slot = find_slot(volume_bucket(volume, ino), ino);
+    if (!slot)
+        return;
+    atomic_store_explicit(&slot->ino, 0, memory_order_seq_cst);
+    atomic_store_explicit(&slot->id, 0, memory_order_relaxed); /* under the lock; id counts only beside an inode */
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * volume_private.h — what the files of a volume share: struct volume and the layout of the table. Not for other layers.
+ *
+ * Locks, in acquisition order: volume_state.lock (process-private: the list of volumes, opening one), the table's init lock
+ * (an OFD lock between processes: reset and scan), bucket locks (shared memory), volume.lock (process-private: pool, the
+ * taking of an entry).
+ */
+#ifndef LOG_VOLUME_PRIVATE_H
+#define LOG_VOLUME_PRIVATE_H
+
+#include "base/conf.h"
+#include "base/shlock.h"
+#include "log/volume.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+/* ---- the table ---- */
+
+#define VOLUME_MAGIC UINT64_C(0x31424154564e0a4e)
+#define VOLUME_VERSION 1u
+#define VOLUME_INDEX_BITS 10u
+#define VOLUME_PROCESSES (1u << VOLUME_INDEX_BITS)
+#define VOLUME_GENERATION_MASK ((UINT32_C(1) << (31 - VOLUME_INDEX_BITS)) - 1) /* with the index: 31 bits */
+#define VOLUME_SIGNED UINT32_C(0x80000000)
+#define VOLUME_WORDS 7u
+#define VOLUME_BUCKET_BITS 12u
+#define VOLUME_BUCKETS (1u << VOLUME_BUCKET_BITS)
+#define VOLUME_SLOTS 7u
+#define VOLUME_INIT_BYTE (1 << 20) /* byte of the init lock; bytes below VOLUME_PROCESSES tell who lives */
+
+/* A process. An entry is taken by locking its byte, then raising the generation. */
+struct volume_process {
+    _Atomic uint32_t generation;
+    _Atomic uint32_t unclean; /* generation of a process that has not said good-bye, 0 none; a scan signs it */
+    _Atomic uint64_t inflight[VOLUME_WORDS]; /* 0, or thread << 13 | bucket + 1 */
+};
+
+struct volume_slot {
+    _Atomic uint64_t ino; /* 0: free; stored after id */
+    _Atomic uint64_t id;
+};
+
+struct volume_bucket {
+    struct shlock lock; /* guards the stores to the slots; owner: volume_self */
+    uint32_t reserved0;
+    uint64_t reserved1;
+    struct volume_slot slot[VOLUME_SLOTS];
+};
+
+struct volume_table {
+    _Atomic uint64_t magic; /* stored last: the table is of this boot and knows all logs */
+    uint32_t version;
+    _Atomic uint32_t high; /* entries from here on were never taken */
+    uint64_t boot_id[2];
+    uint8_t reserved[4096 - 32];
+    struct volume_process process[VOLUME_PROCESSES];
+    struct volume_bucket bucket[VOLUME_BUCKETS];
+};
+
+_Static_assert(sizeof(struct volume_process) == 64, "a line, so that processes do not disturb each other");
+_Static_assert(sizeof(struct volume_bucket) == 128, "two lines");
+_Static_assert(offsetof(struct volume_table, process) == 4096, "header page");
+
+/* ---- a volume ---- */
+
+#define VOLUME_POOL_MAX 64u
+#define VOLUME_TMPFS_MAGIC 0x01021994 /* f_type of tmpfs */
+
+struct volume {
+    struct volume *next; /* constant once in the list */
+    uint32_t owner;
+    uint32_t dev_major, dev_minor;
+    const char *root; /* its own copy */
+    size_t root_length;
+
+    _Atomic uint32_t ready;    /* 0: could not be opened; the rest below is not there then. Release when opened */
+    _Atomic uint32_t refusals; /* calls since: it is tried again now and then */
+    enum pm_map_sync sync;
+    int dirfd;
+    struct volume_table *table; /* mapped through a description without locks: a forked child may keep it */
+    uint64_t table_ino;
+    int table_fd;          /* own description, holds the byte of our entry; -1: none. Under lock */
+    _Atomic uint64_t self; /* volume_self, 0 none. Release after table_fd */
+
+    struct shlock lock;
+    struct log pool[VOLUME_POOL_MAX];
+    unsigned pool_count;
+};
+
+/* Process-private locks: owner 1 stands for whichever thread. */
+static inline void volume_private_lock(struct shlock *lock)
+{
+    while (shlock_acquire(lock, 1) != 0)
+        ;
+}
+
+static inline struct volume_bucket *volume_bucket(struct volume *volume, uint64_t ino)
+{
+    /* Fibonacci hashing: neighbouring inode numbers go to different buckets. */
+    return &volume->table->bucket[ino * UINT64_C(0x9e3779b97f4a7c15) >> (64 - VOLUME_BUCKET_BITS)];
+}
+
+/* ---- volume_root.c: where a file lies ---- */
+
+/* The root of a file and its place in `path` (CONF_PATH_MAX bytes), which receives the file's path: the root's length, 0
+ * if the file is in none. */
+size_t volume_root_of(int fd, const struct statx *stx, char *path);
+
+/* Whether the file at `path`, below a root of that length, belongs to nvmmio itself. */
+bool volume_is_internal(const char *path, size_t root_length);
+
+/* ---- volume_dir.c: directories ---- */
+
+/* Opens, and makes where it is missing, ROOT/.nvmmio/UID for `owner`: a descriptor or -errno; -ESTALE for a planted one. */
+int volume_dir_open(int root_fd, uint32_t owner);
+
+/* ---- volume_table.c: the table and its processes ---- */
+
+/* Opens and maps the table, takes an entry, resets the table in a new boot; logs are scanned where needed. */
+int volume_table_open(struct volume *volume);
+void volume_table_close(struct volume *volume);
+static inline uint32_t volume_index(uint64_t process)
+{
+    return (uint32_t)(process & (VOLUME_PROCESSES - 1));
+}
+/* Whether nobody holds the entry's byte (false for our own). */
+bool volume_index_is_free(struct volume *volume, uint32_t index);
+
+/* ---- volume_scan.c ---- */
+
+/* Looks through all logs: registers, recovers, removes. Under the init lock. 0 or -errno if the directory cannot be read. */
+int volume_scan(struct volume *volume);
+
+/* ---- volume_pool.c ---- */
+
+/* Under volume->lock: removes the pooled logs; in a forked child: forgets those of the parent. */
+void volume_pool_unlink(struct volume *volume);
+void volume_pool_forget(struct volume *volume);
+
+/* Removes the index object that a dead process's log names. */
+void volume_remove_index(const struct volume *volume, uint64_t nonce);
+
+/* True from volume_exit on. */
+bool volume_is_exiting(void);
+
+#endif

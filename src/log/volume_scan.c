@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * volume_scan.c — looks through the logs of a volume after a boot or a death: every log with a magic is registered under
+ * its inode; one that nobody uses is recovered at once if its file is still where the header says, and then removed;
+ * pooled logs of the dead are removed. What is damaged or foreign stays as it is. Layer log.
+ */
+#include "base/mem.h"
+#include "base/msg.h"
+#include "base/rawsys.h"
+#include "log/log_private.h"
+#include "log/log_recover.h"
+#include "log/volume_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum {
+    SCAN_DIRECTORY_BYTES = 32768,
+    SCAN_ID_DIGITS = 16,
+};
+
+/* A record of getdents64. */
+struct scan_dirent {
+    uint64_t ino;
+    int64_t next;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+struct scan {
+    struct volume *volume;
+    struct log_header *header; /* private copy of the log at hand */
+    char *directory;           /* SCAN_DIRECTORY_BYTES */
+};
+
+/* Opens the file of the header's path, if it is still there, for recovery: a descriptor or -errno. By O_PATH first, so that
+ * a device or a FIFO that has taken the name is not touched. */
+static int open_target(const struct log_header *header)
+{
+    char link[LOG_FD_PATH_BYTES];
+    struct stat st;
+    if (header->path[0] != '/')
+        return -ENOENT;
+    int path_fd = sys_openat(AT_FDCWD, header->path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (path_fd < 0)
+        return path_fd;
+    int result = sys_fstat(path_fd, &st);
+    if (result == 0 && (!S_ISREG(st.st_mode) || st.st_ino != header->identity.ino || st.st_uid != header->owner))
+        result = -ESTALE;
+    if (result == 0) {
+        log_fd_path(path_fd, link);
+        result = sys_openat(AT_FDCWD, link, O_RDWR | O_CLOEXEC | O_NOCTTY, 0);
+    }
+    sys_close(path_fd);
+    return result;
+}
+
+/* Recovers the file of an exclusively locked log: 0 if the log is not needed any more. */
+static int recover_target(struct scan *scan, struct log *log)
+{
+    int fd = open_target(scan->header);
+    if (fd < 0)
+        return fd;
+    struct log_identity identity;
+    int result = log_identity_of(fd, &identity, NULL);
+    if (result == 0 && !log_identity_equal(&identity, &scan->header->identity))
+        result = -ESTALE; /* another file has the name and the number: the log waits for its own, or for ever */
+    if (result == 0)
+        result = log_map(log, scan->volume->sync);
+    if (result == 0)
+        volume_remove_index(scan->volume, scan->header->index_nonce); /* it has no users: the log is ours alone */
+    if (result == 0)
+        result = log_recover(log, fd, NULL);
+    sys_close(fd);
+    return result;
+}
+
+/* A log with a magic, under the lock of its inode. */
+static void scan_used(struct scan *scan, struct log *log)
+{
+    struct volume *volume = scan->volume;
+    uint64_t ino = scan->header->identity.ino;
+    uint64_t known = volume_find_log(volume, ino);
+    if (!known && volume_register_log(volume, ino, log->id) == 0)
+        known = log->id;
+    if (log_lock(log, LOG_LOCK_EXCLUSIVE) < 0)
+        return;                                               /* in use */
+    int result = log_check(log, volume->owner, scan->header); /* it may have been retired or issued meanwhile */
+    if (result == 0 && scan->header->identity.ino != ino)
+        return;
+    if (result == 0) {
+        result = recover_target(scan, log);
+        if (result == 0)
+            log_retire(log);
+    }
+    if (result != 0 && result != -ENODATA)
+        return;
+    if (known == log->id)
+        volume_unregister_log(volume, ino);
+    log_unlink(log);
+}
+
+/* A log without one: nobody's, if it can be locked. */
+static void scan_pooled(struct scan *scan, struct log *log)
+{
+    if (log_lock(log, LOG_LOCK_EXCLUSIVE) == 0 && log_check(log, scan->volume->owner, scan->header) == -ENODATA)
+        log_unlink(log);
+}
+
+static void scan_log(struct scan *scan, uint64_t id)
+{
+    struct log log;
+    if (log_open(&log, scan->volume->dirfd, id, scan->volume->owner) < 0)
+        return;
+    int result = log_check(&log, scan->volume->owner, scan->header);
+    if (result == -ENODATA) {
+        scan_pooled(scan, &log);
+    } else if (result == 0) {
+        uint64_t ino = scan->header->identity.ino;
+        if (ino && volume_lock_inode(scan->volume, ino) == 0) {
+            scan_used(scan, &log);
+            volume_unlock_inode(scan->volume, ino);
+        }
+    }
+    log_close(&log);
+}
+
+/* The name of a log that was still being made: removed if its maker has died. */
+static bool is_temporary(const char *name)
+{
+    return strlen(name) == SCAN_ID_DIGITS + sizeof LOG_TEMPORARY_SUFFIX - 1 &&
+           strcmp(name + SCAN_ID_DIGITS, LOG_TEMPORARY_SUFFIX) == 0;
+}
+
+static void scan_temporary(struct scan *scan, const char *name)
+{
+    struct log log;
+    log_clear(&log, scan->volume->dirfd);
+    log.fd = sys_openat(log.dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+    if (log.fd >= 0 && log_lock(&log, LOG_LOCK_EXCLUSIVE) == 0)
+        sys_unlinkat(log.dirfd, name, 0);
+    log_close(&log);
+}
+
+static void scan_name(struct scan *scan, const char *name)
+{
+    uint64_t id;
+    if (log_name_parse(name, &id))
+        scan_log(scan, id);
+    else if (is_temporary(name))
+        scan_temporary(scan, name);
+}
+
+static int scan_directory(struct scan *scan)
+{
+    int fd = sys_openat(scan->volume->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fd;
+    ssize_t n;
+    while ((n = sys_getdents64(fd, scan->directory, SCAN_DIRECTORY_BYTES)) > 0)
+        for (ssize_t at = 0; at < n;) {
+            const struct scan_dirent *entry = (const struct scan_dirent *)(const void *)(scan->directory + at);
+            scan_name(scan, entry->name);
+            at += entry->length;
+        }
+    sys_close(fd);
+    return (int)n;
+}
+
+int volume_scan(struct volume *volume)
+{
+    struct scan scan = {
+        .volume = volume, .header = mem_alloc(sizeof(struct log_header)), .directory = mem_alloc(SCAN_DIRECTORY_BYTES)};
+    int result = scan.header && scan.directory ? scan_directory(&scan) : -ENOMEM;
+    mem_free(scan.header, sizeof *scan.header);
+    mem_free(scan.directory, SCAN_DIRECTORY_BYTES);
+    return result;
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma.c — the umas of this process: open, close, lookup, and which way a call goes. Layer uma; called by file.
+ */
+#include "uma/uma.h"
+
+#include "base/conf.h"
+#include "base/mem.h"
+#include "base/rawsys.h"
+#include "base/stats.h"
+#include "nvmmio.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+#include <sys/sysmacros.h>
+#define _LGPL_SOURCE
+#include <urcu/urcu-bp.h>
+
+#define HASH_BUCKETS 1024u
+#define PRIVATE_OWNER 1u /* of locks that only threads of this process take */
+
+/* All umas. lock guards the chains (writers) and holders; readers walk the chains under RCU. attach_lock: one attach or
+ * detach at a time, before lock in order. */
+static struct registry {
+    struct shlock lock;
+    struct shlock attach_lock;
+    _Atomic(struct uma *) bucket[HASH_BUCKETS];
+    _Atomic bool exiting;
+    _Atomic unsigned threads; /* that have ever used the library */
+} registry;
+
+static _Thread_local bool thread_known;
+
+static void private_lock(struct shlock *lock)
+{
+    while (shlock_acquire(lock, PRIVATE_OWNER) == -ETIMEDOUT)
+        ; /* the owner is a thread of this process */
+}
+
+void uma_registry_lock(void)
+{
+    private_lock(&registry.lock);
+}
+void uma_registry_unlock(void)
+{
+    shlock_release(&registry.lock);
+}
+void uma_attach_lock(void)
+{
+    private_lock(&registry.attach_lock);
+}
+void uma_attach_unlock(void)
+{
+    shlock_release(&registry.attach_lock);
+}
+bool uma_exiting(void)
+{
+    return atomic_load_explicit(&registry.exiting, memory_order_acquire);
+}
+
+static unsigned hash(uint64_t dev, uint64_t ino)
+{
+    return (unsigned)((dev * 31 + ino) * UINT64_C(0x9e3779b97f4a7c15) >> 54) % HASH_BUCKETS;
+}
+
+struct uma *uma_find(uint64_t dev, uint64_t ino)
+{
+    /* acquire: pairs with the release at insertion; the uma behind it is complete */
+    struct uma *uma = atomic_load_explicit(&registry.bucket[hash(dev, ino)], memory_order_acquire);
+    while (uma && (uma->dev != dev || uma->ino != ino))
+        uma = uma->hash_next;
+    return uma;
+}
+
+/* Waits until no thread uses what was unpublished before. A process of one thread that ever came here need not. */
+static void grace_period(void)
+{
+    if (atomic_load_explicit(&registry.threads, memory_order_acquire) > (thread_known ? 1u : 0u))
+        urcu_bp_synchronize_rcu();
+}
+
+static void note_thread(void)
+{
+    if (!thread_known) {
+        thread_known = true;
+        atomic_fetch_add_explicit(&registry.threads, 1, memory_order_acq_rel);
+    }
+}
+
+/* ---- life ---- */
+
+static struct uma *uma_new(struct volume *volume, const struct statx *stx, uint64_t dev)
+{
+    struct uma *uma = mem_alloc(sizeof *uma);
+    if (!uma)
+        return NULL;
+    uma->dev = dev;
+    uma->ino = stx->stx_ino;
+    uma->volume = volume;
+    uma->data_fd = -1;
+    uma->size_at_open = stx->stx_size;
+    unsigned flags = stx->stx_size == 0 ? UMA_FLAG_FRESH : 0;
+    atomic_store_explicit(&uma->flags, flags, memory_order_relaxed);
+    return uma;
+}
+
+static void note_open_flags(struct uma *uma, int flags)
+{
+    if (flags & O_ATOMIC || conf_get()->atomic) {
+        atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
+        atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ATOMIC, memory_order_acq_rel);
+    }
+}
+
+int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
+{
+    struct statx stx;
+    *out = NULL;
+    if (uma_exiting())
+        return 0;
+    if (given)
+        stx = *given;
+    else {
+        int error = sys_statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx);
+        if (error)
+            return error;
+    }
+    if (!S_ISREG(stx.stx_mode))
+        return 0;
+    struct volume *volume = volume_of(fd, &stx);
+    if (!volume)
+        return 0;
+    note_thread();
+    uint64_t dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
+    uma_registry_lock();
+    struct uma *uma = uma_find(dev, stx.stx_ino);
+    if (!uma) {
+        uma = uma_new(volume, &stx, dev);
+        if (uma) {
+            _Atomic(struct uma *) *bucket = &registry.bucket[hash(dev, stx.stx_ino)];
+            uma->hash_next = atomic_load_explicit(bucket, memory_order_relaxed);
+            atomic_store_explicit(bucket, uma, memory_order_release);
+        }
+    }
+    if (uma) {
+        uma->holders++;
+        note_open_flags(uma, flags);
+    }
+    uma_registry_unlock();
+    if (!uma)
+        return -ENOMEM;
+    int error = 0;
+    if (uma_is_attached(uma))
+        uma_note_atomic(uma);
+    else if (volume_is_attached(volume, uma->ino)) /* by another process, or left behind by a dead one: recover now */
+        error = uma_attach(uma, fd);
+    if (error == -EACCES) /* only readable for us: the kernel's path shows what is there */
+        error = 0;
+    if (error) {
+        uma_close(uma, fd);
+        return error;
+    }
+    *out = uma;
+    return 0;
+}
+
+void uma_ref(struct uma *uma)
+{
+    uma_registry_lock();
+    uma->holders++;
+    uma_registry_unlock();
+}
+
+static void unlink_uma(struct uma *uma)
+{
+    _Atomic(struct uma *) *bucket = &registry.bucket[hash(uma->dev, uma->ino)];
+    struct uma *at = atomic_load_explicit(bucket, memory_order_relaxed);
+    if (at == uma) {
+        atomic_store_explicit(bucket, uma->hash_next, memory_order_release);
+        return;
+    }
+    while (at->hash_next != uma)
+        at = at->hash_next;
+    at->hash_next = uma->hash_next;
+}
+
+int uma_close(struct uma *uma, int fd)
+{
+    (void)fd;
+    uma_registry_lock();
+    bool last = --uma->holders == 0;
+    if (last)
+        unlink_uma(uma);
+    while (last && uma->busy) { /* the sync thread is at it; it cannot find it again */
+        uma_registry_unlock();
+        sys_sched_yield();
+        uma_registry_lock();
+    }
+    uma_registry_unlock();
+    if (!last)
+        return 0;
+    /* Without a lock: a reader may be waiting for one. An open of the same inode that comes now makes a new uma, which
+     * joins as if it were another process. */
+    grace_period();
+    uma_attach_lock();
+    int error = uma_detach(uma);
+    if (uma->data_fd >= 0)
+        sys_close(uma->data_fd);
+    uma_attach_unlock();
+    mem_free(uma, sizeof *uma);
+    return error;
+}
+
+int uma_before_lock(struct uma *uma, int fd)
+{
+    uma_attach_lock();
+    int error = uma_open_data(uma, fd);
+    uma_attach_unlock();
+    return error;
+}
+
+/* ---- one call ---- */
+
+static bool wants_attach(const struct uma *uma, enum uma_intent intent)
+{
+    uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
+    if (flags & UMA_FLAG_ALONE)
+        return false;
+    switch (intent) {
+    case UMA_INTENT_WRITE:
+        return !(flags & UMA_FLAG_FRESH);
+    case UMA_INTENT_READ:
+        return !(flags & UMA_FLAG_FRESH) && uma->size_at_open &&
+               atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) >= uma->size_at_open;
+    default:
+        return false;
+    }
+}
+
+static int begin_attached(struct uma *uma)
+{
+    switch (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire)) {
+    case INDEX_MODE_PASSTHROUGH:
+        return UMA_PATH_KERNEL;
+    case INDEX_MODE_FAILED:
+        return -EIO;
+    default:
+        return UMA_PATH_USER;
+    }
+}
+
+static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
+{
+    note_thread();
+    if (uma_exiting())
+        return UMA_PATH_KERNEL;
+    bool attach = wants_attach(uma, intent);
+    for (;;) {
+        struct volume_inflight inflight = {.word = NULL};
+        if (!attach && volume_enter_kernel(uma->volume, uma->ino, &inflight)) {
+            op->inflight = inflight.word;
+            return UMA_PATH_KERNEL;
+        }
+        int error = uma_attach(uma, fd);
+        if (!error)
+            return begin_attached(uma);
+        if (error == -EIO || !attach)
+            return error == -EACCES && intent != UMA_INTENT_WRITE ? UMA_PATH_KERNEL : error == -EIO ? -EIO : -EBUSY;
+        /* no space, no permission, too many: the kernel serves the file, unless somebody else has it */
+        atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
+        attach = false;
+    }
+}
+
+int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
+{
+    op->inflight = NULL;
+    if (__builtin_expect(uma_is_attached(uma), 1))
+        return begin_attached(uma);
+    return begin_detached(uma, fd, intent, op);
+}
+
+void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
+{
+    if (!op->inflight && uma_is_attached(uma))
+        return;
+    if (done->bytes_read) {
+        atomic_fetch_add_explicit(&uma->bytes_read, done->bytes_read, memory_order_relaxed);
+        stats_add(STATS_KERNEL_READS, 1);
+    }
+    if (done->bytes_written)
+        stats_add(STATS_KERNEL_WRITES, 1);
+    if (done->synced)
+        atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
+    if (op->inflight) {
+        struct volume_inflight inflight = {.word = op->inflight};
+        volume_leave_kernel(&inflight);
+        op->inflight = NULL;
+    }
+}
+
+/* ---- all of them ---- */
+
+void uma_each(void (*visit)(struct uma *uma, void *arg), void *arg)
+{
+    uma_registry_lock();
+    for (unsigned i = 0; i < HASH_BUCKETS; i++)
+        for (struct uma *uma = atomic_load_explicit(&registry.bucket[i], memory_order_relaxed); uma;
+             uma = uma->hash_next)
+            visit(uma, arg);
+    uma_registry_unlock();
+}
+
+struct uma *uma_registry_next(struct uma *previous, struct uma_walk *walk)
+{
+    uma_registry_lock();
+    if (previous)
+        previous->busy--;
+    struct uma *uma = NULL;
+    for (; walk->bucket < HASH_BUCKETS && !uma; walk->bucket += !uma) {
+        uma = atomic_load_explicit(&registry.bucket[walk->bucket], memory_order_relaxed);
+        while (uma && (uma->walked == walk->number || !uma_is_attached(uma)))
+            uma = uma->hash_next;
+    }
+    if (uma) {
+        uma->walked = walk->number;
+        uma->busy++;
+    }
+    uma_registry_unlock();
+    return uma;
+}
+
+/* ---- process ---- */
+
+void uma_before_fork(void)
+{
+    uma_attach_lock();
+    uma_registry_lock();
+    volume_before_fork();
+}
+
+void uma_after_fork_parent(void)
+{
+    volume_after_fork_parent();
+    uma_registry_unlock();
+    uma_attach_unlock();
+}
+
+/* The child shares nothing with the parent's participants: it lets go of what it inherited and attaches anew. Log, index
+ * and data mappings were not inherited (MADV_DONTFORK). No POSIX lock can be lost by closing: locks are not inherited. */
+static void child_forget(struct uma *uma)
+{
+    if (uma_is_attached(uma)) {
+        sys_close(uma->log.fd);
+        sys_close(uma->index.fd);
+        for (unsigned i = 0; i < INDEX_RECORDS; i++) {
+            mem_free(uma->scratch[i], sizeof *uma->scratch[i]);
+            uma->scratch[i] = NULL;
+        }
+        atomic_store_explicit(&uma->state, UMA_DETACHED, memory_order_relaxed);
+    }
+    if (uma->data_fd >= 0) {
+        sys_close(uma->data_fd);
+        uma->data_fd = -1;
+    }
+    uma->busy = 0;
+}
+
+void uma_after_fork_child(void)
+{
+    volume_after_fork_child();
+    index_pool_drain(false);
+    for (unsigned i = 0; i < HASH_BUCKETS; i++)
+        for (struct uma *uma = atomic_load_explicit(&registry.bucket[i], memory_order_relaxed); uma;
+             uma = uma->hash_next)
+            child_forget(uma);
+    atomic_store_explicit(&registry.threads, thread_known ? 1 : 0, memory_order_relaxed);
+    uma_sync_after_fork_child();
+    uma_registry_unlock();
+    uma_attach_unlock();
+}
+
+static void each_in_state(enum uma_state state, void (*visit)(struct uma *uma))
+{
+    for (unsigned i = 0; i < HASH_BUCKETS; i++)
+        for (struct uma *uma = atomic_load_explicit(&registry.bucket[i], memory_order_acquire); uma;
+             uma = uma->hash_next)
+            if (atomic_load_explicit(&uma->state, memory_order_acquire) == state)
+                visit(uma);
+}
+
+static void exit_close_path(struct uma *uma)
+{
+    atomic_store_explicit(&uma->state, UMA_LEAVING, memory_order_release);
+}
+
+static void exit_detach(struct uma *uma)
+{
+    uma_detach(uma);
+}
+
+void uma_exit(void)
+{
+    if (atomic_exchange_explicit(&registry.exiting, true, memory_order_acq_rel))
+        return;
+    uma_sync_stop();
+    uma_registry_lock();
+    each_in_state(UMA_ATTACHED, exit_close_path);
+    uma_registry_unlock();
+    grace_period(); /* other threads may still be inside */
+    uma_attach_lock();
+    uma_registry_lock();
+    each_in_state(UMA_LEAVING, exit_detach);
+    uma_registry_unlock();
+    volume_exit();
+    index_pool_drain(true);
+    uma_attach_unlock();
+}

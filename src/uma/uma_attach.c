@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_attach.c — from the kernel's path to user space and back. Layer uma; called at the first operation that needs it and
+ * at the last close.
+ *
+ * Under the inode's bucket lock, so one process at a time for one file:
+ *   fresh    nobody has the file: a ready log and an index object are taken, the log is registered (from then on nobody
+ *            starts a call on the kernel's path, and those under way were waited for), the file is fsynced, the log issued
+ *   recover  a log is registered, and its exclusive lock is free: its users are dead, or it is of an earlier boot. Recovery,
+ *            the log is retired, then as fresh
+ *   join     the lock is held: another process serves the file; its index object is the one and only
+ */
+#include "base/conf.h"
+#include "base/grow.h"
+#include "base/highfd.h"
+#include "base/mem.h"
+#include "base/msg.h"
+#include "base/rawsys.h"
+#include "base/stats.h"
+#include "log/log_recover.h"
+#include "pm/pm.h"
+#include "pm/pm_guard.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define JOIN_TRIES 2000u /* waits of 1 ms for another process that recovers */
+#define SECTOR 512u      /* unit of stx_blocks */
+
+/* What became of a registered log that nobody uses; beside 0 and negative errno values. */
+#define LOG_NOT_OURS 1   /* gone, retired, or of another file: left alone */
+#define LOG_GIVEN_BACK 2 /* recovered, retired, unregistered */
+
+static char *put_text(char *out, const char *text)
+{
+    while (*text)
+        *out++ = *text++;
+    *out = 0;
+    return out;
+}
+
+/* "/proc/self/fd/N" */
+static void fd_path(int fd, char path[32])
+{
+    char digits[12];
+    unsigned n = 0;
+    char *out = put_text(path, "/proc/self/fd/");
+    do {
+        digits[n++] = (char)('0' + fd % 10);
+        fd /= 10;
+    } while (fd);
+    while (n)
+        *out++ = digits[--n];
+    *out = 0;
+}
+
+int uma_open_data(struct uma *uma, int fd)
+{
+    char path[32];
+    if (uma->data_fd >= 0)
+        return 0;
+    fd_path(fd, path);
+    int own = sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
+    uma->data_writable = own >= 0;
+    if (own < 0)
+        own = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    if (own < 0)
+        return own;
+    struct stat st;
+    int error = sys_fstat(own, &st);
+    if (!error && (st.st_dev != uma->dev || st.st_ino != uma->ino))
+        error = -ESTALE;
+    if (error) {
+        sys_close(own);
+        return error;
+    }
+    uma->data_fd = highfd_move(own);
+    return 0;
+}
+
+/* ---- the parts of an attachment ---- */
+
+static int map_data(struct uma *uma)
+{
+    return pm_map_open(&uma->data, uma->data_fd, uma->data_writable, true, volume_sync(uma->volume));
+}
+
+static int join_index(struct uma *uma)
+{
+    uma->process = volume_self(uma->volume);
+    int participant = index_join(&uma->index, uma->process);
+    if (participant < 0)
+        return participant;
+    uma->participant = (unsigned)participant;
+    return 0;
+}
+
+/* The volatile state of a file that is whole in the kernel, durable, `size` bytes long. */
+static void shared_init(struct uma *uma, uint64_t size, uint64_t allocated)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t epoch = atomic_load_explicit(&log_header(&uma->log)->epoch, memory_order_relaxed);
+    uint64_t blocks = uma_round_up(size) / UMA_BLOCK;
+    atomic_store_explicit(&shared->epoch, epoch, memory_order_relaxed);
+    atomic_store_explicit(&shared->durable, epoch, memory_order_relaxed);
+    atomic_store_explicit(&shared->committed_size, size, memory_order_relaxed);
+    atomic_store_explicit(&shared->kernel_size, size, memory_order_relaxed);
+    atomic_store_explicit(&shared->kernel_durable, size, memory_order_relaxed);
+    /* fewer blocks than the size needs: a sparse file, whose blocks prove themselves one by one */
+    atomic_store_explicit(&shared->dense_blocks, allocated >= blocks * UMA_BLOCK ? blocks : 0, memory_order_relaxed);
+    atomic_store_explicit(&shared->size, size, memory_order_relaxed);
+    atomic_store_explicit(&shared->prev_size, size, memory_order_relaxed);
+    atomic_store_explicit(&shared->size_epoch, epoch - 1, memory_order_relaxed);
+    atomic_store_explicit(&shared->dirty_epoch, epoch - 1, memory_order_relaxed);
+    atomic_store_explicit(&shared->garbage_end, size, memory_order_relaxed);
+    atomic_store_explicit(&shared->mode, INDEX_MODE_LOGGED, memory_order_relaxed);
+}
+
+/* Makes the index object of an exclusively locked log and names it in the header. */
+static int make_index(struct uma *uma)
+{
+    struct stat st;
+    int error = sys_fstat(uma->log.fd, &st);
+    if (!error)
+        error = index_create(&uma->index, volume_owner(uma->volume), log_blocks_in((uint64_t)st.st_size));
+    if (error)
+        return error;
+    struct log_header *header = log_header(&uma->log);
+    header->index_nonce = uma->index.nonce;
+    header->index_dev = uma->index.dev;
+    header->index_ino = uma->index.ino;
+    return 0;
+}
+
+void uma_note_atomic(struct uma *uma)
+{
+    if (!(atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC))
+        return;
+    struct log_header *header = log_header(&uma->log);
+    atomic_store_explicit(&uma_shared(uma)->atomic, 1, memory_order_release);
+    if (!(header->flags & LOG_FLAG_ATOMIC)) {
+        header->flags |= LOG_FLAG_ATOMIC;
+        pm_flush(header, PM_LINE);
+        pm_fence();
+    }
+}
+
+/* The log is exclusively ours and names no file: this one starts with it. */
+static int start_log(struct uma *uma, const struct log_identity *identity)
+{
+    char *path = NULL;
+    struct stat st;
+    int error = make_index(uma);
+    if (error)
+        return error;
+    error = sys_fsync(uma->data_fd); /* what went through the kernel so far is the first committed state */
+    if (!error)
+        error = sys_fstat(uma->data_fd, &st);
+    if (!error)
+        error = map_data(uma);
+    if (!error) {
+        char self[32];
+        path = mem_alloc(LOG_PATH_BYTES);
+        fd_path(uma->data_fd, self);
+        if (path && sys_readlinkat(AT_FDCWD, self, path, LOG_PATH_BYTES - 1) < 0)
+            path[0] = 0;
+        bool atomic = atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC;
+        log_issue(&uma->log, identity, volume_owner(uma->volume), (uint64_t)st.st_size, atomic ? LOG_FLAG_ATOMIC : 0,
+                  path);
+        mem_free(path, LOG_PATH_BYTES);
+    }
+    if (error) {
+        index_destroy(&uma->index);
+        return error;
+    }
+    shared_init(uma, (uint64_t)st.st_size, (uint64_t)st.st_blocks * SECTOR);
+    error = join_index(uma);
+    if (!error)
+        error = log_lock(&uma->log, LOG_LOCK_SHARED);
+    if (error) {
+        pm_map_close(&uma->data);
+        index_destroy(&uma->index);
+    }
+    return error;
+}
+
+/* ---- the three ways ---- */
+
+static int attach_fresh(struct uma *uma)
+{
+    struct log_identity identity;
+    if (!uma->data_writable)
+        return -EACCES;
+    int error = log_identity_of(uma->data_fd, &identity, NULL);
+    if (!error)
+        error = volume_take_log(uma->volume, &uma->log);
+    if (error)
+        return error;
+    error = volume_register_log(uma->volume, uma->ino, uma->log.id);
+    if (!error) {
+        error = start_log(uma, &identity);
+        if (error) {
+            log_retire(&uma->log);
+            volume_unregister_log(uma->volume, uma->ino);
+        }
+    }
+    if (error)
+        volume_give_log(uma->volume, &uma->log);
+    return error;
+}
+
+/* The registered log belongs to nobody alive: what it holds goes to the file. LOG_GIVEN_BACK; LOG_NOT_OURS; or -errno. */
+static int attach_recovered(struct uma *uma, struct log_header *copy)
+{
+    struct log_identity identity;
+    int error = log_map(&uma->log, volume_sync(uma->volume));
+    if (error)
+        return error == -ESTALE ? LOG_NOT_OURS : error;
+    error = log_check(&uma->log, volume_owner(uma->volume), copy);
+    if (error == -ENODATA)
+        return LOG_NOT_OURS; /* in a pool, or its maker died before it was issued */
+    if (!error)
+        error = log_identity_of(uma->data_fd, &identity, NULL);
+    if (error)
+        return error == -EBADMSG || error == -EPROTONOSUPPORT ? LOG_NOT_OURS : error;
+    if (!log_identity_equal(&identity, &copy->identity))
+        return LOG_NOT_OURS; /* the inode number is another file's now; the log stays for its own */
+    if (!uma->data_writable)
+        return -EACCES;
+    struct log_recovery recovery;
+    error = log_recover(&uma->log, uma->data_fd, &recovery);
+    if (error) {
+        msg(MSG_ERROR, "inode %llu: recovery failed with %d, the log is kept", (unsigned long long)uma->ino, -error);
+        return error == -ENOSPC ? error : -EIO;
+    }
+    stats_add(STATS_RECOVERIES, 1);
+    msg(MSG_NOTICE, "inode %llu: recovered, %u entries, %u lines, size %llu%s", (unsigned long long)uma->ino,
+        recovery.entries, recovery.lines, (unsigned long long)recovery.size, recovery.promoted ? ", promoted" : "");
+    index_remove(volume_owner(uma->volume), copy->index_nonce);
+    log_retire(&uma->log);
+    volume_unregister_log(uma->volume, uma->ino);
+    volume_give_log(uma->volume, &uma->log);
+    return LOG_GIVEN_BACK;
+}
+
+static int attach_joined(struct uma *uma, struct log_header *copy)
+{
+    struct log_identity identity;
+    int error = log_map(&uma->log, volume_sync(uma->volume));
+    if (!error)
+        error = log_check(&uma->log, volume_owner(uma->volume), copy);
+    if (!error)
+        error = log_identity_of(uma->data_fd, &identity, NULL);
+    if (!error && !log_identity_equal(&identity, &copy->identity))
+        error = -ESTALE;
+    if (!error)
+        error = index_open(&uma->index, volume_owner(uma->volume), copy->index_nonce, copy->index_dev, copy->index_ino);
+    if (error)
+        return -EBUSY; /* in use, but not by an index that we can share: never a second one */
+    error = map_data(uma);
+    if (!error) {
+        error = join_index(uma);
+        if (error)
+            pm_map_close(&uma->data);
+    }
+    if (error)
+        index_close(&uma->index);
+    return error;
+}
+
+/* A log is registered for the inode. 0: attached; LOG_NOT_OURS or LOG_GIVEN_BACK: start afresh; or -errno. */
+static int attach_existing(struct uma *uma, uint64_t id, struct log_header *copy)
+{
+    int error = volume_open_log(uma->volume, id, &uma->log);
+    if (error)
+        return error == -ENOENT || error == -ESTALE ? LOG_NOT_OURS : error;
+    for (unsigned tries = 0;; tries++) {
+        error = log_lock(&uma->log, LOG_LOCK_EXCLUSIVE);
+        if (!error) {
+            error = attach_recovered(uma, copy);
+            break;
+        }
+        error = log_lock(&uma->log, LOG_LOCK_SHARED);
+        if (!error) {
+            error = attach_joined(uma, copy);
+            break;
+        }
+        if (error != -EAGAIN || tries == JOIN_TRIES) {
+            error = error == -EAGAIN ? -EBUSY : error;
+            break;
+        }
+        struct timespec pause = {.tv_nsec = 1000000};
+        rawsys(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+    }
+    if (error && error != LOG_GIVEN_BACK)
+        log_close(&uma->log);
+    return error;
+}
+
+int uma_attach(struct uma *uma, int fd)
+{
+    uma_attach_lock();
+    if (uma_exiting()) {
+        uma_attach_unlock();
+        return -EPERM;
+    }
+    if (uma_is_attached(uma)) {
+        uma_attach_unlock();
+        return 0;
+    }
+    struct log_header *copy = mem_alloc(sizeof *copy);
+    int error = copy ? uma_open_data(uma, fd) : -ENOMEM;
+    if (!error)
+        error = pm_guard_install();
+    if (!error)
+        error = volume_lock_inode(uma->volume, uma->ino);
+    if (!error) {
+        uint64_t id = volume_find_log(uma->volume, uma->ino);
+        error = id ? attach_existing(uma, id, copy) : LOG_GIVEN_BACK;
+        if (error == LOG_NOT_OURS || error == LOG_GIVEN_BACK) {
+            if (error == LOG_NOT_OURS)
+                volume_unregister_log(uma->volume, uma->ino);
+            error = attach_fresh(uma);
+        }
+        if (!error) {
+            uma_note_atomic(uma);
+            uma_map_attached(uma);
+            atomic_store_explicit(&uma->state, UMA_ATTACHED, memory_order_release);
+            stats_add(STATS_ATTACHES, 1);
+        }
+        volume_unlock_inode(uma->volume, uma->ino);
+    }
+    mem_free(copy, sizeof *copy);
+    uma_attach_unlock();
+    if (!error)
+        uma_sync_start();
+    else
+        msg(MSG_WARNING, "inode %llu: not attached, error %d", (unsigned long long)uma->ino, -error);
+    return error;
+}
+
+/* ---- detach ---- */
+
+/* Whether another live process uses the index; repairs after dead ones. Under the bucket lock. */
+static bool others_live(struct uma *uma, struct index_record *record)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uma_repair(uma, record);
+    uint32_t participants = atomic_load_explicit(&shared->participants, memory_order_acquire);
+    for (unsigned p = 0; p < participants && p < INDEX_PARTICIPANTS; p++)
+        if (p != uma->participant && atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire))
+            return true;
+    return false;
+}
+
+/* Brings everything to the file, as far as it is ours to say. */
+static int detach_settle(struct uma *uma, struct index_record *record, bool last)
+{
+    struct index_shared *shared = uma_shared(uma);
+    if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
+        return 0;
+    if (last)
+        return uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
+    /* others go on: an O_ATOMIC file's unsynced changes stay theirs to sync */
+    if (atomic_load_explicit(&shared->atomic, memory_order_acquire))
+        return 0;
+    int error = uma_commit_record(uma, record);
+    int64_t n = error ? 0 : uma_writeback(uma, record, UINT64_MAX, false);
+    return n < 0 ? (int)n : error;
+}
+
+static void detach_unmap(struct uma *uma)
+{
+    pm_map_close(&uma->data);
+    for (unsigned i = 0; i < INDEX_RECORDS; i++) {
+        mem_free(uma->scratch[i], sizeof *uma->scratch[i]);
+        uma->scratch[i] = NULL;
+    }
+    atomic_store_explicit(&uma->state, UMA_DETACHED, memory_order_release);
+}
+
+int uma_detach(struct uma *uma)
+{
+    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_DETACHED)
+        return 0;
+    int error = volume_lock_inode(uma->volume, uma->ino);
+    if (error)
+        return error;
+    struct index_record *record = uma_claim(uma);
+    uma_deliver_times(uma);
+    bool last = !others_live(uma, record);
+    error = detach_settle(uma, record, last);
+    uma_unclaim(uma, record);
+    index_leave(&uma->index, uma->participant);
+    /* Exclusive: nobody else is attached in truth, also none that the index does not know. */
+    if (last && !error && log_lock(&uma->log, LOG_LOCK_EXCLUSIVE) == 0) {
+        log_retire(&uma->log);
+        volume_unregister_log(uma->volume, uma->ino);
+        volume_give_log(uma->volume, &uma->log);
+        index_destroy(&uma->index);
+    } else { /* others go on, or the log is needed for another try: recovery at the next attach */
+        log_close(&uma->log);
+        index_close(&uma->index);
+    }
+    detach_unmap(uma);
+    volume_unlock_inode(uma->volume, uma->ino);
+    return error;
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_block.c — one block of a write: which home each line goes to, and the stores that make it so. Layer uma; called by
+ * uma_write. This is where DESIGN's rules 1 to 6, 10 and 11 are.
+ *
+ * Order of the stores for one block, and why a crash or a death between any two is harmless
+ *   1. data to homes where no committed copy lives (or past the committed end): invisible to recovery
+ *   2. the entry line: base, flip, epoch in program order, 8 bytes each: a prefix shows the old record, or the new one
+ *   3. one fence by the writer, before it leaves the guard: the commit of its epoch cannot be stored before
+ * UNDO (rule 4): 1a saved lines, fence; 1b base with the saved lines, fence; 1c data to the file; 2 flip, 3.
+ */
+#include "base/stats.h"
+#include "pm/pm.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- entries ---- */
+
+struct uma_newest uma_entry_newest(const struct log_entry *entry)
+{
+    /* relaxed: the slot's lock orders us after the writer; the repairer reads a dead process's stores */
+    uint64_t first = atomic_load_explicit(&entry->record[0].epoch, memory_order_relaxed);
+    uint64_t second = atomic_load_explicit(&entry->record[1].epoch, memory_order_relaxed);
+    unsigned which = first >= second ? 0 : 1;
+    return (struct uma_newest){
+        .which = which,
+        .base = atomic_load_explicit(&entry->record[which].base, memory_order_relaxed),
+        .flip = atomic_load_explicit(&entry->record[which].flip, memory_order_relaxed),
+        .epoch = which ? second : first,
+    };
+}
+
+bool uma_entry_committed(const struct log_entry *entry, uint64_t durable)
+{
+    uint64_t first = atomic_load_explicit(&entry->record[0].epoch, memory_order_relaxed);
+    uint64_t second = atomic_load_explicit(&entry->record[1].epoch, memory_order_relaxed);
+    return (first && first < durable) || (second && second < durable);
+}
+
+void uma_entry_zero(struct log_entry *entry)
+{
+    unsigned newest = uma_entry_newest(entry).which;
+    pm_store64(&entry->record[1 - newest].epoch, 0);
+    pm_store64(&entry->record[newest].epoch, 0);
+    pm_flush(entry, PM_LINE);
+}
+
+/* A void entry becomes that of `block`. Whatever prefix persists: its epochs are zero until the last store. */
+static void entry_make(struct uma *uma, struct log_entry *entry, uint64_t block, uint64_t base, uint64_t flip,
+                       uint64_t epoch)
+{
+    uint64_t seq = atomic_fetch_add_explicit(&uma_shared(uma)->seq, 1, memory_order_relaxed) + 1;
+    pm_store64(&entry->record[1].epoch, 0);
+    pm_store64(&entry->record[0].epoch, 0);
+    pm_store64(&entry->block, block);
+    pm_store64(&entry->seq, seq);
+    pm_store64(&entry->record[0].base, base);
+    pm_store64(&entry->record[0].flip, flip);
+    pm_store64(&entry->record[0].epoch, epoch);
+    pm_flush(entry, PM_LINE);
+}
+
+/* The block's entry says base and flip in `epoch`: in the record of that epoch, or in the other one. */
+static void entry_update(const struct uma_change *change, struct uma_hold *hold, uint64_t base, uint64_t flip)
+{
+    struct log_entry *entry = hold->entry;
+    if (hold->same_epoch) {
+        struct log_record *record = &entry->record[hold->which];
+        if (base != hold->base)
+            pm_store64(&record->base, base);
+        pm_store64(&record->flip, flip);
+    } else {
+        struct log_record *record = &entry->record[1 - hold->which];
+        pm_store64(&record->base, base);
+        pm_store64(&record->flip, flip);
+        pm_store64(&record->epoch, change->epoch);
+        hold->which = 1 - hold->which;
+        hold->same_epoch = true;
+    }
+    hold->base = base;
+    hold->flip = flip;
+    pm_flush(entry, PM_LINE);
+}
+
+uint32_t uma_void_superseded(struct uma *uma, uint32_t number, const struct log_entry *entry)
+{
+    uint32_t end = atomic_load_explicit(&uma_shared(uma)->log_blocks, memory_order_acquire);
+    _Atomic uint32_t *link = index_superseded(&uma->index, number);
+    uint32_t first = atomic_load_explicit(link, memory_order_relaxed);
+    uint64_t durable = atomic_load_explicit(&uma_shared(uma)->durable, memory_order_acquire);
+    if (!first || !uma_entry_committed(entry, durable))
+        return 0;
+    for (uint32_t n = first; n && n < end; n = atomic_load_explicit(index_superseded(&uma->index, n), memory_order_relaxed)) {
+        struct log_entry *older = log_entry(&uma->log, n);
+        if (!older)
+            return 0;
+        uma_entry_zero(older);
+    }
+    atomic_store_explicit(link, 0, memory_order_relaxed);
+    return first;
+}
+
+void uma_give_chain(struct uma *uma, uint32_t number)
+{
+    uint32_t end = atomic_load_explicit(&uma_shared(uma)->log_blocks, memory_order_acquire);
+    while (number && number < end) {
+        _Atomic uint32_t *link = index_superseded(&uma->index, number);
+        uint32_t next = atomic_load_explicit(link, memory_order_relaxed);
+        atomic_store_explicit(link, 0, memory_order_relaxed);
+        index_give_block(&uma->index, number);
+        number = next;
+    }
+}
+
+bool uma_home_allocated(struct uma *uma, uint64_t block, uint64_t old)
+{
+    return block < atomic_load_explicit(&uma_shared(uma)->dense_blocks, memory_order_acquire) ||
+           (uint32_t)(old >> 32) & INDEX_HOME_ALLOCATED;
+}
+
+/* ---- planning ---- */
+
+
+/* Lines of a block that begin at or above `limit` (bytes of the block). */
+static inline uint64_t lines_from(uint64_t limit)
+{
+    uint64_t line = (limit + UMA_LINE - 1) / UMA_LINE;
+    return line < LOG_LINES ? UMA_ALL_LINES << line : 0;
+}
+
+/* Lines past the committed end that can be stored where they are: in the log block, or in the file as far as it reaches. */
+static uint64_t plan_in_place(struct uma *uma, const struct uma_change *change, uint64_t start, unsigned from, unsigned to,
+                              uint64_t range, const struct uma_hold *hold)
+{
+    struct index_shared *shared = uma_shared(uma);
+    if (atomic_load_explicit(&shared->durable, memory_order_acquire) != change->epoch)
+        return 0; /* a commit is in flight: nothing is past the end */
+    uint64_t end = atomic_load_explicit(&shared->committed_size, memory_order_acquire);
+    if (start + to <= end)
+        return 0;
+    uint64_t past = range;
+    if (start + from < end)
+        past &= end > start ? lines_from(end - start) : UMA_ALL_LINES;
+    uint64_t reach = atomic_load_explicit(&shared->kernel_durable, memory_order_acquire);
+    uint64_t file = 0;
+    if (hold->home && start + to <= reach)
+        file = UMA_ALL_LINES;
+    else if (hold->home && reach > start)
+        file = ~lines_from(reach - start) & ~(UINT64_C(1) << ((reach - start) / UMA_LINE & (LOG_LINES - 1)));
+    return past & (hold->newest | file);
+}
+
+/* Whether the file is a possible home for these lines: allocated, and durable as far as anybody reads them. */
+static bool home_usable(struct uma *uma, const struct uma_change *change, uint64_t start, const struct uma_hold *hold,
+                        uint64_t lines)
+{
+    unsigned last = 63 - (unsigned)__builtin_clzll(lines);
+    uint64_t end = uma_min(start + (last + 1) * UMA_LINE, change->size_after);
+    return hold->home && end <= atomic_load_explicit(&uma_shared(uma)->kernel_durable, memory_order_acquire);
+}
+
+int uma_block_plan(struct uma *uma, struct index_record *record, const struct uma_change *change, uint64_t block,
+                   unsigned from, unsigned to, struct uma_hold *hold)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t start = block * UMA_BLOCK;
+    uint64_t range = uma_lines(from / UMA_LINE, (to - 1) / UMA_LINE);
+    hold->number = index_state_entry(hold->old);
+    hold->entry = NULL;
+    hold->log = NULL;
+    hold->home = NULL;
+    hold->superseded = 0;
+    hold->base = hold->flip = 0;
+    hold->same_epoch = hold->relocate = false;
+    hold->undo = change->undo;
+    if (start < atomic_load_explicit(&shared->kernel_size, memory_order_acquire)) {
+        hold->home = pm_map_at(&uma->data, start);
+        if (!hold->home)
+            return -ENOMEM;
+    }
+    if (hold->number) {
+        if (hold->number < LOG_FIRST_BLOCK || hold->number >= atomic_load_explicit(&shared->log_blocks, memory_order_acquire))
+            return -EIO;
+        hold->entry = log_entry(&uma->log, hold->number);
+        hold->log = log_block(&uma->log, hold->number);
+        if (!hold->entry || !hold->log)
+            return -ENOMEM;
+        struct uma_newest newest = uma_entry_newest(hold->entry);
+        if (newest.epoch < change->epoch && newest.epoch >= atomic_load_explicit(&shared->durable, memory_order_acquire))
+            uma_wait_durable(uma, record, newest.epoch);
+        hold->which = (uint8_t)newest.which;
+        hold->same_epoch = newest.epoch >= change->epoch;
+        hold->base = hold->same_epoch ? newest.base : newest.base ^ newest.flip;
+        hold->flip = hold->same_epoch ? newest.flip : 0;
+    }
+    hold->in_place = plan_in_place(uma, change, start, from, to, range, hold);
+    hold->set = range & ~hold->in_place;
+    if (!hold->set)
+        return 0;
+    if (change->undo)
+        return home_usable(uma, change, start, hold, hold->set) ? !hold->number : -EIO;
+    uint64_t to_file = hold->set & hold->base;
+    hold->relocate = to_file && !home_usable(uma, change, start, hold, to_file);
+    return !hold->number || hold->relocate;
+}
+
+/* ---- storing ---- */
+
+/* The bytes of a write within one block; partial lines at its edges are completed from their newest copies. */
+struct block_source {
+    unsigned from, to;
+    const char *bytes;       /* of [from, to) */
+    char edge[2][UMA_LINE];  /* whole first and last line, where they are partial */
+    bool partial[2];
+};
+
+static void line_newest(struct uma *uma, uint64_t start, const struct uma_hold *hold, unsigned line, char *out)
+{
+    if (hold->newest >> line & 1) {
+        memcpy(out, hold->log + line * UMA_LINE, UMA_LINE);
+        return;
+    }
+    uint64_t reach = atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire);
+    uint64_t at = start + line * UMA_LINE;
+    size_t n = hold->home && reach > at ? (size_t)uma_min(reach - at, UMA_LINE) : 0;
+    if (n)
+        memcpy(out, hold->home + line * UMA_LINE, n);
+    memset(out + n, 0, UMA_LINE - n);
+}
+
+static void source_edges(struct uma *uma, uint64_t start, const struct uma_hold *hold, struct block_source *source)
+{
+    unsigned first = source->from / UMA_LINE, last = (source->to - 1) / UMA_LINE;
+    source->partial[0] = source->from % UMA_LINE || (first == last && source->to % UMA_LINE);
+    source->partial[1] = first != last && source->to % UMA_LINE;
+    if (source->partial[0] && hold->set >> first & 1) {
+        unsigned skip = source->from % UMA_LINE;
+        unsigned n = (unsigned)uma_min(UMA_LINE - skip, source->to - source->from);
+        line_newest(uma, start, hold, first, source->edge[0]);
+        memcpy(source->edge[0] + skip, source->bytes, n);
+    }
+    if (source->partial[1] && hold->set >> last & 1) {
+        line_newest(uma, start, hold, last, source->edge[1]);
+        memcpy(source->edge[1], source->bytes + (last * UMA_LINE - source->from), source->to % UMA_LINE);
+    }
+}
+
+/* Whole lines of the write to the block at `home`. */
+static void store_lines(char *home, uint64_t lines, const struct block_source *source)
+{
+    unsigned first, last;
+    while (uma_take_run(&lines, &first, &last)) {
+        unsigned a = first, b = last + 1;
+        if (source->partial[0] && a == source->from / UMA_LINE)
+            pm_copy(home + a++ * UMA_LINE, source->edge[0], UMA_LINE);
+        if (source->partial[1] && last == (source->to - 1) / UMA_LINE)
+            pm_copy(home + --b * UMA_LINE, source->edge[1], UMA_LINE);
+        if (a < b)
+            pm_copy(home + a * UMA_LINE, source->bytes + (a * UMA_LINE - source->from), (b - a) * UMA_LINE);
+    }
+}
+
+/* Exactly the bytes of the write: what shares a line with them belongs to others. */
+static void store_bytes(char *home, uint64_t lines, const struct block_source *source)
+{
+    unsigned first, last;
+    while (uma_take_run(&lines, &first, &last)) {
+        unsigned a = first * UMA_LINE, b = (last + 1) * UMA_LINE;
+        a = a < source->from ? source->from : a;
+        b = b > source->to ? source->to : b;
+        pm_copy(home + a, source->bytes + (a - source->from), b - a);
+    }
+}
+
+static void copy_lines(char *to, const char *from, uint64_t lines)
+{
+    unsigned first, last;
+    while (uma_take_run(&lines, &first, &last))
+        pm_copy(to + first * UMA_LINE, from + first * UMA_LINE, (last - first + 1) * UMA_LINE);
+}
+
+/* Rule 3, and rule 10 when an older entry is superseded: everything goes to a fresh log block. */
+static void store_fresh(struct uma *uma, const struct uma_change *change, uint64_t block, uint32_t fresh,
+                        const struct block_source *source, struct uma_hold *hold)
+{
+    char *log = log_block(&uma->log, fresh);
+    struct log_entry *entry = log_entry(&uma->log, fresh);
+    uint64_t lines = hold->set;
+    if (hold->relocate) {
+        lines |= hold->newest;
+        copy_lines(log, hold->log, hold->newest & ~hold->set);
+        stats_add(STATS_RELOCATIONS, 1);
+    }
+    store_lines(log, hold->set, source);
+    atomic_store_explicit(index_superseded(&uma->index, fresh), hold->number, memory_order_relaxed);
+    entry_make(uma, entry, block, 0, lines, change->epoch);
+    hold->number = fresh;
+    hold->newest = lines;
+}
+
+/* Rule 4: the committed lines are saved in the log before the file is touched. */
+static void store_undo(struct uma *uma, const struct uma_change *change, uint64_t block, uint32_t fresh,
+                       const struct block_source *source, struct uma_hold *hold)
+{
+    uint64_t save = hold->set & ~hold->base & ~hold->flip;
+    if (!hold->number) {
+        hold->number = fresh;
+        hold->entry = log_entry(&uma->log, fresh);
+        hold->log = log_block(&uma->log, fresh);
+        copy_lines(hold->log, hold->home, save);
+        pm_fence();
+        atomic_store_explicit(index_superseded(&uma->index, fresh), 0, memory_order_relaxed);
+        entry_make(uma, hold->entry, block, save, 0, change->epoch);
+        hold->which = 0;
+        hold->same_epoch = true;
+        hold->base = save;
+        pm_fence();
+    } else if (save) {
+        copy_lines(hold->log, hold->home, save);
+        pm_fence();
+        entry_update(change, hold, hold->base | save, hold->flip);
+        pm_fence();
+    }
+    store_lines(hold->home, hold->set, source);
+    entry_update(change, hold, hold->base, hold->flip | hold->set);
+    hold->newest &= ~hold->set;
+}
+
+void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t block, unsigned from, unsigned to,
+                     const char *bytes, uint32_t fresh, struct uma_hold *hold)
+{
+    struct block_source source = {.from = from, .to = to, .bytes = bytes};
+    if (hold->in_place) {
+        if (hold->in_place & hold->newest)
+            store_bytes(hold->log, hold->in_place & hold->newest, &source);
+        if (hold->in_place & ~hold->newest)
+            store_bytes(hold->home, hold->in_place & ~hold->newest, &source);
+    }
+    if (!hold->set)
+        return;
+    source_edges(uma, block * UMA_BLOCK, hold, &source);
+    if (hold->number)
+        hold->superseded = uma_void_superseded(uma, hold->number, hold->entry);
+    if (hold->undo) {
+        store_undo(uma, change, block, fresh, &source, hold);
+    } else if (!hold->number || hold->relocate) {
+        store_fresh(uma, change, block, fresh, &source, hold);
+    } else {
+        uint64_t to_file = hold->set & hold->base;
+        if (to_file)
+            store_lines(hold->home, to_file, &source);
+        if (hold->set & ~hold->base)
+            store_lines(hold->log, hold->set & ~hold->base, &source);
+        /* rule 2: a record of this epoch that shows these lines already needs no store */
+        if (!hold->same_epoch || (hold->flip & hold->set) != hold->set)
+            entry_update(change, hold, hold->base, hold->flip | hold->set);
+        hold->newest = hold->base ^ hold->flip;
+    }
+}
+
+void uma_block_publish(struct uma *uma, struct uma_hold *hold)
+{
+    uma_give_chain(uma, hold->superseded);
+    /* relaxed: the exchange of the state publishes it */
+    atomic_store_explicit(&hold->slot->newest, hold->newest, memory_order_relaxed);
+    index_slot_unlock(hold->slot, hold->old, hold->number | INDEX_HOME_ALLOCATED);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_commit.c — making an epoch durable. Layer uma; called for fsync, O_SYNC writes, the sync thread, mode changes.
+ *
+ * Order of a commit of epoch e = durable, and what each step is for
+ *   1. epoch = e + 1            new writes no longer belong to e
+ *   2. drain the guard of e     every writer of e has fenced its data and entries before it left
+ *   3. fsync of the file        only if something went through the kernel: size, allocation, bulk data
+ *   4. size[(e+1)&1], epoch     one line, stored in this order, flushed, fenced: the commit point
+ *   5. durable = e + 1          now homes of e's lines may be reused
+ * A committer that dies after 1 leaves epoch = durable + 1: the next one finishes from step 2.
+ */
+#include "base/rawsys.h"
+#include "base/stats.h"
+#include "base/msg.h"
+#include "pm/pm.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+
+void uma_fail(struct uma *uma, int error)
+{
+    msg(MSG_ERROR, "I/O error %d on inode %llu: the file fails until its last close", -error,
+        (unsigned long long)uma->ino);
+    atomic_store_explicit(&uma_shared(uma)->mode, INDEX_MODE_FAILED, memory_order_release);
+}
+
+/* Whether something changed in an epoch that is not durable. */
+static bool commit_needed(struct index_shared *shared, uint64_t durable)
+{
+    return atomic_load_explicit(&shared->epoch, memory_order_acquire) > durable ||
+           atomic_load_explicit(&shared->dirty_epoch, memory_order_acquire) >= durable ||
+           atomic_load_explicit(&shared->kernel_dirty, memory_order_acquire);
+}
+
+int uma_commit_locked(struct uma *uma, struct index_record *record)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t epoch = atomic_load_explicit(&shared->durable, memory_order_acquire);
+    if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_FAILED)
+        return -EIO;
+    if (!commit_needed(shared, epoch))
+        return 0;
+    /* seq_cst: pairs with uma_guard_enter; either that writer sees the new epoch or we see its record */
+    atomic_exchange_explicit(&shared->epoch, epoch + 1, memory_order_seq_cst);
+    uma_guard_drain(uma, record, epoch);
+    if (atomic_exchange_explicit(&shared->kernel_dirty, 0, memory_order_acq_rel)) {
+        int error = sys_fsync(uma->data_fd);
+        if (error) {
+            uma_fail(uma, error);
+            return error == -ENOSPC || error == -EDQUOT ? error : -EIO;
+        }
+    }
+    struct log_header *header = log_header(&uma->log);
+    uint64_t size = uma_size_of_epoch(uma, epoch);
+    pm_store64(&header->size[(epoch + 1) & 1], size);
+    pm_store64(&header->epoch, epoch + 1);
+    pm_flush(&header->size, PM_LINE);
+    pm_fence();
+    atomic_store_explicit(&shared->committed_size, size, memory_order_relaxed);
+    /* release: who sees the new durable epoch sees its size */
+    atomic_store_explicit(&shared->durable, epoch + 1, memory_order_release);
+    stats_add(STATS_COMMITS, 1);
+    return 0;
+}
+
+int uma_commit_record(struct uma *uma, struct index_record *record)
+{
+    struct index_shared *shared = uma_shared(uma);
+    /* Our writes are in epochs <= target; a commit that another thread completes meanwhile may have covered them. */
+    uint64_t target = atomic_load_explicit(&shared->epoch, memory_order_acquire);
+    uma_lock(uma, record, &shared->commit_lock);
+    int error = 0;
+    if (atomic_load_explicit(&shared->durable, memory_order_acquire) <= target) {
+        bool in_flight = atomic_load_explicit(&shared->epoch, memory_order_acquire) >
+                         atomic_load_explicit(&shared->durable, memory_order_acquire);
+        error = uma_commit_locked(uma, record);
+        if (!error && in_flight) /* that finished a dead committer's epoch; ours may be the one after it */
+            error = uma_commit_locked(uma, record);
+    }
+    shlock_release(&shared->commit_lock);
+    return error;
+}
+
+void uma_wait_durable(struct uma *uma, struct index_record *record, uint64_t epoch)
+{
+    struct index_shared *shared = uma_shared(uma);
+    struct uma_wait wait = {0};
+    while (atomic_load_explicit(&shared->durable, memory_order_acquire) <= epoch) {
+        if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_FAILED)
+            return;
+        if (!shlock_owner(&shared->commit_lock) && shlock_try(&shared->commit_lock, uma_id(uma, record)) == 0) {
+            /* Nobody commits: the committer died. We finish it, inside the guard of the later epoch and with slots
+             * locked: a commit needs neither. */
+            if (atomic_load_explicit(&shared->durable, memory_order_acquire) <= epoch)
+                uma_commit_locked(uma, record);
+            shlock_release(&shared->commit_lock);
+            continue;
+        }
+        uma_wait_step(uma, record, &wait);
+    }
+}
+
+int uma_commit(struct uma *uma)
+{
+    struct index_record *record = uma_claim(uma);
+    struct index_shared *shared = uma_shared(uma);
+    int error = 0;
+    switch (atomic_load_explicit(&shared->mode, memory_order_acquire)) {
+    case INDEX_MODE_PASSTHROUGH:
+        error = -UMA_AGAIN;
+        break;
+    case INDEX_MODE_FAILED:
+        error = -EIO;
+        break;
+    default:
+        error = uma_commit_record(uma, record);
+        if (!atomic_load_explicit(&uma->active, memory_order_relaxed))
+            uma_sync_wake(uma); /* there may be something to write back now */
+        if (!atomic_load_explicit(&shared->synced, memory_order_relaxed))
+            atomic_store_explicit(&shared->synced, 1, memory_order_relaxed);
+    }
+    uma_unclaim(uma, record);
+    return error;
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_map.c — nvmmap'ed ranges: from an address to a uma. Layer uma; called by file.
+ *
+ * The ranges of this process are an array, sorted by address, that is replaced as a whole: lookups are lock-free, under
+ * RCU. While a file is in the array of any process its mode is IN_PLACE: newest copies are in the file, so that plain
+ * loads from the mapping see them.
+ */
+#include "base/mem.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+#include <string.h>
+#define _LGPL_SOURCE
+#include <urcu/urcu-bp.h>
+
+struct range {
+    uintptr_t start, end;
+    uint64_t offset; /* of start in the file */
+    struct uma *uma;
+    bool writable;
+};
+
+struct range_table {
+    size_t count, bytes;
+    struct range range[];
+};
+
+/* lock: changes of the table, one at a time; rank as the attach lock, which is not taken inside. */
+static struct range_map {
+    struct shlock lock;
+    struct range_table *table; /* RCU */
+} map;
+
+static void map_lock(void)
+{
+    while (shlock_acquire(&map.lock, 1) == -ETIMEDOUT)
+        ; /* threads of this process */
+}
+
+static struct range_table *table_new(size_t count)
+{
+    size_t bytes = sizeof(struct range_table) + count * sizeof(struct range);
+    struct range_table *table = mem_alloc(bytes);
+    if (table)
+        table->bytes = bytes;
+    return table;
+}
+
+/* Puts the new table in place and frees the old one after a grace period. */
+static void table_replace(struct range_table *table)
+{
+    struct range_table *old = map.table;
+    rcu_assign_pointer(map.table, table);
+    if (old) {
+        urcu_bp_synchronize_rcu();
+        mem_free(old, old->bytes);
+    }
+}
+
+/* First range that ends above `address`. */
+static size_t table_search(const struct range_table *table, uintptr_t address)
+{
+    size_t low = 0, high = table->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (table->range[middle].end > address)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *writable)
+{
+    uintptr_t address = (uintptr_t)addr;
+    const struct range_table *table = rcu_dereference(map.table);
+    *length = SIZE_MAX;
+    if (!table)
+        return NULL;
+    size_t i = table_search(table, address);
+    if (i == table->count)
+        return NULL;
+    const struct range *range = &table->range[i];
+    if (range->start > address) {
+        *length = range->start - address;
+        return NULL;
+    }
+    *length = range->end - address;
+    *offset = range->offset + (address - range->start);
+    *writable = range->writable;
+    return range->uma;
+}
+
+/* Sets the mode that the number of mappings asks for. */
+static int follow_maps(struct uma *uma)
+{
+    struct index_record *record = uma_claim(uma);
+    bool mapped = atomic_load_explicit(&uma_shared(uma)->maps, memory_order_acquire);
+    int error = uma_set_mode(uma, record, mapped ? INDEX_MODE_IN_PLACE : INDEX_MODE_LOGGED);
+    uma_unclaim(uma, record);
+    return error;
+}
+
+int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, bool writable)
+{
+    int error = uma_attach(uma, fd);
+    if (error)
+        return error;
+    if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
+        return 0; /* a plain mapping of a file that the kernel serves */
+    length = (length + UMA_BLOCK - 1) & ~(size_t)(UMA_BLOCK - 1);
+    atomic_fetch_add_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
+    uma_ref(uma);
+    map_lock();
+    error = follow_maps(uma);
+    size_t count = map.table ? map.table->count : 0;
+    struct range_table *table = error ? NULL : table_new(count + 1);
+    if (table) {
+        size_t at = map.table ? table_search(map.table, (uintptr_t)addr) : 0;
+        if (at)
+            memcpy(table->range, map.table->range, at * sizeof(struct range));
+        table->range[at] = (struct range){.start = (uintptr_t)addr,
+                                          .end = (uintptr_t)addr + length,
+                                          .offset = offset,
+                                          .uma = uma,
+                                          .writable = writable};
+        if (count > at)
+            memcpy(table->range + at + 1, map.table->range + at, (count - at) * sizeof(struct range));
+        table->count = count + 1;
+        table_replace(table);
+    }
+    shlock_release(&map.lock);
+    if (!table) {
+        atomic_fetch_sub_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
+        uma_close(uma, fd);
+        return error ? error : -ENOMEM;
+    }
+    return 0;
+}
+
+/* Copies what is left of a range outside [start, end). */
+static void range_cut(struct range_table *table, const struct range *range, uintptr_t start, uintptr_t end)
+{
+    if (range->start < start) {
+        struct range head = *range;
+        head.end = start;
+        table->range[table->count++] = head;
+    }
+    if (range->end > end) {
+        struct range tail = *range;
+        tail.offset += end - range->start;
+        tail.start = end;
+        table->range[table->count++] = tail;
+    }
+}
+
+/* One range less, or more when its middle went. A forked child that has not attached yet is not counted. */
+static void recount(struct uma *uma, int change)
+{
+    bool counted = uma_is_attached(uma);
+    if (change > 0) {
+        if (counted)
+            atomic_fetch_add_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
+        uma_ref(uma);
+    } else if (change < 0) {
+        if (counted && atomic_fetch_sub_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel) == 1)
+            follow_maps(uma);
+        uma_close(uma, -1);
+    }
+}
+
+int uma_map_attached(struct uma *uma)
+{
+    uint32_t count = 0;
+    urcu_bp_read_lock();
+    const struct range_table *table = rcu_dereference(map.table);
+    for (size_t i = 0; table && i < table->count; i++)
+        count += table->range[i].uma == uma;
+    urcu_bp_read_unlock();
+    if (!count)
+        return 0;
+    atomic_fetch_add_explicit(&uma_shared(uma)->maps, count, memory_order_acq_rel);
+    return follow_maps(uma);
+}
+
+void uma_unmap(void *addr, size_t length)
+{
+    uintptr_t start = (uintptr_t)addr;
+    uintptr_t end = start + ((length + UMA_BLOCK - 1) & ~(size_t)(UMA_BLOCK - 1));
+    if (!map.table)
+        return;
+    map_lock();
+    struct range_table *old = map.table;
+    size_t first = table_search(old, start), last = first;
+    while (last < old->count && old->range[last].start < end)
+        last++;
+    if (first < last) {
+        size_t cut = last - first;
+        struct range removed[4];
+        struct range *gone = cut <= sizeof removed / sizeof *removed ? removed : mem_alloc(cut * sizeof *gone);
+        struct range_table *table = gone ? table_new(old->count + 1) : NULL;
+        if (table) {
+            memcpy(gone, old->range + first, cut * sizeof *gone);
+            memcpy(table->range, old->range, first * sizeof(struct range));
+            table->count = first;
+            for (size_t i = 0; i < cut; i++)
+                range_cut(table, &gone[i], start, end);
+            memcpy(table->range + table->count, old->range + last, (old->count - last) * sizeof(struct range));
+            table->count += old->count - last;
+            table_replace(table);
+            for (size_t i = 0; i < cut; i++)
+                recount(gone[i].uma, (gone[i].start < start) + (gone[i].end > end) - 1);
+        }
+        if (gone != removed)
+            mem_free(gone, cut * sizeof *gone);
+    }
+    shlock_release(&map.lock);
+}

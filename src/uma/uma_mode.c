@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_mode.c — the modes of a uma, the gate that changes them, demotion. Layer uma.
+ *
+ *     from          to            by                    what it does first
+ *     LOGGED        PASSTHROUGH   uma_demote            commits, writes everything back, sets the kernel's size
+ *     IN_PLACE      PASSTHROUGH   uma_demote            the same
+ *     LOGGED        IN_PLACE      uma_map               the same: newest copies are in the file
+ *     IN_PLACE      LOGGED        uma_unmap             nothing
+ *     any           FAILED        uma_fail              nothing; sticky
+ * All but the last hold resize, commit and gate: no writer is inside the guard.
+ */
+#include "base/msg.h"
+#include "base/grow.h"
+#include "base/stats.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+
+void uma_gate_close(struct uma *uma, struct index_record *record)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uma_lock(uma, record, &shared->commit_lock);
+    /* A commit that a dead process left half done: writers inside the guard may wait for it, and we are about to wait for
+     * them. */
+    if (atomic_load_explicit(&shared->epoch, memory_order_acquire) >
+        atomic_load_explicit(&shared->durable, memory_order_acquire))
+        uma_commit_locked(uma, record);
+    uma_lock(uma, record, &shared->gate); /* a locked exchange; pairs with uma_guard_enter */
+    uma_guard_drain(uma, record, UINT64_MAX);
+}
+
+void uma_gate_open(struct uma *uma)
+{
+    struct index_shared *shared = uma_shared(uma);
+    shlock_release(&shared->gate);
+    shlock_release(&shared->commit_lock);
+}
+
+int uma_settle(struct uma *uma, struct index_record *record)
+{
+    struct index_shared *shared = uma_shared(uma);
+    int error = uma_commit_locked(uma, record);
+    if (error)
+        return error;
+    int64_t n = uma_writeback(uma, record, UINT64_MAX, true);
+    if (n < 0)
+        return (int)n;
+    uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
+    error = uma_extend_kernel(uma, record, size);
+    if (error)
+        return error;
+    uma_lock(uma, record, &shared->kernel_lock);
+    error = grow_truncate(uma->data_fd, size); /* cuts what was reserved ahead, too */
+    if (!error) {
+        atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
+        atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);
+        uma_forget_homes(uma, record, uma_round_up(size) / UMA_BLOCK);
+        atomic_store_explicit(&shared->garbage_end, size, memory_order_relaxed);
+        atomic_store_explicit(&shared->kernel_dirty, 1, memory_order_release);
+    }
+    shlock_release(&shared->kernel_lock);
+    return error;
+}
+
+int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode mode)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uma_lock(uma, record, &shared->resize_lock);
+    uma_gate_close(uma, record);
+    int error = 0;
+    uint32_t now = atomic_load_explicit(&shared->mode, memory_order_acquire);
+    if (now == INDEX_MODE_FAILED)
+        error = -EIO;
+    else if (now != mode && now != INDEX_MODE_PASSTHROUGH) {
+        struct uma_times times;
+        uma_times_save(uma, &times);
+        error = mode == INDEX_MODE_LOGGED ? 0 : uma_settle(uma, record);
+        uma_times_restore(uma, &times);
+        if (!error) /* release: readers that see the mode see the file complete */
+            atomic_store_explicit(&shared->mode, (uint32_t)mode, memory_order_release);
+    }
+    uma_gate_open(uma);
+    shlock_release(&shared->resize_lock);
+    return error;
+}
+
+int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
+{
+    atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_DEMOTED, memory_order_acq_rel);
+    int error = uma_attach(uma, fd);
+    if (error == -EBUSY || error == -EIO)
+        return error;
+    if (error) { /* cannot be attached, so nobody serves it in user space: the kernel does already */
+        atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
+        return 0;
+    }
+    if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
+        return 0;
+    struct index_record *record = uma_claim(uma);
+    uma_deliver_times(uma);
+    error = uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
+    uma_unclaim(uma, record);
+    if (!error) {
+        stats_add(STATS_DEMOTE_STDIO + (enum stats_counter)reason, 1);
+        msg(MSG_NOTICE, "inode %llu: handed to the kernel, reason %d", (unsigned long long)uma->ino, (int)reason);
+    }
+    return error;
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_op.c — operations under way: records, waiting for others, slot locks, the epoch guard. Layer uma.
+ *
+ * Every operation that takes a lock in shared memory or enters the guard claims one of its process's records first. The
+ * record says who owns what, so that others can go on when the process dies.
+ */
+#include "base/rawsys.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+
+#define WAIT_SPINS 200u    /* pauses before the first yield */
+#define WAIT_YIELDS 240u   /* rounds that only yield */
+#define WAIT_SLEEP_NS 50000
+#define WAIT_REPAIR_ROUNDS 40u /* sleeps between two looks for the dead: about 2 ms */
+
+static _Atomic unsigned thread_count;
+static _Thread_local unsigned thread_number; /* + 1; 0: not numbered yet */
+
+static unsigned thread_hint(void)
+{
+    if (!thread_number)
+        thread_number = atomic_fetch_add_explicit(&thread_count, 1, memory_order_relaxed) + 1;
+    return thread_number - 1;
+}
+
+static inline void cpu_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void sleep_ns(long ns)
+{
+    struct timespec pause = {.tv_sec = 0, .tv_nsec = ns};
+    rawsys(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+}
+
+struct index_record *uma_claim(struct uma *uma)
+{
+    struct index_record *records = index_records(&uma->index, uma->participant);
+    unsigned hint = thread_hint();
+    for (unsigned rounds = 0;; rounds++) {
+        for (unsigned i = 0; i < INDEX_RECORDS; i++) {
+            struct index_record *record = &records[(hint + i) % INDEX_RECORDS];
+            uint32_t expected = 0;
+            /* acquire: pairs with the release of the thread that used it before */
+            if (atomic_load_explicit(&record->claimed, memory_order_relaxed) == 0 &&
+                atomic_compare_exchange_strong_explicit(&record->claimed, &expected, 1, memory_order_acq_rel,
+                                                        memory_order_relaxed))
+                return record;
+        }
+        if (rounds < WAIT_SPINS)
+            sys_sched_yield();
+        else
+            sleep_ns(WAIT_SLEEP_NS);
+    }
+}
+
+void uma_unclaim(struct uma *uma, struct index_record *record)
+{
+    /* blocks that were reserved and not needed */
+    uint32_t count = atomic_load_explicit(&record->alloc_count, memory_order_relaxed);
+    (void)uma;
+    if (count)
+        atomic_store_explicit(&record->alloc_count, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&record->blocks, memory_order_relaxed))
+        atomic_store_explicit(&record->blocks, 0, memory_order_relaxed);
+    atomic_store_explicit(&record->claimed, 0, memory_order_release);
+}
+
+void uma_wait_step(struct uma *uma, struct index_record *record, struct uma_wait *wait)
+{
+    unsigned round = wait->rounds++;
+    if (round < WAIT_SPINS) {
+        cpu_pause();
+    } else if (round < WAIT_YIELDS) {
+        sys_sched_yield();
+    } else {
+        sleep_ns(WAIT_SLEEP_NS);
+        if (round % WAIT_REPAIR_ROUNDS == 0)
+            uma_repair(uma, record);
+    }
+}
+
+void uma_lock(struct uma *uma, struct index_record *record, struct shlock *lock)
+{
+    while (shlock_acquire(lock, uma_id(uma, record)) == -ETIMEDOUT)
+        uma_repair(uma, record); /* releases what dead processes held */
+}
+
+uint64_t uma_lock_slot(struct uma *uma, struct index_record *record, struct index_slot *slot)
+{
+    struct uma_wait wait = {0};
+    uint64_t old;
+    while (!index_slot_try_lock(slot, uma_id(uma, record), &old))
+        uma_wait_step(uma, record, &wait);
+    return old;
+}
+
+int uma_guard_enter(struct uma *uma, struct index_record *record, uint64_t *epoch)
+{
+    struct index_shared *shared = uma_shared(uma);
+    for (;;) {
+        uint64_t now = atomic_load_explicit(&shared->epoch, memory_order_acquire);
+        /* seq_cst (a locked exchange): the epoch is in the record before gate and epoch are read again; pairs with the
+         * exchanges in uma_commit_locked and uma_gate_close, which are followed by reading the records */
+        atomic_exchange_explicit(&record->epoch, now, memory_order_seq_cst);
+        if (shlock_owner(&shared->gate)) {
+            uma_guard_leave(record);
+            return -EAGAIN;
+        }
+        if (atomic_load_explicit(&shared->epoch, memory_order_seq_cst) == now) {
+            *epoch = now;
+            return 0;
+        }
+        uma_guard_leave(record);
+    }
+}
+
+void uma_guard_leave(struct index_record *record)
+{
+    /* an exchange, not a plain store: all of the thread's stores are drained before a committer sees it outside */
+    atomic_exchange_explicit(&record->epoch, 0, memory_order_acq_rel);
+}
+
+void uma_gate_wait(struct uma *uma, struct index_record *record)
+{
+    struct uma_wait wait = {0};
+    while (shlock_owner(&uma_shared(uma)->gate))
+        uma_wait_step(uma, record, &wait);
+}
+
+void uma_guard_drain(struct uma *uma, struct index_record *record, uint64_t epoch)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint32_t participants = atomic_load_explicit(&shared->participants, memory_order_acquire);
+    for (unsigned p = 0; p < participants && p < INDEX_PARTICIPANTS; p++) {
+        if (!atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire))
+            continue;
+        struct index_record *records = index_records(&uma->index, p);
+        for (unsigned i = 0; i < INDEX_RECORDS; i++) {
+            struct uma_wait wait = {0};
+            for (;;) {
+                uint64_t inside = atomic_load_explicit(&records[i].epoch, memory_order_seq_cst);
+                if (!inside || inside > epoch || &records[i] == record)
+                    break;
+                uma_wait_step(uma, record, &wait);
+            }
+        }
+    }
+}
+
+void uma_mark_changed(struct uma *uma, uint64_t epoch)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t dirty = atomic_load_explicit(&shared->dirty_epoch, memory_order_relaxed);
+    /* release: a committer that misses it is one that this epoch's guard still waits for */
+    while (dirty < epoch && !atomic_compare_exchange_weak_explicit(&shared->dirty_epoch, &dirty, epoch,
+                                                                   memory_order_release, memory_order_relaxed))
+        ;
+    if (!atomic_load_explicit(&shared->times_pending, memory_order_relaxed))
+        atomic_store_explicit(&shared->times_pending, 1, memory_order_relaxed);
+    if (!atomic_load_explicit(&uma->active, memory_order_relaxed))
+        uma_sync_wake(uma);
+}

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_private.h — what the files of layer uma share: struct uma, operations, waiting. Not for other layers.
+ *
+ * Locks, in acquisition order (enum uma_rank); all but the registry's and the attach lock lie in shared memory:
+ *
+ *     attach         process: attaching and detaching, one at a time
+ *     inode bucket   volume: the same between processes
+ *     registry       process: list of umas, holders, the sync thread's list
+ *     resize         whoever changes the size, appends, or allocates behind the end
+ *     slots          ascending
+ *     guard          not a lock: a record's epoch; commits wait for it
+ *     commit         one commit at a time; takes neither resize nor slots while held
+ *     gate           mode changes and kernel truncation; taken holding commit; waits for all guards to be left
+ *     kernel         the file's size and allocation in the kernel
+ *     grow, alloc, node, repair   leaves
+ */
+#ifndef UMA_UMA_PRIVATE_H
+#define UMA_UMA_PRIVATE_H
+
+#include "index/index.h"
+#include "log/log.h"
+#include "log/volume.h"
+#include "pm/pm_map.h"
+#include "uma/uma.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define UMA_BLOCK LOG_BLOCK
+#define UMA_BLOCK_SHIFT LOG_BLOCK_SHIFT
+#define UMA_LINE 64u
+#define UMA_PIECE_BLOCKS 512u /* blocks that one operation locks at most: 2 MiB */
+#define UMA_PIECE (UMA_PIECE_BLOCKS * (uint64_t)UMA_BLOCK)
+#define UMA_SIZE_MAX INT64_MAX
+
+enum uma_state {
+    UMA_DETACHED,
+    UMA_ATTACHED,
+    UMA_LEAVING, /* the process ends: no new call, mappings still there */
+};
+
+enum uma_flags {
+    UMA_FLAG_FRESH = 1,    /* empty when opened, not synced since: the kernel's path until then */
+    UMA_FLAG_ATOMIC = 2,   /* opened O_ATOMIC by this process */
+    UMA_FLAG_ALONE = 4,    /* attaching failed for good (no space, no permission): kernel's path */
+    UMA_FLAG_DEMOTED = 8,  /* to be PASSTHROUGH when attached */
+};
+
+/* What an operation knows of one block whose slot it has locked (uma_block.c). */
+struct uma_hold {
+    struct index_slot *slot;
+    uint64_t old;            /* the slot's state before */
+    uint64_t newest;         /* lines whose newest copy is in the log: before; after uma_block_store: to be published */
+    struct log_entry *entry; /* the block's entry, NULL if it has none */
+    char *log;               /* its log block */
+    char *home;              /* the block in the mapped file, NULL where the kernel's file does not reach */
+    uint64_t set;            /* lines that change homes */
+    uint64_t in_place;       /* lines past the committed end, stored where they are (rule 6) */
+    uint64_t base, flip;     /* of the record that this write makes or extends, before the write */
+    uint32_t number;         /* of the entry, 0: none */
+    uint32_t superseded;     /* entries made void by this write's fence: to be given back */
+    uint8_t which;           /* record that counts */
+    bool same_epoch;         /* that record is of this write's epoch */
+    bool relocate;           /* a fresh entry takes the block's newest lines (rule 10) */
+    bool undo;               /* rule 4 */
+};
+
+/* Room for an operation on many blocks, kept for the next one. */
+struct uma_scratch {
+    struct uma_hold hold[UMA_PIECE_BLOCKS + 1];
+    uint32_t fresh[UMA_PIECE_BLOCKS + 1];
+    char bounce[UMA_BLOCK];
+};
+
+struct uma {
+    struct uma *hash_next; /* registry: under registry lock, read under RCU */
+    uint64_t dev, ino;
+    struct volume *volume;
+    unsigned holders;         /* under registry lock */
+    unsigned busy;            /* the sync thread is at it: under registry lock */
+    _Atomic uint32_t state;   /* enum uma_state; release at attach pairs with acquire in uma_begin */
+    _Atomic uint32_t flags;   /* enum uma_flags */
+    _Atomic uint64_t bytes_read; /* on the kernel's path */
+    uint64_t size_at_open;
+
+    /* valid while attached */
+    int data_fd; /* own description of the file; -1: none. Opened before the application's first lock, or at attach */
+    bool data_writable;
+    unsigned participant;
+    uint64_t process; /* volume_self when joined */
+    struct log log;
+    struct index index;
+    struct pm_map data;
+
+    /* for the sync thread */
+    _Atomic uint32_t active; /* written since the thread looked last */
+    _Atomic uint32_t dirty;  /* there may be entries to write back */
+    uint32_t quiet_ms, unsynced_ms, times_ms;
+    uint32_t walked; /* number of the walk that met it last: under registry lock */
+
+    struct uma_scratch *scratch[INDEX_RECORDS]; /* of each record, made when first needed; used by who claimed the record */
+};
+
+static inline bool uma_is_attached(const struct uma *uma)
+{
+    return atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_ATTACHED;
+}
+static inline struct index_shared *uma_shared(const struct uma *uma)
+{
+    return uma->index.shared;
+}
+static inline uint64_t uma_block_of(uint64_t offset)
+{
+    return offset >> UMA_BLOCK_SHIFT;
+}
+static inline uint64_t uma_min(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+static inline uint64_t uma_max(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+/* Sets of lines of a block: bit i for line i. */
+#define UMA_ALL_LINES (~UINT64_C(0))
+static inline uint64_t uma_lines(unsigned first, unsigned last)
+{
+    return (UMA_ALL_LINES << first) & (UMA_ALL_LINES >> (LOG_LINES - 1 - last));
+}
+/* Takes the lowest run of consecutive lines out of the set; false if it is empty. */
+static inline bool uma_take_run(uint64_t *lines, unsigned *first, unsigned *last)
+{
+    if (!*lines)
+        return false;
+    *first = (unsigned)__builtin_ctzll(*lines);
+    uint64_t rest = ~(*lines >> *first);
+    *last = rest ? *first + (unsigned)__builtin_ctzll(rest) - 1 : LOG_LINES - 1;
+    *lines &= ~uma_lines(*first, *last);
+    return true;
+}
+static inline uint64_t uma_round_up(uint64_t offset)
+{
+    return (offset + UMA_BLOCK - 1) & ~(uint64_t)(UMA_BLOCK - 1);
+}
+
+/* ---- operations (uma_op.c) ---- */
+
+/* Claims a record of this process for the calling thread; waits while all are taken. */
+struct index_record *uma_claim(struct uma *uma);
+void uma_unclaim(struct uma *uma, struct index_record *record);
+static inline uint32_t uma_id(const struct uma *uma, const struct index_record *record)
+{
+    return index_record_id(&uma->index, record);
+}
+
+/* Waiting for somebody in shared memory: spins, yields, sleeps; looks after dead processes every few milliseconds. */
+struct uma_wait {
+    unsigned rounds;
+};
+void uma_wait_step(struct uma *uma, struct index_record *record, struct uma_wait *wait);
+
+/* Acquires a lock in shared memory for the record, taking it over from a dead owner after repair. */
+void uma_lock(struct uma *uma, struct index_record *record, struct shlock *lock);
+
+/* Locks a slot; returns its state before. */
+uint64_t uma_lock_slot(struct uma *uma, struct index_record *record, struct index_slot *slot);
+
+/* Enters the epoch guard: 0 with *epoch, or -EAGAIN (outside again) if the gate is closed. */
+int uma_guard_enter(struct uma *uma, struct index_record *record, uint64_t *epoch);
+/* Leaves it. A locked instruction. */
+void uma_guard_leave(struct index_record *record);
+/* Waits, outside, until the gate is open. */
+void uma_gate_wait(struct uma *uma, struct index_record *record);
+
+/* Waits until nobody is in the guard of an epoch <= `epoch`. */
+void uma_guard_drain(struct uma *uma, struct index_record *record, uint64_t epoch);
+
+/* A change in `epoch` is under way (inside the guard): a commit is needed, times are to be delivered. */
+void uma_mark_changed(struct uma *uma, uint64_t epoch);
+
+/* ---- repair (uma_repair.c) ---- */
+
+/* Repairs what dead processes left behind in this uma; true if there were any. */
+bool uma_repair(struct uma *uma, struct index_record *record);
+
+/* ---- blocks (uma_block.c) ---- */
+
+/* The record of an entry that counts, read once. */
+struct uma_newest {
+    unsigned which; /* 0 or 1 */
+    uint64_t base, flip, epoch;
+};
+struct uma_newest uma_entry_newest(const struct log_entry *entry);
+/* Whether some record of the entry is committed at `durable`. */
+bool uma_entry_committed(const struct log_entry *entry, uint64_t durable);
+/* Zeroes the epochs, the older first, and flushes; the caller fences. */
+void uma_entry_zero(struct log_entry *entry);
+/* Whether the file has an allocated block at this place (`old` is the slot's state). */
+bool uma_home_allocated(struct uma *uma, uint64_t block, uint64_t old);
+
+/* One write, in the guard of `epoch`: what uma_block_plan and uma_block_store need to know of it. */
+struct uma_change {
+    uint64_t epoch;
+    uint64_t size_after; /* logical size when the write is done */
+    bool undo;           /* the uma is IN_PLACE */
+};
+
+/* Decides which home each line of the bytes [from, to) of the block goes to; fills *hold, whose slot, old and newest are
+ * set. Stores nothing. Returns how many fresh log blocks are needed (0 or 1), or -ENOMEM, -EIO. */
+int uma_block_plan(struct uma *uma, struct index_record *record, const struct uma_change *change, uint64_t block,
+                   unsigned from, unsigned to, struct uma_hold *hold);
+
+/* Stores the bytes at `source` and the entry that shows them; flushed, to be fenced by the caller. `fresh`: a log block if
+ * the plan asked for one. */
+void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t block, unsigned from, unsigned to,
+                     const char *source, uint32_t fresh, struct uma_hold *hold);
+
+/* After the fence: gives superseded log blocks back and unlocks the slot with its new state. */
+void uma_block_publish(struct uma *uma, struct uma_hold *hold);
+
+/* Makes void the entries that entry `number` supersedes, if it has a committed record: returns the first of them, else 0.
+ * Flushed; the caller fences and then gives them back with uma_give_chain. */
+uint32_t uma_void_superseded(struct uma *uma, uint32_t number, const struct log_entry *entry);
+void uma_give_chain(struct uma *uma, uint32_t number);
+struct uma_scratch *uma_scratch(struct uma *uma, const struct index_record *record);
+
+/* ---- sizes (uma_size.c) ---- */
+
+/* The size that commits with `epoch`. */
+uint64_t uma_size_of_epoch(struct uma *uma, uint64_t epoch);
+/* Sets the logical size in `epoch`, inside its guard and under the resize lock. */
+void uma_size_set(struct uma *uma, uint64_t epoch, uint64_t size);
+
+/* ---- writing (uma_write.c) ---- */
+
+/* Writes zeros to [from, to) without moving the size; under the resize lock. */
+int uma_write_zeros(struct uma *uma, struct index_record *record, uint64_t from, uint64_t to);
+
+/* ---- space (uma_space.c) ---- */
+
+/* Takes `count` log blocks into `list` for the record, growing the log or writing back where needed. 0, -ENOSPC, ... Called
+ * outside guard and slots. */
+int uma_take_blocks(struct uma *uma, struct index_record *record, uint32_t count, uint32_t *list);
+/* Makes sure the file system has space for the blocks [first, first + count) of the file. Outside guard and slots. */
+int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t first, uint64_t count);
+/* Makes the file reach `size` in the kernel, durably, if it does not. */
+int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size);
+
+/* ---- commit (uma_commit.c) ---- */
+int uma_commit_record(struct uma *uma, struct index_record *record);
+/* The same for a caller that holds the commit lock. */
+int uma_commit_locked(struct uma *uma, struct index_record *record);
+/* Waits until an epoch is durable, finishing the commit if the committer died. */
+void uma_wait_durable(struct uma *uma, struct index_record *record, uint64_t epoch);
+void uma_fail(struct uma *uma, int error);
+
+/* ---- write-back (uma_writeback.c) ---- */
+
+/* Brings committed blocks to the file and frees their entries, at most `most` blocks; returns how many entries it freed, or
+ * -errno. With `all` it waits for locked slots, else it passes them over. */
+int64_t uma_writeback(struct uma *uma, struct index_record *record, uint64_t most, bool all);
+/* The file has no allocated blocks from block `first` on any more, as far as slots and dense_blocks say. Gate closed. */
+void uma_forget_homes(struct uma *uma, struct index_record *record, uint64_t first);
+/* Cuts what lies behind the committed size off the file, if nothing is uncommitted. */
+int uma_trim(struct uma *uma, struct index_record *record);
+
+/* ---- modes (uma_mode.c) ---- */
+
+/* Closes the gate (takes the commit lock first) and waits for all writers to leave; opens it again. */
+void uma_gate_close(struct uma *uma, struct index_record *record);
+void uma_gate_open(struct uma *uma);
+/* Resize lock held, gate closed: commits, brings everything to the file, frees the log, makes the kernel's size exact. */
+int uma_settle(struct uma *uma, struct index_record *record);
+int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode mode);
+
+/* ---- attach (uma_attach.c) ---- */
+int uma_attach(struct uma *uma, int fd);
+int uma_detach(struct uma *uma);
+/* Tells log and index when this process opened the file O_ATOMIC. */
+void uma_note_atomic(struct uma *uma);
+/* Opens data_fd from an application's descriptor if there is none yet. Under the attach lock. */
+int uma_open_data(struct uma *uma, int fd);
+
+/* ---- mapped ranges (uma_map.c) ---- */
+
+/* A forked child attaches: the mappings that it inherited count as well. */
+int uma_map_attached(struct uma *uma);
+
+/* ---- times (uma_times.c) ---- */
+struct uma_times {
+    bool valid;
+    struct timespec modified;
+};
+void uma_times_save(struct uma *uma, struct uma_times *times);
+void uma_times_restore(struct uma *uma, const struct uma_times *times);
+
+/* ---- sync thread (uma_sync.c) ---- */
+void uma_sync_start(void);
+void uma_sync_wake(struct uma *uma);
+void uma_sync_stop(void);
+void uma_sync_after_fork_child(void);
+
+/* ---- registry (uma.c) ---- */
+void uma_registry_lock(void);
+void uma_registry_unlock(void);
+/* A walk of the sync thread over all attached umas: each is met once and cannot go away while it is busy with it. */
+struct uma_walk {
+    unsigned bucket;
+    uint32_t number; /* of the walk; umas remember it */
+};
+/* The next one, marked busy; NULL at the end. Unmarks `previous`. */
+struct uma *uma_registry_next(struct uma *previous, struct uma_walk *walk);
+bool uma_exiting(void);
+void uma_attach_lock(void);
+void uma_attach_unlock(void);
+
+#endif

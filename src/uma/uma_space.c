@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_space.c — space: log blocks for a write, blocks of the file that it will need, the file's size in the kernel. Layer
+ * uma; called before a write takes its locks. All that calls the kernel is done for many blocks at once.
+ */
+#include "base/conf.h"
+#include "base/grow.h"
+#include "base/msg.h"
+#include "base/rawsys.h"
+#include "base/stats.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+
+#define GROW_LEAST 256u  /* log blocks: 1 MiB */
+#define GROW_MOST 4096u  /* 16 MiB */
+#define RECLAIM_LEAST 512u
+#define AHEAD_MOST (UINT64_C(4096)) /* blocks reserved behind the end of a growing file */
+#define AHEAD_LEAST (UINT64_C(16))
+#define AHEAD_SHARE 8u /* one of so many of what the file has */
+
+/* ---- the log ---- */
+
+/* Makes the log longer by `least` blocks or more. 0, -ENOSPC, ... */
+static int log_extend(struct uma *uma, struct index_record *record, uint32_t least)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uma_lock(uma, record, &shared->grow_lock);
+    int error = 0;
+    if (atomic_load_explicit(&shared->free_blocks, memory_order_relaxed) < least) {
+        uint32_t from = atomic_load_explicit(&shared->log_blocks, memory_order_acquire);
+        uint64_t most = uma_min(conf_get()->log_max / LOG_BLOCK, LOG_BLOCKS_MAX);
+        uint32_t more = from / 2 < GROW_LEAST ? GROW_LEAST : from / 2 > GROW_MOST ? GROW_MOST : from / 2;
+        more = more < least ? least : more;
+        more = (uint32_t)uma_min(more, most > from ? most - from : 0);
+        error = more ? log_grow(&uma->log, from, more) : -ENOSPC;
+        if (error && error != -EIO && more > least && least) { /* the file system is nearly full: no more than needed */
+            more = least;
+            error = log_grow(&uma->log, from, more);
+        }
+        if (!error)
+            error = index_add_blocks(&uma->index, from, from + more);
+    }
+    shlock_release(&shared->grow_lock);
+    return error;
+}
+
+/* Frees log blocks by writing back; commits early if nothing else helps (never for O_ATOMIC files). */
+static int log_reclaim(struct uma *uma, struct index_record *record, uint32_t count)
+{
+    uint64_t most = uma_max(count, RECLAIM_LEAST);
+    int64_t freed = uma_writeback(uma, record, most, false);
+    if (freed == 0 && !atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_relaxed)) {
+        int error = uma_commit_record(uma, record);
+        if (error)
+            return error;
+        stats_add(STATS_EARLY_COMMITS, 1);
+        freed = uma_writeback(uma, record, most, true);
+    }
+    return freed < 0 ? (int)freed : freed == 0 ? -ENOSPC : 0;
+}
+
+int uma_take_blocks(struct uma *uma, struct index_record *record, uint32_t count, uint32_t *list)
+{
+    uint32_t got = 0;
+    int error = 0;
+    while (got < count && !error) {
+        uint32_t first;
+        int n = index_take_blocks(&uma->index, record, count - got, &first);
+        if (n == -ETIMEDOUT) {
+            uma_repair(uma, record);
+        } else if (n > 0) {
+            for (uint32_t i = 0; i < (uint32_t)n; i++)
+                list[got++] = first + i;
+        } else {
+            error = log_extend(uma, record, count - got);
+            if (error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -ENOMEM)
+                error = log_reclaim(uma, record, count - got);
+        }
+    }
+    if (error) {
+        /* forgotten first: who repairs after us must not free what somebody else has taken meanwhile */
+        atomic_store_explicit(&record->alloc_count, 0, memory_order_release);
+        while (got)
+            index_give_block(&uma->index, list[--got]);
+    }
+    return error;
+}
+
+/* ---- the file ---- */
+
+static bool home_reserved(struct uma *uma, uint64_t first, uint64_t count)
+{
+    if (first + count <= atomic_load_explicit(&uma_shared(uma)->dense_blocks, memory_order_acquire))
+        return true;
+    for (uint64_t block = first; block < first + count; block++) {
+        struct index_slot *slot = index_find(&uma->index, block);
+        uint64_t state = slot ? atomic_load_explicit(&slot->state, memory_order_acquire) : 0;
+        if (index_state_locked(state)) /* the bit hides while it is locked; a second allocation harms nobody */
+            state = 0;
+        if (!uma_home_allocated(uma, block, state))
+            return false;
+    }
+    return true;
+}
+
+/* Allocates without moving the kernel's size; durable with the next fsync of the file, which the next commit makes. */
+static int home_allocate(struct uma *uma, uint64_t first, uint64_t count)
+{
+    int error = grow_allocate(uma->data_fd, FALLOC_FL_KEEP_SIZE, first * UMA_BLOCK, count * UMA_BLOCK);
+    if (error == -EOPNOTSUPP)
+        error = -EIO; /* no way to tell ENOSPC in time: the caller hands the file to the kernel */
+    if (!error)
+        atomic_store_explicit(&uma_shared(uma)->kernel_dirty, 1, memory_order_release);
+    return error;
+}
+
+int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t first, uint64_t count)
+{
+    struct index_shared *shared = uma_shared(uma);
+    if (home_reserved(uma, first, count))
+        return 0;
+    uma_lock(uma, record, &shared->kernel_lock);
+    int error = 0;
+    uint64_t dense = atomic_load_explicit(&shared->dense_blocks, memory_order_relaxed);
+    uint64_t end = first + count;
+    bool behind_end = end * UMA_BLOCK > atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
+    if (end <= dense) {
+        ; /* meanwhile done */
+    } else if (first <= dense && behind_end) {
+        /* A file that grows: ahead of it, so that few writes pay. What is left over is cut off at the last close. */
+        uint64_t ahead = uma_min(uma_max(end / AHEAD_SHARE, AHEAD_LEAST), AHEAD_MOST);
+        error = home_allocate(uma, dense, end + ahead - dense);
+        if (!error)
+            end += ahead;
+        else
+            error = home_allocate(uma, dense, end - dense);
+        if (!error)
+            atomic_store_explicit(&shared->dense_blocks, end, memory_order_release);
+    } else {
+        error = home_allocate(uma, first, count); /* the slots will say so */
+    }
+    shlock_release(&shared->kernel_lock);
+    return error;
+}
+
+int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size)
+{
+    struct index_shared *shared = uma_shared(uma);
+    if (atomic_load_explicit(&shared->kernel_durable, memory_order_acquire) >= size)
+        return 0;
+    uma_lock(uma, record, &shared->kernel_lock);
+    int error = 0;
+    uint64_t now = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
+    if (now < size) {
+        error = grow_truncate(uma->data_fd, size);
+        if (!error)
+            now = size;
+    }
+    if (!error)
+        error = sys_fsync(uma->data_fd);
+    if (!error) {
+        /* release: whose reach it is sees the file that long */
+        atomic_store_explicit(&shared->kernel_size, now, memory_order_release);
+        atomic_store_explicit(&shared->kernel_durable, now, memory_order_release);
+    }
+    shlock_release(&shared->kernel_lock);
+    return error;
+}

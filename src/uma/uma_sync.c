@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_sync.c — the background sync thread: one per process, started with the first attachment. Layer uma.
+ *
+ * It sleeps without end while no file has anything to do; a write, or a commit, wakes it. While some file is busy it looks
+ * every half idle time: a file that was quiet for `idle` is written back and trimmed; a file that is never synced is
+ * committed every `commit_interval`; a pending mtime is delivered within a second. All signals are blocked in it.
+ */
+#include "base/conf.h"
+#include "base/rawsys.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+
+#define TICK_LEAST_MS 5u
+#define TIMES_MS 900u
+#define STACK_BYTES (256u * 1024)
+#define STOP_PATIENCE 5000u /* waits of 1 ms for the thread to end its round */
+
+enum sync_state { SYNC_NONE, SYNC_STARTING, SYNC_RUNNING, SYNC_STOPPED };
+
+/* The thread. `asleep` is the futex word: 1 while it sleeps until woken. All fields are atomic: writers wake it from any
+ * thread without a lock. */
+static struct sync_thread {
+    _Atomic uint32_t asleep;
+    _Atomic uint32_t state; /* enum sync_state */
+    _Atomic bool stop;
+} sync_thread;
+
+void uma_sync_wake(struct uma *uma)
+{
+    atomic_store_explicit(&uma->dirty, 1, memory_order_relaxed);
+    /* seq_cst with the thread's store to asleep and its later look at active: one of us sees the other */
+    atomic_store_explicit(&uma->active, 1, memory_order_seq_cst);
+    if (atomic_load_explicit(&sync_thread.asleep, memory_order_seq_cst)) {
+        atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
+        sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAKE_PRIVATE, 1, NULL);
+    }
+}
+
+static bool uncommitted(struct index_shared *shared)
+{
+    return atomic_load_explicit(&shared->dirty_epoch, memory_order_acquire) >=
+           atomic_load_explicit(&shared->durable, memory_order_acquire);
+}
+
+/* One look at one file after `ms` more; whether it needs another. */
+static bool tick_uma(struct uma *uma, uint32_t ms)
+{
+    const struct conf *conf = conf_get();
+    struct index_shared *shared = uma_shared(uma);
+    uint32_t mode = atomic_load_explicit(&shared->mode, memory_order_acquire);
+    if (mode == INDEX_MODE_PASSTHROUGH || mode == INDEX_MODE_FAILED)
+        return false;
+    bool active = atomic_exchange_explicit(&uma->active, 0, memory_order_seq_cst);
+    uma->quiet_ms = active ? 0 : uma->quiet_ms + ms;
+    bool pending = atomic_load_explicit(&shared->times_pending, memory_order_relaxed);
+    uma->times_ms = pending ? uma->times_ms + ms : 0;
+    if (uma->times_ms >= TIMES_MS) {
+        uma_deliver_times(uma);
+        uma->times_ms = 0;
+        pending = false;
+    }
+    bool never_synced = !atomic_load_explicit(&shared->synced, memory_order_relaxed) &&
+                        !atomic_load_explicit(&shared->atomic, memory_order_relaxed);
+    bool waiting = never_synced && uncommitted(shared);
+    uma->unsynced_ms = waiting ? uma->unsynced_ms + ms : 0;
+    bool dirty = atomic_load_explicit(&uma->dirty, memory_order_relaxed);
+    bool commit = waiting && uma->unsynced_ms >= conf->commit_interval_ms;
+    bool flush = dirty && uma->quiet_ms >= conf->idle_ms;
+    if (commit || flush) {
+        struct index_record *record = uma_claim(uma);
+        if (commit && uma_commit_record(uma, record) == 0) {
+            waiting = false;
+            uma->unsynced_ms = 0;
+        }
+        if (flush && uma_writeback(uma, record, UINT64_MAX, false) >= 0)
+            uma_trim(uma, record);
+        uma_unclaim(uma, record);
+        if (flush && !waiting) { /* what is uncommitted still waits for a sync, which will wake us */
+            atomic_store_explicit(&uma->dirty, 0, memory_order_relaxed);
+            dirty = false;
+        }
+    }
+    return active || dirty || pending || waiting;
+}
+
+static bool tick_all(struct uma_walk *walk, uint32_t ms)
+{
+    bool more = false;
+    struct uma *uma = NULL;
+    walk->bucket = 0;
+    walk->number++;
+    while ((uma = uma_registry_next(uma, walk)))
+        more = tick_uma(uma, ms) || more;
+    return more;
+}
+
+static void *sync_main(void *arg)
+{
+    (void)arg;
+    uint32_t ms = conf_get()->idle_ms / 2;
+    ms = ms < TICK_LEAST_MS ? TICK_LEAST_MS : ms;
+    const struct timespec tick = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    struct uma_walk walk = {0};
+    uint32_t passed = 0; /* a sleep without end counts as no time: nothing was waiting */
+    while (!atomic_load_explicit(&sync_thread.stop, memory_order_acquire)) {
+        atomic_store_explicit(&sync_thread.asleep, 1, memory_order_seq_cst);
+        bool more = tick_all(&walk, passed);
+        passed = ms;
+        if (more) {
+            atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
+            rawsys(SYS_nanosleep, (long)&tick, 0, 0, 0, 0, 0);
+        } else if (!atomic_load_explicit(&sync_thread.stop, memory_order_acquire)) {
+            sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAIT_PRIVATE, 1, NULL);
+        }
+    }
+    atomic_store_explicit(&sync_thread.state, SYNC_STOPPED, memory_order_release);
+    return NULL;
+}
+
+void uma_sync_start(void)
+{
+    uint32_t expected = SYNC_NONE;
+    if (atomic_load_explicit(&sync_thread.state, memory_order_relaxed) != SYNC_NONE ||
+        !atomic_compare_exchange_strong_explicit(&sync_thread.state, &expected, SYNC_STARTING, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return;
+    sigset_t all, before;
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_attr_init(&attr);
+    if (!error) {
+        pthread_attr_setstacksize(&attr, STACK_BYTES);
+        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        atomic_store_explicit(&sync_thread.state, SYNC_RUNNING, memory_order_release);
+        error = pthread_create(&thread, &attr, sync_main, NULL);
+        pthread_attr_destroy(&attr);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) /* without it everything happens at sync and close; tried again at the next attachment */
+        atomic_store_explicit(&sync_thread.state, SYNC_NONE, memory_order_release);
+}
+
+void uma_sync_stop(void)
+{
+    atomic_store_explicit(&sync_thread.stop, true, memory_order_seq_cst);
+    if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) != SYNC_RUNNING)
+        return;
+    atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
+    sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAKE_PRIVATE, 1, NULL);
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (unsigned i = 0; i < STOP_PATIENCE; i++) {
+        if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) == SYNC_STOPPED)
+            break;
+        rawsys(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+    }
+}
+
+void uma_sync_after_fork_child(void)
+{
+    atomic_store_explicit(&sync_thread.state, SYNC_NONE, memory_order_relaxed);
+    atomic_store_explicit(&sync_thread.asleep, 0, memory_order_relaxed);
+    atomic_store_explicit(&sync_thread.stop, false, memory_order_relaxed);
+}

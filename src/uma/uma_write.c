@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_write.c — writing: pieces, locks, guard, publication. Layer uma; called by file. The blocks are uma_block.c's.
+ *
+ * One piece (at most 2 MiB) is one step for everybody else: its slots are locked from before the first store until after
+ * the fence, and it lies in one epoch. In order:
+ *     prepare   index nodes, file space, log blocks: all that can fail or call the kernel
+ *     lock      slots, ascending
+ *     guard     enter the epoch; look at mode, gate and size again
+ *     plan      per block: homes; nothing is stored yet, so everything above can be undone and repeated
+ *     store     data, entries; one fence
+ *     publish   size, slots; leave the guard
+ */
+#include "base/mem.h"
+#include "base/stats.h"
+#include "pm/pm.h"
+#include "pm/pm_guard.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SMALL_BLOCKS 4u /* pieces up to this many blocks need no scratch memory */
+
+/* The piece must be repeated from the start: after growing the lock set, or in another mode. Internal. */
+#define RETRY_RESIZE (-4093) /* the size must be moved: take the resize lock first */
+#define RETRY_BLOCKS (-4092) /* more log blocks are needed than were taken */
+#define RETRY_GATE (-4091)   /* the gate is closed */
+
+/* ---- the source ---- */
+
+struct source {
+    const struct iovec *iov; /* NULL: zeros */
+    int count;
+    size_t skip; /* of iov[0] */
+};
+
+static const char zeros[UMA_BLOCK];
+
+/* The next n bytes in one piece: in the caller's buffer, or gathered in `bounce`. */
+static const char *source_take(struct source *source, size_t n, char *bounce)
+{
+    if (!source->iov)
+        return zeros;
+    while (source->skip == source->iov->iov_len) {
+        source->iov++;
+        source->count--;
+        source->skip = 0;
+    }
+    const char *at = (const char *)source->iov->iov_base + source->skip;
+    if (source->iov->iov_len - source->skip >= n) {
+        source->skip += n;
+        return at;
+    }
+    for (size_t done = 0; done < n;) {
+        size_t room = source->iov->iov_len - source->skip;
+        size_t take = room < n - done ? room : n - done;
+        memcpy(bounce + done, (const char *)source->iov->iov_base + source->skip, take);
+        done += take;
+        source->skip += take;
+        if (source->skip == source->iov->iov_len && done < n) {
+            source->iov++;
+            source->count--;
+            source->skip = 0;
+        }
+    }
+    return bounce;
+}
+
+/* How many of the next n bytes can be read: touches each page once, under a fault guard, before any lock is taken. */
+static size_t source_probe(const struct source *source, size_t n)
+{
+    struct pm_guard guard;
+    volatile size_t good = 0;
+    if (pm_guard_begin(&guard))
+        return good;
+    const struct iovec *iov = source->iov;
+    size_t skip = source->skip;
+    while (good < n) {
+        if (skip == iov->iov_len) {
+            iov++;
+            skip = 0;
+            continue;
+        }
+        const volatile char *at = (const volatile char *)iov->iov_base + skip;
+        size_t page = UMA_BLOCK - ((uintptr_t)at & (UMA_BLOCK - 1));
+        size_t take = iov->iov_len - skip;
+        take = take < page ? take : page;
+        (void)*at;
+        good += take < n - good ? take : n - good;
+        skip += take;
+    }
+    pm_guard_end();
+    return good;
+}
+
+/* ---- one piece ---- */
+
+struct piece {
+    struct uma *uma;
+    struct index_record *record;
+    struct source *source;
+    uint64_t offset, length;
+    bool moves_size;  /* false: zeros behind the end, the size stays */
+    bool has_resize;  /* the resize lock is held */
+    uint64_t first;   /* blocks */
+    uint32_t blocks;
+    struct uma_hold *hold;
+    uint32_t *fresh;  /* log blocks taken */
+    uint32_t fresh_count;
+    char *bounce;
+};
+
+struct uma_scratch *uma_scratch(struct uma *uma, const struct index_record *record)
+{
+    struct uma_scratch **scratch = &uma->scratch[record - index_records(&uma->index, uma->participant)];
+    if (!*scratch)
+        *scratch = mem_alloc(sizeof **scratch);
+    return *scratch;
+}
+
+static void piece_range(const struct piece *piece, uint32_t i, unsigned *from, unsigned *to)
+{
+    uint64_t start = (piece->first + i) * UMA_BLOCK;
+    *from = start < piece->offset ? (unsigned)(piece->offset - start) : 0;
+    *to = (unsigned)uma_min(piece->offset + piece->length - start, UMA_BLOCK);
+}
+
+/* Index nodes and mappings for the piece; how many blocks have no entry yet. */
+static int piece_prepare_slots(struct piece *piece, uint32_t *missing)
+{
+    struct uma *uma = piece->uma;
+    *missing = 0;
+    for (uint32_t i = 0; i < piece->blocks; i++) {
+        int error = 0;
+        struct index_slot *slot = NULL;
+        if (i && (piece->first + i) % INDEX_LEAF_SLOTS)
+            slot = piece->hold[i - 1].slot + 1;
+        while (!slot) {
+            slot = index_make(&uma->index, piece->first + i, uma_id(uma, piece->record), &error);
+            if (!slot && error != -ETIMEDOUT)
+                return error;
+            if (!slot)
+                uma_repair(uma, piece->record);
+        }
+        piece->hold[i].slot = slot;
+        if (!index_state_entry(atomic_load_explicit(&slot->state, memory_order_relaxed)))
+            ++*missing;
+    }
+    return 0;
+}
+
+static void piece_give_fresh(struct piece *piece)
+{
+    atomic_store_explicit(&piece->record->alloc_count, 0, memory_order_release); /* first, as in uma_take_blocks */
+    while (piece->fresh_count)
+        index_give_block(&piece->uma->index, piece->fresh[--piece->fresh_count]);
+}
+
+static int piece_prepare(struct piece *piece, bool worst)
+{
+    uint32_t missing;
+    int error = piece_prepare_slots(piece, &missing);
+    if (!error)
+        error = uma_reserve_home(piece->uma, piece->record, piece->first, piece->blocks);
+    if (!error && atomic_load_explicit(&uma_shared(piece->uma)->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
+        error = uma_extend_kernel(piece->uma, piece->record, piece->offset + piece->length);
+    uint32_t need = worst ? piece->blocks : missing;
+    if (!error && need > piece->fresh_count) {
+        piece_give_fresh(piece);
+        error = uma_take_blocks(piece->uma, piece->record, need, piece->fresh);
+        if (!error)
+            piece->fresh_count = need;
+    }
+    return error;
+}
+
+static void piece_lock(struct piece *piece)
+{
+    /* told before the first slot is locked, for the repairer; release orders first before blocks */
+    atomic_store_explicit(&piece->record->first, piece->first, memory_order_relaxed);
+    atomic_store_explicit(&piece->record->blocks, piece->blocks, memory_order_release);
+    for (uint32_t i = 0; i < piece->blocks; i++) {
+        piece->hold[i].old = uma_lock_slot(piece->uma, piece->record, piece->hold[i].slot);
+        piece->hold[i].newest = atomic_load_explicit(&piece->hold[i].slot->newest, memory_order_relaxed);
+    }
+}
+
+/* Unlocks without a change. */
+static void piece_unlock(struct piece *piece)
+{
+    for (uint32_t i = 0; i < piece->blocks; i++)
+        index_slot_unlock(piece->hold[i].slot, piece->hold[i].old, (uint32_t)(piece->hold[i].old >> 32));
+}
+
+/* Inside the guard: whether the piece may go on, and what it needs to know. */
+static int piece_check(struct piece *piece, struct uma_change *change)
+{
+    struct index_shared *shared = uma_shared(piece->uma);
+    uint32_t mode = atomic_load_explicit(&shared->mode, memory_order_acquire);
+    if (mode == INDEX_MODE_PASSTHROUGH)
+        return -UMA_AGAIN;
+    if (mode == INDEX_MODE_FAILED)
+        return -EIO;
+    uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
+    uint64_t end = piece->offset + piece->length;
+    if (piece->moves_size && end > size && !piece->has_resize)
+        return RETRY_RESIZE;
+    if (end > atomic_load_explicit(&shared->garbage_end, memory_order_relaxed) && end > size)
+        atomic_store_explicit(&shared->garbage_end, end, memory_order_release); /* before the stores: we may die in them */
+    change->undo = mode == INDEX_MODE_IN_PLACE;
+    change->size_after = uma_max(size, end);
+    return 0;
+}
+
+static int piece_plan(struct piece *piece, const struct uma_change *change)
+{
+    uint32_t need = 0;
+    for (uint32_t i = 0; i < piece->blocks; i++) {
+        unsigned from, to;
+        piece_range(piece, i, &from, &to);
+        int fresh = uma_block_plan(piece->uma, piece->record, change, piece->first + i, from, to, &piece->hold[i]);
+        if (fresh < 0)
+            return fresh;
+        need += (uint32_t)fresh;
+    }
+    return need > piece->fresh_count ? RETRY_BLOCKS : 0;
+}
+
+static void piece_store(struct piece *piece, const struct uma_change *change)
+{
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < piece->blocks; i++) {
+        unsigned from, to;
+        struct uma_hold *hold = &piece->hold[i];
+        piece_range(piece, i, &from, &to);
+        bool takes = hold->set && (!hold->number || hold->relocate);
+        const char *bytes = source_take(piece->source, to - from, piece->bounce);
+        uma_block_store(piece->uma, change, piece->first + i, from, to, bytes, takes ? piece->fresh[next] : 0, hold);
+        next += takes;
+    }
+    pm_fence();
+    /* The used ones are in entries now; once the slots are unlocked others may free them. */
+    atomic_store_explicit(&piece->record->alloc_count, 0, memory_order_release);
+    piece->fresh_count -= next;
+    memmove(piece->fresh, piece->fresh + next, piece->fresh_count * sizeof *piece->fresh);
+}
+
+/* Locks, enters, plans, stores, publishes: once. */
+static int piece_try(struct piece *piece)
+{
+    struct uma *uma = piece->uma;
+    struct uma_change change;
+    piece_lock(piece);
+    int error = uma_guard_enter(uma, piece->record, &change.epoch) ? RETRY_GATE : 0;
+    bool inside = !error;
+    if (!error)
+        error = piece_check(piece, &change);
+    if (!error)
+        error = piece_plan(piece, &change);
+    if (error) {
+        piece_unlock(piece);
+        if (inside)
+            uma_guard_leave(piece->record);
+        return error;
+    }
+    uma_mark_changed(uma, change.epoch);
+    piece_store(piece, &change);
+    uint64_t end = piece->offset + piece->length;
+    if (piece->moves_size && end > atomic_load_explicit(&uma_shared(uma)->size, memory_order_relaxed))
+        uma_size_set(uma, change.epoch, end);
+    for (uint32_t i = 0; i < piece->blocks; i++)
+        uma_block_publish(uma, &piece->hold[i]);
+    uma_guard_leave(piece->record);
+    return 0;
+}
+
+static int piece_write(struct piece *piece)
+{
+    struct uma_hold small_hold[SMALL_BLOCKS];
+    uint32_t small_fresh[SMALL_BLOCKS];
+    piece->first = uma_block_of(piece->offset);
+    piece->blocks = (uint32_t)(uma_block_of(piece->offset + piece->length - 1) - piece->first + 1);
+    if (piece->blocks <= SMALL_BLOCKS && (!piece->source->iov || piece->source->count == 1)) {
+        piece->hold = small_hold;
+        piece->fresh = small_fresh;
+    } else {
+        struct uma_scratch *scratch = uma_scratch(piece->uma, piece->record);
+        if (!scratch)
+            return -ENOMEM;
+        piece->hold = scratch->hold;
+        piece->fresh = scratch->fresh;
+        piece->bounce = scratch->bounce;
+    }
+    int error;
+    bool worst = false;
+    do {
+        error = piece_prepare(piece, worst);
+        if (error)
+            break;
+        error = piece_try(piece);
+        if (error == RETRY_GATE)
+            uma_gate_wait(piece->uma, piece->record);
+        worst = worst || error == RETRY_BLOCKS;
+    } while (error == RETRY_GATE || error == RETRY_BLOCKS);
+    piece_give_fresh(piece);
+    return error;
+}
+
+/* ---- writes ---- */
+
+int uma_write_zeros(struct uma *uma, struct index_record *record, uint64_t from, uint64_t to)
+{
+    struct source source = {.iov = NULL};
+    while (from < to) {
+        struct piece piece = {.uma = uma, .record = record, .source = &source, .offset = from, .has_resize = true};
+        piece.length = uma_min(to - from, UMA_PIECE - from % UMA_PIECE);
+        int error = piece_write(&piece);
+        if (error)
+            return error;
+        from += piece.length;
+    }
+    return 0;
+}
+
+/* Zeros between the end and where the write starts, where there may be garbage (rule 7). Under the resize lock. */
+static int write_gap(struct uma *uma, struct index_record *record, uint64_t offset)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t size = atomic_load_explicit(&shared->size, memory_order_relaxed);
+    uint64_t to = uma_min(offset, atomic_load_explicit(&shared->garbage_end, memory_order_relaxed));
+    return size < to ? uma_write_zeros(uma, record, size, to) : 0;
+}
+
+/* All pieces. Returns bytes written, or an error if it was before the first. */
+static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct source *source, uint64_t *offset,
+                            uint64_t length, bool append, bool *has_resize)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t done = 0;
+    int error = 0;
+    while (done < length && !error) {
+        uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
+        if (append && !*has_resize) {
+            uma_lock(uma, record, &shared->resize_lock);
+            *has_resize = true;
+            *offset = atomic_load_explicit(&shared->size, memory_order_relaxed);
+            if (length > (uint64_t)UMA_SIZE_MAX - *offset)
+                return -EFBIG;
+        }
+        struct piece piece = {.uma = uma, .record = record, .source = source, .offset = *offset, .moves_size = true};
+        piece.length = uma_min(length - done, UMA_PIECE - *offset % UMA_PIECE);
+        size_t readable = source_probe(source, piece.length);
+        if (!readable) {
+            error = -EFAULT;
+            break;
+        }
+        piece.length = readable;
+        if (piece.offset + piece.length > size && !*has_resize) {
+            uma_lock(uma, record, &shared->resize_lock);
+            *has_resize = true;
+        }
+        piece.has_resize = *has_resize;
+        if (*has_resize)
+            error = write_gap(uma, record, *offset);
+        if (!error)
+            error = piece_write(&piece);
+        if (error == RETRY_RESIZE) { /* somebody made the file shorter meanwhile */
+            uma_lock(uma, record, &shared->resize_lock);
+            *has_resize = true;
+            error = 0;
+            continue;
+        }
+        if (!error) {
+            done += piece.length;
+            *offset += piece.length;
+        }
+    }
+    return done ? (ssize_t)done : error;
+}
+
+ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length, unsigned flags,
+                  uint64_t *end)
+{
+    if (!uma->data_writable)
+        return -EACCES;
+    if (!length) {
+        *end = flags & UMA_WRITE_APPEND ? uma_size(uma) : offset;
+        return 0;
+    }
+    if (offset > (uint64_t)UMA_SIZE_MAX - length && !(flags & UMA_WRITE_APPEND))
+        return -EFBIG;
+    struct source source = {.iov = iov, .count = iovcnt};
+    struct index_record *record = uma_claim(uma);
+    bool has_resize = false;
+    ssize_t result = write_pieces(uma, record, &source, &offset, length, flags & UMA_WRITE_APPEND, &has_resize);
+    if (has_resize)
+        shlock_release(&uma_shared(uma)->resize_lock);
+    if (result > 0 && flags & UMA_WRITE_SYNC) {
+        int error = uma_commit_record(uma, record);
+        if (error)
+            result = error;
+    }
+    uma_unclaim(uma, record);
+    *end = offset;
+    if (result > 0) {
+        stats_add(STATS_WRITES, 1);
+        stats_add(STATS_WRITE_BYTES, (uint64_t)result);
+    }
+    return result;
+}

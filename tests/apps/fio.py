@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 the nvmmio authors
+"""fio: engines psync, sync and vsync, 1 and 2 jobs, threads and processes, with verification of every block."""
+
+import apptest
+from apptest import App, Failed
+
+SIZE = "4M"
+
+# engine, jobs, thread, fsync, rw: each pair of values occurs.
+MATRIX = [
+    ("psync", 1, 1, 1, "randwrite"),
+    ("psync", 2, 0, 32, "randwrite"),
+    ("psync", 1, 0, 32, "randrw"),
+    ("psync", 2, 1, 1, "write"),
+    ("psync", 2, 1, 32, "rw"),
+    ("sync", 1, 0, 1, "write"),
+    ("sync", 2, 1, 32, "randwrite"),
+    ("sync", 1, 1, 32, "randrw"),
+    ("sync", 2, 0, 1, "randrw"),
+    ("vsync", 1, 1, 32, "write"),
+    ("vsync", 2, 0, 1, "randwrite"),
+    ("vsync", 1, 0, 32, "randwrite"),
+]
+
+
+def blank_times(step):
+    """fio's block headers hold the time of the write, at 24, and a checksum of the header, at 36 of 40 bytes."""
+    def normal(data):
+        data = bytearray(data)
+        for at in range(0, len(data), step):
+            if data[at:at + 2] == b"\xca\xac":
+                data[at + 24:at + 32] = bytes(8)
+                data[at + 36:at + 40] = bytes(4)
+        return bytes(data)
+    return normal
+
+
+def run_job(app, name, options):
+    args = ["fio", "--name=" + name, "--size=" + SIZE, "--randseed=4711", "--minimal", "--verify=crc32c",
+            "--verify_fatal=1", "--do_verify=1", "--verify_state_save=0", "--fallocate=none", "--group_reporting",
+            "--directory=.", "--unlink=0"] + options
+    app.both(args, output=False)
+
+
+def matrix():
+    app = App("fio")
+    for n, (engine, jobs, thread, fsync, rw) in enumerate(MATRIX):
+        run_job(app, "job%d" % n, ["--ioengine=" + engine, "--numjobs=%d" % jobs, "--thread=%d" % thread,
+                                   "--fsync=%d" % fsync, "--rw=" + rw, "--bs=4k"])
+    app.finish(normal=blank_times(4096))
+
+
+def sizes():
+    """Blocks of odd and mixed sizes, fdatasync, O_SYNC, a second pass over files that are there."""
+    app = App("fio.sizes")
+    run_job(app, "mixed", ["--ioengine=psync", "--rw=randwrite", "--bsrange=512-64k", "--verify_interval=512", "--fsync=8"])
+    run_job(app, "mixed", ["--ioengine=sync", "--rw=write", "--bs=16k", "--fdatasync=4", "--overwrite=1"])
+    run_job(app, "osync", ["--ioengine=psync", "--rw=randwrite", "--bs=4k", "--sync=1"])
+    run_job(app, "dense", ["--ioengine=psync", "--rw=randwrite", "--bs=4k", "--fsync=32", "--loops=2"])
+    app.finish(normal=blank_times(512))
+
+
+def append():
+    """A file that grows: sequential writes with fsync, and O_APPEND where fio has it."""
+    app = App("fio.append")
+    run_job(app, "grow", ["--ioengine=sync", "--rw=write", "--bs=4000", "--fsync=1", "--file_append=0"])
+    app.both(["fio", "--name=add", "--size=1M", "--filename=grow.0.0", "--rw=write", "--bs=4k", "--fsync=4",
+              "--ioengine=psync", "--file_append=1", "--minimal", "--randseed=1", "--refill_buffers=0",
+              "--buffer_pattern=0xdeadbeef", "--fallocate=none"], output=False)
+    app.finish(normal=blank_times(4000))
+
+
+def finds_damage():
+    """fio's verification must be able to fail: a damaged file is found through the library as well."""
+    app = App("fio.damage", active=False)
+    run_job(app, "hurt", ["--ioengine=psync", "--rw=randwrite", "--bs=4k", "--fsync=32"])
+    for side in apptest.SIDES:
+        with open(app.dir[side] + "/hurt.0.0", "r+b") as f:
+            f.seek(1000000)
+            f.write(b"damage")
+    args = ["fio", "--name=hurt", "--size=" + SIZE, "--randseed=4711", "--minimal", "--verify=crc32c",
+            "--verify_only=1", "--rw=randwrite", "--bs=4k", "--ioengine=psync", "--directory=.", "--verify_fatal=1",
+            "--verify_state_save=0", "--fallocate=none"]
+    for side in apptest.SIDES:
+        if app.run(side, args).returncode == 0:
+            raise Failed("fio on the %s side did not find the damage" % side)
+    app.remove()
+
+
+apptest.main(matrix, sizes, append, finds_damage)
