@@ -82,7 +82,9 @@ static int map_open(struct engine_file *file, const char *path, int flags, uint6
     file->fd = fd;
     file->map_length = size;
     file->appending = flags & O_APPEND;
-    file->end = file->appending ? 0 : size;
+    file->end = writes ? size : (uint64_t)st.st_size;
+    if (file->appending)
+        file->end = 0;
     file->dirty_low = UINT64_MAX;
     file->dirty_high = 0;
     return 0;

@@ -225,7 +225,7 @@ static char *make_buffer(const struct job *job)
 
 static bool open_file(struct job *job, struct engine_file *file)
 {
-    char why[JOB_WHY_MAX] = "";
+    char why[JOB_WHY_MAX / 2] = "";
     int error = job->options->engine->load(why, sizeof why);
     if (error) {
         job->result->error = -error;

@@ -60,8 +60,13 @@ static void heap_push(unsigned class, struct heap_piece *first, struct heap_piec
                                                   memory_order_relaxed));
 }
 
-/* The read of `next` may race with the new owner of the piece; the tag then makes the exchange fail. */
-__attribute__((no_sanitize("thread"))) static struct heap_piece *heap_pop(unsigned class)
+/* May race with the new owner of the piece, whose bytes these then are; the tag makes the exchange fail in that case. */
+__attribute__((noinline, no_sanitize("thread"))) static uint64_t heap_peek_next(const struct heap_piece *piece)
+{
+    return *(const volatile uint64_t *)&piece->next & HEAP_ADDRESS_MASK;
+}
+
+static struct heap_piece *heap_pop(unsigned class)
 {
     /* acquire here and on failure: pairs with the release of heap_push */
     uint64_t old = atomic_load_explicit(&heap.head[class], memory_order_acquire);
@@ -69,7 +74,7 @@ __attribute__((no_sanitize("thread"))) static struct heap_piece *heap_pop(unsign
         struct heap_piece *piece = heap_piece_of(old);
         if (!piece)
             return NULL;
-        uint64_t next = *(volatile uint64_t *)&piece->next & HEAP_ADDRESS_MASK;
+        uint64_t next = heap_peek_next(piece);
         uint64_t new = heap_word((void *)(uintptr_t)(next << HEAP_CLASS_MIN_SHIFT), old);
         if (atomic_compare_exchange_weak_explicit(&heap.head[class], &old, new, memory_order_acquire,
                                                   memory_order_acquire))

@@ -35,7 +35,7 @@ static void set_hint(int fd, bool managed)
         atomic_store_explicit(&fd_table.hints[fd], managed, memory_order_relaxed);
 }
 
-void fd_table_set(int fd, struct file_handle *handle)
+void fd_table_set(int fd, struct fd_handle *handle)
 {
     fd_entry *entry = fd_table_entry(fd);
     if (!entry)
@@ -44,12 +44,12 @@ void fd_table_set(int fd, struct file_handle *handle)
     atomic_store_explicit(entry, handle, memory_order_release); /* the handle is complete; pairs with fd_table_get */
 }
 
-struct file_handle *fd_table_take(int fd, struct file_handle *mark)
+struct fd_handle *fd_table_take(int fd, struct fd_handle *mark)
 {
     fd_entry *entry = fd_table_entry(fd);
     if (!entry)
         return NULL;
-    struct file_handle *old = atomic_load_explicit(entry, memory_order_acquire);
+    struct fd_handle *old = atomic_load_explicit(entry, memory_order_acquire);
     for (;;) {
         if (old == FD_CHANGING) {
             sys_sched_yield();
@@ -64,7 +64,7 @@ struct file_handle *fd_table_take(int fd, struct file_handle *mark)
 }
 
 /* Calls visit for each entry in the range that is not NULL. */
-static void each_entry(unsigned first, unsigned last, void (*visit)(int fd, struct file_handle *handle, void *arg),
+static void each_entry(unsigned first, unsigned last, void (*visit)(int fd, struct fd_handle *handle, void *arg),
                        void *arg)
 {
     if (last >= (unsigned)FD_MAX)
@@ -75,30 +75,30 @@ static void each_entry(unsigned first, unsigned last, void (*visit)(int fd, stru
             fd |= FD_LEAF - 1; /* the whole leaf is missing */
             continue;
         }
-        struct file_handle *handle = atomic_load_explicit(entry, memory_order_acquire);
+        struct fd_handle *handle = atomic_load_explicit(entry, memory_order_acquire);
         if (handle)
             visit((int)fd, handle, arg);
     }
 }
 
 struct each_handle {
-    void (*visit)(int fd, struct file_handle *handle, void *arg);
+    void (*visit)(int fd, struct fd_handle *handle, void *arg);
     void *arg;
 };
 
-static void visit_handle(int fd, struct file_handle *handle, void *arg)
+static void visit_handle(int fd, struct fd_handle *handle, void *arg)
 {
     struct each_handle *each = arg;
     if (fd_is_handle(handle))
         each->visit(fd, handle, each->arg);
 }
 
-void fd_table_each(unsigned first, unsigned last, void (*visit)(int fd, struct file_handle *handle, void *arg), void *arg)
+void fd_table_each(unsigned first, unsigned last, void (*visit)(int fd, struct fd_handle *handle, void *arg), void *arg)
 {
     each_entry(first, last, visit_handle, &(struct each_handle){.visit = visit, .arg = arg});
 }
 
-static void clear_mark(int fd, struct file_handle *handle, void *arg)
+static void clear_mark(int fd, struct fd_handle *handle, void *arg)
 {
     (void)arg;
     if (!fd_is_handle(handle))

@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct file_handle;
+struct fd_handle;
 
 #define FD_LEAF_SHIFT 10
 #define FD_LEAF (1u << FD_LEAF_SHIFT)
@@ -26,10 +26,10 @@ struct file_handle;
 #define FD_MAX ((int)(FD_LEAF * FD_LEAVES)) /* descriptors from here on are never managed */
 #define FD_HINTS 65536u                     /* bytes of the racy hint table */
 
-#define FD_CLOSING ((struct file_handle *)1)
-#define FD_CHANGING ((struct file_handle *)2)
+#define FD_CLOSING ((struct fd_handle *)1)
+#define FD_CHANGING ((struct fd_handle *)2)
 
-typedef struct file_handle *_Atomic fd_entry;
+typedef struct fd_handle *_Atomic fd_entry;
 
 struct fd_table {
     fd_entry *_Atomic leaves[FD_LEAVES];
@@ -51,25 +51,26 @@ static inline fd_entry *fd_table_entry(int fd)
 }
 
 /* What the entry holds: a handle, a mark or NULL. */
-static inline struct file_handle *fd_table_get(int fd)
+static inline struct fd_handle *fd_table_get(int fd)
 {
     fd_entry *entry = fd_table_entry(fd);
     return entry ? atomic_load_explicit(entry, memory_order_acquire) : 0; /* pairs with fd_table_set */
 }
 
-static inline bool fd_is_handle(const struct file_handle *handle)
+static inline bool fd_is_handle(const struct fd_handle *handle)
 {
     return (uintptr_t)handle > (uintptr_t)FD_CHANGING;
 }
 
 /* Stores, and keeps the hint. Only where there is room. */
-void fd_table_set(int fd, struct file_handle *handle);
+void fd_table_set(int fd, struct fd_handle *handle);
 
 /* Replaces a handle by `mark`, and returns the handle; NULL if there was none. Waits out FD_CHANGING. */
-struct file_handle *fd_table_take(int fd, struct file_handle *mark);
+struct fd_handle *fd_table_take(int fd, struct fd_handle *mark);
 
 /* Visits every number in [first, last] whose entry holds a handle. */
-void fd_table_each(unsigned first, unsigned last, void (*visit)(int fd, struct file_handle *handle, void *arg), void *arg);
+void fd_table_each(unsigned first, unsigned last, void (*visit)(int fd, struct fd_handle *handle, void *arg),
+                   void *arg);
 
 /* In a forked child: the thread that had set a mark is not here. */
 void fd_table_clear_marks(void);

@@ -57,6 +57,10 @@ int file_ftruncate(int fd, off_t length);
 int file_truncate(const char *path, off_t length);
 int file_fallocate(int fd, int mode, off_t offset, off_t length);
 
+/* RLIMIT_FSIZE may have changed. The first call promises that every change is told: until then each extending write looks
+ * itself. */
+void file_limit_changed(void);
+
 /* ---- the stat family ---- */
 int file_fstat(int fd, struct stat *st);
 int file_fstatat(int dirfd, const char *path, struct stat *st, int flags);

@@ -8,6 +8,8 @@
 #include "base/rawsys.h"
 #include "pm/pm_guard.h"
 
+#include <limits.h>
+
 struct file_state file_state;
 
 void file_begin_process(void)
@@ -28,6 +30,23 @@ bool file_owns_table(void)
     return !pid || pid == (uint32_t)sys_getpid();
 }
 
+static void match_uma(int fd, struct fd_handle *handle, void *arg)
+{
+    struct file_call *call = arg;
+    if (handle->uma == call->uma)
+        call->fd = fd;
+}
+
+/* uma_begin; a call that knows no descriptor finds one only where it is missed: when the uma must be attached first. */
+static int call_begin(struct file_call *call, enum uma_intent intent, struct uma_op *op)
+{
+    int path = uma_begin(call->uma, call->fd, intent, op);
+    if (path >= 0 || call->fd >= 0 || path == -UMA_AGAIN)
+        return path;
+    fd_table_each(0, UINT_MAX, match_uma, call);
+    return call->fd < 0 ? path : uma_begin(call->uma, call->fd, intent, op);
+}
+
 long file_call_run(struct file_call *call, enum uma_intent intent, file_step step)
 {
     struct uma_op op;
@@ -35,7 +54,7 @@ long file_call_run(struct file_call *call, enum uma_intent intent, file_step ste
     urcu_bp_read_lock(); /* uma.h asks for it; sections nest */
     do {
         call->done = (struct uma_done){0};
-        int path = uma_begin(call->uma, call->fd, intent, &op);
+        int path = call_begin(call, intent, &op);
         if (path < 0) {
             result = path;
             continue;

@@ -18,7 +18,7 @@ int file_release(int fd)
 {
     if (!fd_table_get(fd) || !file_owns_table())
         return 0;
-    struct file_handle *handle = fd_table_take(fd, FD_CLOSING);
+    struct fd_handle *handle = fd_table_take(fd, FD_CLOSING);
     if (!handle)
         return 0;
     int error = handle_drop(handle, fd);
@@ -39,7 +39,7 @@ bool file_is_managed(int fd)
     return fd_is_handle(fd_table_get(fd));
 }
 
-static void release_visited(int fd, struct file_handle *handle, void *arg)
+static void release_visited(int fd, struct fd_handle *handle, void *arg)
 {
     (void)handle;
     (void)arg;

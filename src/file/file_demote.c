@@ -12,7 +12,7 @@
 
 int file_demote(int fd, enum uma_demotion reason)
 {
-    struct file_handle *handle = handle_borrow(fd);
+    struct fd_handle *handle = handle_borrow(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : 0;
     ofd_lock(handle->ofd);
@@ -24,7 +24,7 @@ int file_demote(int fd, enum uma_demotion reason)
     return error;
 }
 
-static void demote_inheritable(int fd, struct file_handle *handle, void *arg)
+static void demote_inheritable(int fd, struct fd_handle *handle, void *arg)
 {
     (void)handle;
     (void)arg;
@@ -35,7 +35,7 @@ static void demote_inheritable(int fd, struct file_handle *handle, void *arg)
 
 /* In a vfork child any number may have been duplicated behind our back, so close-on-exec says nothing. The kernel's
  * offset does not count where the record's does: setting it changes nothing for the parent. */
-static void set_kernel_offset(int fd, struct file_handle *handle, void *arg)
+static void set_kernel_offset(int fd, struct fd_handle *handle, void *arg)
 {
     (void)arg;
     ofd_lock(handle->ofd);

@@ -14,7 +14,7 @@
 #include <errno.h>
 
 /* Enters newfd, the duplicate of a descriptor of handle, which has a count for it; handle NULL: of an unmanaged one. */
-static int dup_enter(int newfd, struct file_handle *handle)
+static int dup_enter(int newfd, struct fd_handle *handle)
 {
     if (!handle) {
         file_drop_stale(newfd);
@@ -29,12 +29,14 @@ static int dup_enter(int newfd, struct file_handle *handle)
 /* A duplicate with a number that the kernel chooses: from `least` on by command `cmd` (F_DUPFD...), or by dup. */
 static int dup_any(int fd, int cmd, long least)
 {
-    struct file_handle *handle = file_owns_table() ? handle_borrow(fd) : NULL;
+    if (!file_owns_table())
+        return sys_fcntl(fd, cmd, least);
+    struct fd_handle *handle = handle_borrow(fd);
     if (handle == FD_CLOSING)
         return -EBADF;
     int newfd = sys_fcntl(fd, cmd, least);
     if (newfd >= 0)
-        return file_owns_table() ? dup_enter(newfd, handle) : newfd;
+        return dup_enter(newfd, handle);
     if (handle)
         handle_drop(handle, fd);
     return newfd;
@@ -50,15 +52,12 @@ int file_dup_from(int fd, int cmd, long least)
     return dup_any(fd, cmd, least);
 }
 
-/* dup3 onto a managed descriptor. handle: of fd, with a count for newfd, or NULL. */
-static int dup_replace(int fd, int newfd, int flags, struct file_handle *handle)
+/* dup3 onto a descriptor whose handle `old` was taken out of the table. handle: of fd, with a count for newfd, or NULL. */
+static int dup_replace(int fd, int newfd, int flags, struct fd_handle *handle, struct fd_handle *old)
 {
-    struct file_handle *old = fd_table_take(newfd, FD_CHANGING);
-    if (!old)
-        return -EBUSY; /* closed or replaced since we looked; the kernel says so where it notices */
     int keep = highfd_move(sys_fcntl(newfd, F_DUPFD_CLOEXEC, 0)); /* the old uma's last close needs one */
-    int drop_error = keep < 0 ? handle_drop(old, newfd) : 0;
-    (void)drop_error; /* dup2 keeps errors of the implied close to itself */
+    if (keep < 0)
+        handle_drop(old, newfd); /* dup2 keeps errors of the implied close to itself */
     if (!urcu_bp_read_ongoing())
         urcu_bp_synchronize_rcu(); /* calls that found the old handle may use newfd: until here */
     int result = sys_dup3(fd, newfd, flags);
@@ -80,22 +79,16 @@ int file_dup3(int fd, int newfd, int flags)
 {
     if (fd == newfd || (flags & ~O_CLOEXEC) || newfd < 0 || !file_owns_table())
         return sys_dup3(fd, newfd, flags);
-    struct file_handle *handle = handle_borrow(fd);
+    struct fd_handle *handle = handle_borrow(fd);
     if (handle == FD_CLOSING)
         return -EBADF;
     handle_end_late();
-    int result;
-    if (!file_is_managed(newfd)) {
-        result = sys_dup3(fd, newfd, flags);
-        if (result >= 0)
-            return dup_enter(newfd, handle);
-    } else {
-        result = sys_fcntl(fd, F_GETFD, 0); /* before the old file is let go: is fd one at all? */
-        if (result >= 0)
-            result = dup_replace(fd, newfd, flags, handle);
-        if (result >= 0)
-            return result;
-    }
+    /* Before the old file is let go: is fd a descriptor at all? */
+    bool replaces = file_is_managed(newfd) && sys_fcntl(fd, F_GETFD, 0) >= 0;
+    struct fd_handle *old = replaces ? fd_table_take(newfd, FD_CHANGING) : NULL;
+    int result = old ? dup_replace(fd, newfd, flags, handle, old) : sys_dup3(fd, newfd, flags);
+    if (result >= 0)
+        return old ? result : dup_enter(newfd, handle);
     if (handle)
         handle_drop(handle, fd);
     return result;

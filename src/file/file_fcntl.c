@@ -14,7 +14,7 @@
 
 static int fcntl_set_flags(int fd, long arg)
 {
-    struct file_handle *handle = handle_enter(fd);
+    struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_fcntl(fd, F_SETFL, arg);
     ofd_lock(handle->ofd); /* two at once: record and kernel end with the same flags */
@@ -30,7 +30,7 @@ static int fcntl_set_flags(int fd, long arg)
 
 static int fcntl_lock(int fd, int cmd, long arg)
 {
-    struct file_handle *handle = handle_borrow(fd);
+    struct fd_handle *handle = handle_borrow(fd);
     if (handle == FD_CLOSING)
         return -EBADF;
     int result = 0;

@@ -96,14 +96,14 @@ void file_drop_stale(int fd)
 {
     if (!fd_table_get(fd))
         return;
-    struct file_handle *handle = fd_table_take(fd, NULL);
+    struct fd_handle *handle = fd_table_take(fd, NULL);
     if (handle)
         handle_drop(handle, -1);
     else
         fd_table_set(fd, NULL); /* a mark of a close that the kernel has done */
 }
 
-int file_publish(int newfd, struct file_handle *handle)
+int file_publish(int newfd, struct fd_handle *handle)
 {
     file_drop_stale(newfd);
     if (!fd_table_reserve(newfd)) {
@@ -125,7 +125,7 @@ int file_publish(int newfd, struct file_handle *handle)
 static int open_manage(struct uma *uma, int fd, int flags)
 {
     file_begin_process();
-    struct file_handle *handle = handle_make(uma, flags & ~OPEN_ONCE);
+    struct fd_handle *handle = handle_make(uma, flags & ~OPEN_ONCE);
     if (handle)
         return file_publish(fd, handle);
     if (!uma_demote(uma, fd, UMA_DEMOTE_OTHER))

@@ -19,11 +19,11 @@
 #endif
 
 struct file_state {
-    _Atomic uint32_t pid;      /* of the process, once it has managed a file; 0 before */
-    _Atomic bool gone;         /* file_exit was called: nothing is managed any more */
-    _Atomic bool mapped;       /* file_nvmmap has registered a mapping since the process began */
-    _Atomic bool limit_told;   /* file_limit_changed is called: the cached limit is exact */
-    _Atomic uint64_t limit;    /* RLIMIT_FSIZE as last seen; 0: never looked */
+    _Atomic uint32_t pid;    /* of the process, once it has managed a file; 0 before */
+    _Atomic bool gone;       /* file_exit was called: nothing is managed any more */
+    _Atomic bool mapped;     /* file_nvmmap has registered a mapping since the process began */
+    _Atomic bool limit_told; /* file_limit_changed is called: the cached limit is exact */
+    _Atomic uint64_t limit;  /* RLIMIT_FSIZE as last seen; 0: never looked */
 };
 extern struct file_state file_state;
 
@@ -62,7 +62,7 @@ int file_dup_from(int fd, int cmd, long least);
 
 /* Makes newfd an entry for handle, whose count for it the caller has taken. If the table has no room the file goes to the
  * kernel and newfd stays unmanaged. Returns newfd, or -errno: newfd is still open then, but must not stay so. */
-int file_publish(int newfd, struct file_handle *handle);
+int file_publish(int newfd, struct fd_handle *handle);
 
 /* "/proc/self/fd/N" */
 #define FILE_PROC_PATH 32

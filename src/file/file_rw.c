@@ -9,7 +9,6 @@
 #include "file/file_private.h"
 
 #include "base/rawsys.h"
-#include "base/stats.h"
 #include "pm/pm_guard.h"
 
 #include <errno.h>
@@ -53,7 +52,7 @@ static ssize_t kernel_transfer(const struct rw_call *call, enum rw_direction dir
                                  : sys_pread(call->fd, iov->iov_base, iov->iov_len, call->offset);
 }
 
-static ssize_t kernel_call(struct file_handle *handle, const struct rw_call *call, enum rw_direction direction,
+static ssize_t kernel_call(struct fd_handle *handle, const struct rw_call *call, enum rw_direction direction,
                            struct uma_done *done)
 {
     if (call->offset == RW_SEQUENTIAL) {
@@ -68,13 +67,12 @@ static ssize_t kernel_call(struct file_handle *handle, const struct rw_call *cal
         else
             done->bytes_read = (uint64_t)result;
     }
-    stats_add(direction == RW_WRITE ? STATS_KERNEL_WRITES : STATS_KERNEL_READS, 1);
     return result;
 }
 
 /* ---- in user space ---- */
 
-static ssize_t user_write(struct file_handle *handle, struct rw_call *call, uint64_t offset, uint64_t *end)
+static ssize_t user_write(struct fd_handle *handle, struct rw_call *call, uint64_t offset, uint64_t *end)
 {
     struct uma *uma = handle->uma;
     uint32_t status = ofd_flags(handle->ofd);
@@ -93,7 +91,7 @@ static ssize_t user_write(struct file_handle *handle, struct rw_call *call, uint
     return uma_write(uma, call->iov, call->iovcnt, offset, length, how, end);
 }
 
-static ssize_t user_sequential(struct file_handle *handle, struct rw_call *call, enum rw_direction direction)
+static ssize_t user_sequential(struct fd_handle *handle, struct rw_call *call, enum rw_direction direction)
 {
     struct ofd *ofd = handle->ofd;
     int error = ofd_from_kernel(ofd, call->fd);
@@ -114,7 +112,7 @@ static ssize_t user_sequential(struct file_handle *handle, struct rw_call *call,
     return result;
 }
 
-static ssize_t user_positional(struct file_handle *handle, struct rw_call *call, enum rw_direction direction)
+static ssize_t user_positional(struct fd_handle *handle, struct rw_call *call, enum rw_direction direction)
 {
     uint64_t end;
     if (direction == RW_WRITE)
@@ -125,7 +123,7 @@ static ssize_t user_positional(struct file_handle *handle, struct rw_call *call,
 /* ---- both ---- */
 
 /* Not by file_call_run, which calls its step through a pointer: this is the hot path. */
-static inline ssize_t rw_run(struct file_handle *handle, struct rw_call *call, enum rw_direction direction)
+static inline ssize_t rw_run(struct fd_handle *handle, struct rw_call *call, enum rw_direction direction)
 {
     bool sequential = call->offset == RW_SEQUENTIAL;
     struct uma_op op;
@@ -165,7 +163,7 @@ static inline ssize_t rw_leave(const struct rw_call *call, ssize_t result)
 }
 
 /* Whether the kernel must refuse the call: wrong access mode, or numbers that make no range. */
-static inline bool refused(const struct file_handle *handle, enum rw_direction direction, size_t count, off_t offset)
+static inline bool refused(const struct fd_handle *handle, enum rw_direction direction, size_t count, off_t offset)
 {
     bool allowed = direction == RW_WRITE ? handle->writable : handle->readable;
     return !allowed || (ssize_t)count < 0 || offset < 0 || count > (uint64_t)INT64_MAX - (uint64_t)offset;
@@ -178,31 +176,31 @@ static inline uint64_t clamp(size_t count)
 
 ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
 {
-    struct file_handle *handle = handle_enter(fd);
+    struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_pread(fd, buf, count, offset);
     struct iovec iov = {.iov_base = buf, .iov_len = count};
     struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = offset};
-    ssize_t result = refused(handle, RW_READ, count, offset) ? kernel_transfer(&call, RW_READ)
-                                                             : rw_run(handle, &call, RW_READ);
+    ssize_t result =
+        refused(handle, RW_READ, count, offset) ? kernel_transfer(&call, RW_READ) : rw_run(handle, &call, RW_READ);
     return rw_leave(&call, result);
 }
 
 ssize_t file_pwrite(int fd, const void *buf, size_t count, off_t offset)
 {
-    struct file_handle *handle = handle_enter(fd);
+    struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_pwrite(fd, buf, count, offset);
     struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
     struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = offset};
-    ssize_t result = refused(handle, RW_WRITE, count, offset) ? sys_pwrite(fd, buf, count, offset)
-                                                              : rw_run(handle, &call, RW_WRITE);
+    ssize_t result =
+        refused(handle, RW_WRITE, count, offset) ? sys_pwrite(fd, buf, count, offset) : rw_run(handle, &call, RW_WRITE);
     return rw_leave(&call, result);
 }
 
 ssize_t file_read(int fd, void *buf, size_t count)
 {
-    struct file_handle *handle = handle_enter(fd);
+    struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_read(fd, buf, count);
     struct iovec iov = {.iov_base = buf, .iov_len = count};
@@ -213,7 +211,7 @@ ssize_t file_read(int fd, void *buf, size_t count)
 
 ssize_t file_write(int fd, const void *buf, size_t count)
 {
-    struct file_handle *handle = handle_enter(fd);
+    struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_write(fd, buf, count);
     struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
@@ -250,7 +248,7 @@ static ssize_t vector_call(int fd, const struct iovec *iov, int iovcnt, off_t of
                            enum rw_direction direction)
 {
     struct rw_call call = {.fd = fd, .iov = iov, .iovcnt = iovcnt, .offset = offset, .flags = flags, .vector = true};
-    struct file_handle *handle = handle_enter(fd);
+    struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : kernel_transfer(&call, direction);
     off_t position = offset == RW_SEQUENTIAL ? 0 : offset;

@@ -74,7 +74,7 @@ static off_t seek_by_record(struct seek_call *seek)
 
 off_t file_lseek(int fd, off_t offset, int whence)
 {
-    struct file_handle *handle = handle_enter(fd);
+    struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_lseek(fd, offset, whence);
     struct seek_call seek = {

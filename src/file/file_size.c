@@ -55,7 +55,7 @@ int file_resize_path(struct uma *uma, int fd, const char *path, uint64_t size)
 
 int file_ftruncate(int fd, off_t length)
 {
-    struct file_handle *handle = handle_borrow(fd);
+    struct fd_handle *handle = handle_borrow(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_ftruncate(fd, length);
     int result = length < 0 || !handle->writable ? sys_ftruncate(fd, length) /* EINVAL */
@@ -111,17 +111,15 @@ static long allocate_step(struct file_call *call, enum uma_path path)
 
 int file_fallocate(int fd, int mode, off_t offset, off_t length)
 {
-    struct file_handle *handle = handle_borrow(fd);
+    struct fd_handle *handle = handle_borrow(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_fallocate(fd, mode, offset, length);
     int result;
     if (offset < 0 || length <= 0 || !handle->writable || length > INT64_MAX - offset) {
         result = sys_fallocate(fd, mode, offset, length); /* EINVAL, EBADF, EFBIG */
     } else {
-        struct size_call call = {.call = {.uma = handle->uma, .fd = fd},
-                                 .size = (uint64_t)length,
-                                 .offset = (uint64_t)offset,
-                                 .mode = mode};
+        struct size_call call = {
+            .call = {.uma = handle->uma, .fd = fd}, .size = (uint64_t)length, .offset = (uint64_t)offset, .mode = mode};
         result = (int)size_finish(&call, file_call_run(&call.call, UMA_INTENT_WRITE, allocate_step));
     }
     handle_drop(handle, fd);

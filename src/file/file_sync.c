@@ -25,7 +25,7 @@ static long sync_step(struct file_call *call, enum uma_path path)
 
 static int sync_file(int fd, int (*kernel)(int fd))
 {
-    struct file_handle *handle = handle_enter(fd);
+    struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : kernel(fd);
     struct sync_call sync = {.call = {.uma = handle->uma, .fd = fd}, .kernel = kernel};
@@ -49,16 +49,20 @@ static long commit_step(struct file_call *call, enum uma_path path)
     return path == UMA_PATH_USER ? uma_commit(call->uma) : 0; /* the kernel's sync comes next */
 }
 
-static void commit_uma(struct uma *uma, void *arg)
+/* Not by uma_each, whose lock ranks below what beginning a call may take. A file with several handles is committed once
+ * and found clean afterwards. */
+static void commit_file(struct fd_handle *handle)
 {
-    (void)arg;
-    struct file_call call = {.uma = uma, .fd = -1};
+    if (!handle_count(handle))
+        return;
+    struct file_call call = {.uma = handle->uma, .fd = -1};
     file_call_run(&call, UMA_INTENT_LOOK, commit_step); /* sync(2) has no errors either */
+    handle_drop(handle, -1);
 }
 
 void file_sync_all(void)
 {
     if (atomic_load_explicit(&file_state.pid, memory_order_relaxed) &&
         !atomic_load_explicit(&file_state.gone, memory_order_relaxed))
-        uma_each(commit_uma, NULL);
+        handle_each(commit_file);
 }

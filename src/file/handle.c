@@ -23,12 +23,12 @@ static struct {
     _Atomic uint32_t late;        /* list: the uma is still to be closed */
 } handles;
 
-static struct file_handle *handle_at(uint32_t index)
+static struct fd_handle *handle_at(uint32_t index)
 {
     return pool_at(&handles.pool, index);
 }
 
-static void list_push(_Atomic uint32_t *list, struct file_handle *handle)
+static void list_push(_Atomic uint32_t *list, struct fd_handle *handle)
 {
     uint32_t top = atomic_load_explicit(list, memory_order_relaxed);
     do
@@ -43,12 +43,12 @@ static uint32_t list_take(_Atomic uint32_t *list)
     return atomic_exchange_explicit(list, 0, memory_order_acquire);
 }
 
-static uint32_t list_next(struct file_handle *handle)
+static uint32_t list_next(struct fd_handle *handle)
 {
     return atomic_load_explicit(&handle->link.next, memory_order_relaxed);
 }
 
-struct file_handle *handle_make(struct uma *uma, int flags)
+struct fd_handle *handle_make(struct uma *uma, int flags)
 {
     if (pool_make(&handles.pool, false))
         return NULL;
@@ -60,7 +60,7 @@ struct file_handle *handle_make(struct uma *uma, int flags)
         pool_give(&handles.pool, index);
         return NULL;
     }
-    struct file_handle *handle = handle_at(index);
+    struct fd_handle *handle = handle_at(index);
     int mode = flags & O_ACCMODE;
     handle->uma = uma;
     handle->ofd = ofd;
@@ -74,7 +74,7 @@ struct file_handle *handle_make(struct uma *uma, int flags)
     return handle;
 }
 
-bool handle_count(struct file_handle *handle)
+bool handle_count(struct fd_handle *handle)
 {
     uint32_t count = atomic_load_explicit(&handle->count, memory_order_relaxed);
     while (count)
@@ -87,7 +87,7 @@ bool handle_count(struct file_handle *handle)
 static void give_back(uint32_t index, bool with_record)
 {
     while (index) {
-        struct file_handle *handle = handle_at(index);
+        struct fd_handle *handle = handle_at(index);
         uint32_t next = list_next(handle);
         if (with_record)
             ofd_release(handle->ofd, handle->ofd_index);
@@ -106,7 +106,7 @@ static void end_gathered(void)
     give_back(first, true);
 }
 
-static int end(struct file_handle *handle, int fd)
+static int end(struct fd_handle *handle, int fd)
 {
     int error = uma_close(handle->uma, fd);
     list_push(&handles.ended, handle);
@@ -121,7 +121,7 @@ void handle_end_late(void)
         return;
     uint32_t index = list_take(&handles.late);
     while (index) {
-        struct file_handle *handle = handle_at(index);
+        struct fd_handle *handle = handle_at(index);
         uint32_t next = list_next(handle);
         int fd = handle->late_fd;
         end(handle, fd);
@@ -131,7 +131,7 @@ void handle_end_late(void)
     }
 }
 
-int handle_drop(struct file_handle *handle, int fd)
+int handle_drop(struct fd_handle *handle, int fd)
 {
     /* acq_rel: what every holder did with it is over before it ends */
     if (atomic_fetch_sub_explicit(&handle->count, 1, memory_order_acq_rel) != 1)
@@ -144,18 +144,18 @@ int handle_drop(struct file_handle *handle, int fd)
     return end(handle, fd);
 }
 
-void handle_each(void (*visit)(struct file_handle *handle))
+void handle_each(void (*visit)(struct fd_handle *handle))
 {
     uint32_t extent = pool_extent(&handles.pool);
     for (uint32_t index = 1; index <= extent; index++) {
-        struct file_handle *handle = handle_at(index);
+        struct fd_handle *handle = handle_at(index);
         /* acquire: pairs with the last store of handle_make */
         if (atomic_load_explicit(&handle->count, memory_order_acquire))
             visit(handle);
     }
 }
 
-static void count_for_child(struct file_handle *handle)
+static void count_for_child(struct fd_handle *handle)
 {
     if (ofd_reference(handle->ofd))
         atomic_store_explicit(&handle->forked, 1, memory_order_relaxed); /* read by this thread, here or in the child */
@@ -166,7 +166,7 @@ void handle_before_fork(void)
     handle_each(count_for_child);
 }
 
-static void forget_child(struct file_handle *handle)
+static void forget_child(struct fd_handle *handle)
 {
     atomic_store_explicit(&handle->forked, 0, memory_order_relaxed);
 }
@@ -177,7 +177,7 @@ void handle_after_fork_parent(void)
 }
 
 /* A description that another thread opened while this one was forking. */
-static void join_uncounted(struct file_handle *handle)
+static void join_uncounted(struct fd_handle *handle)
 {
     if (ofd_reference(handle->ofd))
         return;
@@ -195,7 +195,7 @@ void handle_after_fork_child(void)
     give_back(list_take(&handles.ended), false);
     uint32_t extent = pool_extent(&handles.pool);
     for (uint32_t index = 1; index <= extent; index++) {
-        struct file_handle *handle = handle_at(index);
+        struct fd_handle *handle = handle_at(index);
         bool counted = atomic_exchange_explicit(&handle->forked, 0, memory_order_relaxed); /* one thread only */
         bool alive = atomic_load_explicit(&handle->count, memory_order_relaxed) != 0;
         if (counted && !alive)
@@ -205,7 +205,7 @@ void handle_after_fork_child(void)
     }
 }
 
-static void exit_entry(int fd, struct file_handle *handle, void *arg)
+static void exit_entry(int fd, struct fd_handle *handle, void *arg)
 {
     (void)arg;
     ofd_lock(handle->ofd);
@@ -214,7 +214,7 @@ static void exit_entry(int fd, struct file_handle *handle, void *arg)
     fd_table_set(fd, NULL);
 }
 
-static void exit_handle(struct file_handle *handle)
+static void exit_handle(struct fd_handle *handle)
 {
     /* acq_rel: as in handle_drop; a borrower that is still at it keeps its record */
     if (atomic_exchange_explicit(&handle->count, 0, memory_order_acq_rel))
@@ -231,11 +231,11 @@ void handle_exit(void)
     handle_each(exit_handle);
 }
 
-struct file_handle *handle_enter_marked(int fd)
+struct fd_handle *handle_enter_marked(int fd)
 {
     for (;;) {
         urcu_bp_read_lock();
-        struct file_handle *handle = fd_table_get(fd);
+        struct fd_handle *handle = fd_table_get(fd);
         if (fd_is_handle(handle))
             return handle;
         urcu_bp_read_unlock();
@@ -245,9 +245,9 @@ struct file_handle *handle_enter_marked(int fd)
     }
 }
 
-struct file_handle *handle_borrow(int fd)
+struct fd_handle *handle_borrow(int fd)
 {
-    struct file_handle *handle = handle_enter(fd);
+    struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle;
     bool counted = handle_count(handle);

@@ -19,37 +19,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct file_handle {
-    struct pool_link link;    /* free, or the index of the next one that waits for its end */
-    _Atomic uint32_t count;   /* table entries and borrowers; 0: ended */
+struct fd_handle {
+    struct pool_link link;  /* free, or the index of the next one that waits for its end */
+    _Atomic uint32_t count; /* table entries and borrowers; 0: ended */
     struct uma *uma;
     struct ofd *ofd;
     uint32_t ofd_index;
-    uint32_t index;           /* of the handle itself */
+    uint32_t index; /* of the handle itself */
     bool readable, writable;
-    _Atomic uint8_t forked;   /* a fork under way has counted the record for the child */
-    int late_fd;              /* of one that waits in `late`: a descriptor of the file, to be closed with it */
-    char padding[POOL_RECORD - 44];
+    _Atomic uint8_t forked; /* a fork under way has counted the record for the child */
+    int late_fd;            /* of one that waits in `late`: a descriptor of the file, to be closed with it */
+    char padding[POOL_RECORD - 40];
 };
-_Static_assert(sizeof(struct file_handle) == POOL_RECORD, "one line each");
+_Static_assert(sizeof(struct fd_handle) == POOL_RECORD, "one line each");
 
 /* A handle with one count, for a description opened with `flags`. Takes over the caller's hold on the uma. NULL: no
  * memory; the hold is still the caller's. */
-struct file_handle *handle_make(struct uma *uma, int flags);
+struct fd_handle *handle_make(struct uma *uma, int flags);
 
 /* One count more; false if it has ended. */
-bool handle_count(struct file_handle *handle);
+bool handle_count(struct fd_handle *handle);
 
 /* One count less. `fd`: a descriptor of the file, still open, or -1 if there is none any more. The last one returns
  * uma_close's error. Not within a read section, except in a signal handler that interrupted one: the end comes later
  * then, when another descriptor is opened or closed. */
-int handle_drop(struct file_handle *handle, int fd);
+int handle_drop(struct fd_handle *handle, int fd);
 
 /* Ends what handle_drop had to put off. */
 void handle_end_late(void);
 
 /* Calls visit for every handle that has a count. */
-void handle_each(void (*visit)(struct file_handle *handle));
+void handle_each(void (*visit)(struct fd_handle *handle));
 
 /* The fork table: counts every record once more, for the child; the parent forgets that; the child makes it its own. */
 void handle_before_fork(void);
@@ -60,16 +60,16 @@ void handle_after_fork_child(void);
 void handle_exit(void);
 
 /* handle_enter, when the entry is not simply a handle. */
-struct file_handle *handle_enter_marked(int fd);
+struct fd_handle *handle_enter_marked(int fd);
 
 /* The handle of fd, within a read section from now on until handle_leave. NULL: fd is not managed; FD_CLOSING: it is no
  * descriptor any more; no read section in both cases. */
-static inline struct file_handle *handle_enter(int fd)
+static inline struct fd_handle *handle_enter(int fd)
 {
     if (!fd_table_get(fd))
         return 0;
     urcu_bp_read_lock();
-    struct file_handle *handle = fd_table_get(fd);
+    struct fd_handle *handle = fd_table_get(fd);
     if (__builtin_expect(fd_is_handle(handle), 1))
         return handle;
     urcu_bp_read_unlock();
@@ -82,6 +82,6 @@ static inline void handle_leave(void)
 }
 
 /* As handle_enter, but counted and outside a read section: to be given back with handle_drop. */
-struct file_handle *handle_borrow(int fd);
+struct fd_handle *handle_borrow(int fd);
 
 #endif

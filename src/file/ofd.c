@@ -16,9 +16,9 @@
 #define OFD_JOINED_SHIFT 32 /* process id in the high half, time in the low one */
 
 static struct {
-    struct pool pool;              /* shared */
-    struct pool joined;            /* shared; its records hold the times */
-    _Atomic uint32_t self;         /* process id; changes in a forked child only */
+    struct pool pool;      /* shared */
+    struct pool joined;    /* shared; its records hold the times */
+    _Atomic uint32_t self; /* process id; changes in a forked child only */
 } ofd_arena;
 
 /* The times live in a pool's records only to share its mapping code: eight bytes in each. */

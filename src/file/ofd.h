@@ -20,12 +20,12 @@
 
 struct ofd {
     struct pool_link link;
-    struct shlock lock;            /* guards offset and in_kernel, and orders calls that use them; owner: process id */
-    _Atomic uint32_t references;   /* processes; 0: free */
-    _Atomic uint32_t flags;        /* file status flags: O_APPEND, O_SYNC, O_DSYNC, ... */
-    uint64_t offset;               /* counts while in_kernel is 0 */
-    _Atomic uint32_t in_kernel;    /* 1: the kernel's offset counts */
-    char padding[POOL_RECORD - 36];
+    struct shlock lock;          /* guards offset and in_kernel, and orders calls that use them; owner: process id */
+    _Atomic uint32_t references; /* processes; 0: free */
+    _Atomic uint32_t flags;      /* file status flags: O_APPEND, O_SYNC, O_DSYNC, ... */
+    uint64_t offset;             /* counts while in_kernel is 0 */
+    _Atomic uint32_t in_kernel;  /* 1: the kernel's offset counts */
+    char padding[POOL_RECORD - 28];
 };
 _Static_assert(sizeof(struct ofd) == POOL_RECORD, "one line each");
 

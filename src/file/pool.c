@@ -52,8 +52,9 @@ uint32_t pool_take(struct pool *pool)
     do {
         if (fresh >= POOL_CAPACITY)
             return 0;
-    } while (!atomic_compare_exchange_weak_explicit(&head->fresh, &fresh, fresh + 1, memory_order_relaxed,
-                                                    memory_order_relaxed)); /* a mere number: nothing is published by it */
+    } while (
+        !atomic_compare_exchange_weak_explicit(&head->fresh, &fresh, fresh + 1, memory_order_relaxed,
+                                               memory_order_relaxed)); /* a mere number: nothing is published by it */
     return fresh + 1;
 }
 
@@ -65,7 +66,8 @@ void pool_give(struct pool *pool, uint32_t index)
         atomic_store_explicit(&pool_link(pool, index)->next, (uint32_t)(top & POOL_INDEX_MASK), memory_order_relaxed);
         above = ((top & ~POOL_INDEX_MASK) + POOL_COUNT_ONE) | index;
         /* release: pairs with pool_take */
-    } while (!atomic_compare_exchange_weak_explicit(&head->free, &top, above, memory_order_release, memory_order_relaxed));
+    } while (
+        !atomic_compare_exchange_weak_explicit(&head->free, &top, above, memory_order_release, memory_order_relaxed));
 }
 
 uint32_t pool_extent(struct pool *pool)

@@ -31,6 +31,8 @@ class Failed(Exception):
 
 
 class App:
+    all = []
+
     def __init__(self, name, timeout=120, active=True):
         self.name = name
         self.timeout = timeout
@@ -46,6 +48,7 @@ class App:
             self.dir[side] = os.path.join(self.base, side)
             os.mkdir(self.dir[side])
         self.commands = 0
+        App.all.append(self)
 
     # ---- running ----
 
@@ -233,5 +236,8 @@ def main(*tests):
         except Failed as e:
             failures += 1
             print("FAIL %s: %s" % (test.__name__, e), flush=True)
+        finally:
+            for app in App.all:
+                app.remove()
     print("%s: %s" % (os.path.basename(sys.argv[0]), "FAILED %d" % failures if failures else "ok"))
     sys.exit(1 if failures else 0)

@@ -166,7 +166,7 @@ static void test_refusals(void **state)
         {"--name=a", "--size=1m", "--verify=1", "--bs=32", NULL},
         {"--name=a", "--size=1m", "--verify_only", NULL},
         {"--name=a", "--size=1m", "--rw=write", "--verify=1", "--offset=1000", NULL},
-        {"--name=a", "--size=8000000t", NULL},
+        {"--name=a", "--size=9000000t", NULL},
     };
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_not_equal(parse(bad[i][0], bad[i][1], bad[i][2], bad[i][3], bad[i][4], NULL), 0);

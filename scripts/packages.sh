@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 the nvmmio authors
+#
+# packages.sh — what nvmmio needs of Debian 12, and its installation. Sourced by the other scripts.
+
+nvmmio_packages="cmake ninja-build gcc g++ clang clang-format pkg-config binutils libpmem-dev liburcu-dev libjemalloc2 libcmocka-dev
+    fio sqlite3 strace git python3"
+
+# Installs what is missing, as root or with sudo. Nothing is asked of the network if nothing is missing.
+packages_install() {
+    missing=
+    for package in $nvmmio_packages; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed$' ||
+            missing="$missing $package"
+    done
+    [ -z "$missing" ] && return 0
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || {
+            echo "missing packages:$missing (run as root, or install sudo)"
+            return 1
+        }
+        as_root="sudo"
+    fi
+    # shellcheck disable=SC2086
+    $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends $missing
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * core.c — the table of core.h. Layer api; read by preload.
+ */
+#include "api/core.h"
+
+#include "api/init.h"
+#include "file/fd_table.h"
+#include "file/file.h"
+
+static int core_demote(int fd, int reason)
+{
+    return file_demote(fd, (enum uma_demotion)reason);
+}
+
+const struct nvmmio_core nvmmio_core = {
+    .version = NVMMIO_CORE_VERSION,
+    .size = sizeof(struct nvmmio_core),
+    .managed = (const volatile uint8_t *)fd_table.hints,
+    .managed_count = FD_HINTS,
+    .openat = file_openat,
+    .adopt = file_adopt,
+    .close = file_close,
+    .release = file_release,
+    .dup = file_dup,
+    .dup2 = file_dup2,
+    .dup3 = file_dup3,
+    .close_range = file_close_range,
+    .fcntl = file_fcntl,
+    .is_managed = file_is_managed,
+    .read = file_read,
+    .write = file_write,
+    .pread = file_pread,
+    .pwrite = file_pwrite,
+    .readv = file_readv,
+    .writev = file_writev,
+    .preadv2 = file_preadv2,
+    .pwritev2 = file_pwritev2,
+    .lseek = file_lseek,
+    .fsync = file_fsync,
+    .fdatasync = file_fdatasync,
+    .sync_all = file_sync_all,
+    .ftruncate = file_ftruncate,
+    .truncate = file_truncate,
+    .fallocate = file_fallocate,
+    .fstat = file_fstat,
+    .fstatat = file_fstatat,
+    .statx = file_statx,
+    .futimens = file_futimens,
+    .utimensat = file_utimensat,
+    .mmap = file_mmap,
+    .munmap = file_nvmunmap,
+    .msync = file_nvmsync,
+    .demote = core_demote,
+    .demote_inheritable = file_demote_inheritable,
+    .before_fork = api_before_fork,
+    .after_fork_parent = api_after_fork_parent,
+    .after_fork_child = api_after_fork_child,
+    .exit = api_exit,
+    .limit_changed = file_limit_changed,
+};

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * nv_map.c — nv* entry points for mapped files. Layer api.
+ */
+#include "api/nv_ret.h"
+#include "base/rawsys.h"
+#include "file/file.h"
+#include "nvmmio.h"
+
+#include <sys/mman.h>
+
+void *nvmmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+    void *result = file_nvmmap(addr, length, prot, flags, fd, offset);
+    if (!sys_is_error(result))
+        return result;
+    nv_ret((long)result);
+    return MAP_FAILED;
+}
+
+int nvmunmap(void *addr, size_t length)
+{
+    return (int)nv_ret(file_nvmunmap(addr, length));
+}
+
+int nvmsync(void *addr, size_t length, int flags)
+{
+    return (int)nv_ret(file_nvmsync(addr, length, flags));
+}
+
+void *nvmemcpy(void *dst, const void *src, size_t n)
+{
+    return nv_ret(file_nvmemcpy(dst, src, n)) ? NULL : dst;
+}
+
+void *nvmemset(void *dst, int c, size_t n)
+{
+    return nv_ret(file_nvmemset(dst, c, n)) ? NULL : dst;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * nv_open.c — nv* entry points that make and end descriptors. Layer api.
+ */
+#include "api/nv_ret.h"
+#include "file/file.h"
+#include "nvmmio.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+
+/* open(2) reads a mode only with these. O_TMPFILE has the bit of O_DIRECTORY. */
+static int takes_mode(int flags)
+{
+    return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+int nvopen(const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    if (takes_mode(flags)) {
+        va_list args;
+        va_start(args, flags);
+        mode = va_arg(args, mode_t);
+        va_end(args);
+    }
+    return (int)nv_ret(file_openat(AT_FDCWD, path, flags, mode));
+}
+
+int nvopenat(int dirfd, const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    if (takes_mode(flags)) {
+        va_list args;
+        va_start(args, flags);
+        mode = va_arg(args, mode_t);
+        va_end(args);
+    }
+    return (int)nv_ret(file_openat(dirfd, path, flags, mode));
+}
+
+int nvcreat(const char *path, mode_t mode)
+{
+    return (int)nv_ret(file_openat(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode));
+}
+
+int nvclose(int fd)
+{
+    return (int)nv_ret(file_close(fd));
+}
+
+int nvdup(int fd)
+{
+    return (int)nv_ret(file_dup(fd));
+}
+
+int nvdup2(int fd, int newfd)
+{
+    return (int)nv_ret(file_dup2(fd, newfd));
+}

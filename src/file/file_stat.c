@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * file_stat.c — the stat family and the utimens family. Layer file.
+ *
+ * The kernel answers; of a file whose logical size is not yet the kernel's, st_size is put right, and a pending mtime is
+ * delivered before. By path this needs a second question to the kernel, and only for files that this process has open.
+ */
+#include "file/file_private.h"
+
+#include "base/rawsys.h"
+
+#include <errno.h>
+#include <sys/sysmacros.h>
+
+/* What is asked: one of the three calls. */
+struct stat_call {
+    struct file_call call;
+    int (*ask)(struct stat_call *stat); /* the kernel's answer, into what `answer` points to */
+    void *answer;
+    int dirfd;
+    const char *path;
+    int flags;
+    unsigned mask; /* statx */
+    bool in_user;  /* set by the step: `size` counts */
+    uint64_t size;
+};
+
+static long stat_step(struct file_call *call, enum uma_path path)
+{
+    struct stat_call *stat = (struct stat_call *)call;
+    stat->in_user = path == UMA_PATH_USER;
+    if (stat->in_user) {
+        uma_deliver_times(call->uma);
+        stat->size = uma_size(call->uma);
+    }
+    return stat->ask(stat);
+}
+
+/* ---- the three calls ---- */
+
+static int ask_fstat(struct stat_call *stat)
+{
+    struct stat *st = stat->answer;
+    int error = sys_fstat(stat->dirfd, st);
+    if (!error && stat->in_user)
+        st->st_size = (off_t)stat->size;
+    return error;
+}
+
+static int ask_fstatat(struct stat_call *stat)
+{
+    struct stat *st = stat->answer;
+    int error = sys_fstatat(stat->dirfd, stat->path, st, stat->flags);
+    if (!error && stat->in_user)
+        st->st_size = (off_t)stat->size;
+    return error;
+}
+
+static int ask_statx(struct stat_call *stat)
+{
+    struct statx *stx = stat->answer;
+    int error = sys_statx(stat->dirfd, stat->path, stat->flags, stat->mask, stx);
+    if (!error && stat->in_user)
+        stx->stx_size = stat->size;
+    return error;
+}
+
+static bool nothing_managed(void)
+{
+    return !atomic_load_explicit(&file_state.pid, memory_order_relaxed) ||
+           atomic_load_explicit(&file_state.gone, memory_order_relaxed);
+}
+
+/* Asks again if the inode is one of ours. The first answer stands if its size cannot be had: stat by path needs no right
+ * to the file, and fails for no state of it. */
+static void ask_of_inode(struct stat_call *stat, uint64_t dev, uint64_t ino)
+{
+    urcu_bp_read_lock();
+    stat->call.uma = uma_find(dev, ino);
+    stat->call.fd = -1;
+    if (stat->call.uma)
+        file_call_run(&stat->call, UMA_INTENT_LOOK, stat_step);
+    urcu_bp_read_unlock();
+}
+
+int file_fstat(int fd, struct stat *st)
+{
+    struct fd_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : sys_fstat(fd, st);
+    struct stat_call stat = {.call = {.uma = handle->uma, .fd = fd}, .ask = ask_fstat, .answer = st, .dirfd = fd};
+    int result = (int)file_call_run(&stat.call, UMA_INTENT_LOOK, stat_step);
+    handle_leave();
+    return result;
+}
+
+int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+    struct stat_call stat = {.ask = ask_fstatat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
+    int error = stat.ask(&stat);
+    if (error || nothing_managed() || !S_ISREG(st->st_mode))
+        return error;
+    ask_of_inode(&stat, st->st_dev, st->st_ino);
+    return 0;
+}
+
+int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
+{
+    struct stat_call stat = {
+        .ask = ask_statx, .answer = stx, .dirfd = dirfd, .path = path, .flags = flags, .mask = mask};
+    int error = stat.ask(&stat);
+    if (error || nothing_managed() || !S_ISREG(stx->stx_mode))
+        return error;
+    ask_of_inode(&stat, makedev(stx->stx_dev_major, stx->stx_dev_minor), stx->stx_ino);
+    return 0;
+}
+
+/* ---- times ---- */
+
+/* utimensat, with fd (path NULL) or path, on a file that may be `uma`'s. */
+static int set_times(struct uma *uma, int dirfd, const char *path, const struct timespec times[2], int flags)
+{
+    if (uma)
+        uma_deliver_times(uma); /* what was written before has its time first: it must not come over this one */
+    int result = sys_utimensat(dirfd, path, times, flags);
+    if (uma && !result)
+        uma_forget_times(uma);
+    return result;
+}
+
+int file_futimens(int fd, const struct timespec times[2])
+{
+    struct fd_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : sys_utimensat(fd, NULL, times, 0);
+    int result = set_times(handle->uma, fd, NULL, times, 0);
+    handle_leave();
+    return result;
+}
+
+int file_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
+{
+    if (!path && !flags)
+        return file_futimens(dirfd, times);
+    struct stat st;
+    bool plain = nothing_managed() || !path || sys_fstatat(dirfd, path, &st, flags) || !S_ISREG(st.st_mode);
+    if (plain)
+        return sys_utimensat(dirfd, path, times, flags);
+    urcu_bp_read_lock();
+    int result = set_times(uma_find(st.st_dev, st.st_ino), dirfd, path, times, flags);
+    urcu_bp_read_unlock();
+    return result;
+}

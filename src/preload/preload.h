@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * preload.h — what the files of layer preload share. The thin interposer: libc's names for file I/O, served by the core
+ * library where a managed descriptor is concerned and by the bare system call otherwise.
+ *
+ * Needs libc alone. Every function works before any initialisation. The functions that programs call have names of their
+ * own here (preload_read, ...); symbols.def says by which names of libc each is known (preload_export.h).
+ */
+#ifndef PRELOAD_PRELOAD_H
+#define PRELOAD_PRELOAD_H
+
+#include "api/core.h"
+#include "base/rawsys.h"
+#include "nvmmio.h"
+#include "uma/uma.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/single_threaded.h>
+
+_Static_assert(sizeof(long) == 8 && sizeof(off_t) == 8, "the 32-bit and the 64-bit names of libc are one");
+
+/* ---- the core (preload_core.c) ---- */
+
+struct preload_state {
+    /* NULL until the first file in a root is opened. Stored once, by release; acquire in preload_core. */
+    const struct nvmmio_core *_Atomic core;
+    _Atomic bool failed; /* it cannot be loaded: the kernel for good */
+    _Atomic pid_t pid;   /* of the process whose memory this is; 0: not known yet */
+    /* One page that a fork with memory of its own finds zeroed; NULL until the core is there. */
+    _Atomic uint8_t *_Atomic fork_mark;
+};
+extern struct preload_state preload_state;
+
+/* The core, NULL while it is not loaded. */
+static inline const struct nvmmio_core *preload_core(void)
+{
+    return atomic_load_explicit(&preload_state.core, memory_order_acquire); /* pairs with preload_core_publish */
+}
+
+/* Whether it is still worth trying to load it. */
+static inline bool preload_hopeful(void)
+{
+    /* relaxed: a late reader only tries in vain once more */
+    return !atomic_load_explicit(&preload_state.failed, memory_order_relaxed);
+}
+
+/* Loads the core if it is not there yet. NULL: it cannot be, or this thread is just about it. errno is kept. */
+const struct nvmmio_core *preload_core_load(void);
+
+/* This is a vfork child, or the like: another process that runs in the memory of its parent. It must not change the
+ * state of the parent's library: the descriptors are its own, the table of them is not. */
+bool preload_foreign(void);
+
+/* The core if it serves fd, else NULL. */
+static inline const struct nvmmio_core *preload_serves(int fd)
+{
+    const struct nvmmio_core *core = preload_core();
+    if (__builtin_expect(!core, 1) || fd < 0)
+        return NULL;
+    if (__builtin_expect((unsigned)fd < core->managed_count, 1))
+        return core->managed[fd] ? core : NULL;
+    return core->is_managed(fd) ? core : NULL;
+}
+
+/* The core if it is there and this process may change its descriptors, else NULL. */
+static inline const struct nvmmio_core *preload_owner(void)
+{
+    const struct nvmmio_core *core = preload_core();
+    return core && !preload_foreign() ? core : NULL;
+}
+
+/* ---- roots (preload_root.c) ---- */
+
+/* Whether a regular file at that path could be in a root: it is on the device of one. */
+bool preload_root_near(int dirfd, const char *path, int at_flags);
+/* Whether fd is a regular file in a root. */
+bool preload_root_holds(int fd);
+
+/* In a forked child: what another thread of the parent was in the middle of is as if not begun. */
+void preload_root_forked(void);
+
+/* Makes a descriptor that the kernel has just opened known to the core, if it is in a root. */
+void preload_adopt(int fd, int flags);
+/* Hands the file of fd to the kernel if it is managed: 0 or -errno. */
+static inline int preload_demote(int fd, enum uma_demotion reason)
+{
+    const struct nvmmio_core *core = preload_serves(fd);
+    return core ? core->demote(fd, (int)reason) : 0;
+}
+
+/* ---- libc's manners ---- */
+
+/* From a result or a negative errno value to libc's convention. */
+static inline long preload_result(long result)
+{
+    if (__builtin_expect((unsigned long)result > -4096UL, 0)) {
+        errno = (int)-result;
+        return -1;
+    }
+    return result;
+}
+
+/* Whether threads exist, so that cancellation can happen. */
+static inline bool preload_threaded(void)
+{
+    return !__libc_single_threaded;
+}
+
+/* Before a call into the core that libc has as a cancellation point: inside, nothing may be cancelled. */
+static inline void preload_cancel_point(void)
+{
+    if (preload_threaded())
+        pthread_testcancel();
+}
+
+/* A system call that is a cancellation point while it waits. */
+static inline long preload_wait(long number, long a, long b, long c, long d, long e, long f)
+{
+    if (__builtin_expect(!preload_threaded(), 1))
+        return rawsys(number, a, b, c, d, e, f);
+    int type;
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    long result = rawsys(number, a, b, c, d, e, f);
+    pthread_setcanceltype(type, &type);
+    return result;
+}
+
+/* ---- libc's own functions (preload_real.c), only where there is no system call to make instead ---- */
+
+#define PRELOAD_REALS(X)                                                                                               \
+    X(fopen) X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk)                      \
+    X(mkstemp) X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom)                                    \
+    X(aio_read) X(aio_write) X(aio_fsync) X(lio_listio)                                                                \
+    X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen) X(quick_exit)                \
+    X(__open_2) X(__read_chk) X(__pread_chk)
+
+enum preload_real {
+#define PRELOAD_REAL_ENUM(name) PRELOAD_REAL_##name,
+    PRELOAD_REALS(PRELOAD_REAL_ENUM)
+#undef PRELOAD_REAL_ENUM
+        PRELOAD_REAL_COUNT
+};
+
+/* The function of that name behind this library. NULL, with errno ENOSYS, if there is none. */
+void *preload_real(enum preload_real which);
+
+/* ---- handlers that others call: syscall(), aliases with other arguments ---- */
+
+int preload_openat_mode(int dirfd, const char *path, int flags, mode_t mode);
+int preload_creat(const char *path, mode_t mode);
+int preload_open_by_handle_at(int mount_fd, void *handle, int flags);
+ssize_t preload_read(int fd, void *buf, size_t count);
+ssize_t preload_write(int fd, const void *buf, size_t count);
+ssize_t preload_pread(int fd, void *buf, size_t count, off_t offset);
+ssize_t preload_pwrite(int fd, const void *buf, size_t count, off_t offset);
+ssize_t preload_readv(int fd, const struct iovec *iov, int count);
+ssize_t preload_writev(int fd, const struct iovec *iov, int count);
+ssize_t preload_preadv(int fd, const struct iovec *iov, int count, off_t offset);
+ssize_t preload_pwritev(int fd, const struct iovec *iov, int count, off_t offset);
+ssize_t preload_preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags);
+ssize_t preload_pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags);
+off_t preload_lseek(int fd, off_t offset, int whence);
+int preload_fsync(int fd);
+int preload_fdatasync(int fd);
+void preload_sync(void);
+int preload_syncfs(int fd);
+int preload_close(int fd);
+int preload_dup(int fd);
+int preload_dup2(int fd, int newfd);
+int preload_dup3(int fd, int newfd, int flags);
+int preload_close_range(unsigned first, unsigned last, int flags);
+int preload_fcntl_arg(int fd, int cmd, long arg);
+int preload_ioctl_arg(int fd, unsigned long request, void *arg);
+int preload_ftruncate(int fd, off_t length);
+int preload_truncate(const char *path, off_t length);
+int preload_fallocate(int fd, int mode, off_t offset, off_t length);
+int preload_fstat(int fd, struct stat *st);
+int preload_fstatat(int dirfd, const char *path, struct stat *st, int flags);
+int preload_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx);
+int preload_utimens(int dirfd, const char *path, const struct timespec times[2], int flags);
+int preload_futimesat(int dirfd, const char *path, const struct timeval times[2]);
+struct utimbuf;
+int preload_utime(const char *path, const struct utimbuf *times);
+void *preload_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
+int preload_munmap(void *addr, size_t length);
+int preload_msync(void *addr, size_t length, int flags);
+ssize_t preload_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags);
+ssize_t preload_sendfile(int out, int in, off_t *offset, size_t count);
+ssize_t preload_splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags);
+struct msghdr;
+struct mmsghdr;
+ssize_t preload_sendmsg(int fd, const struct msghdr *message, int flags);
+int preload_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+int preload_execve(const char *path, char *const argv[], char *const envp[]);
+int preload_execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags);
+void preload_exit_group(int status) __attribute__((noreturn));
+
+/* Before a new program takes the place of this one, or of a child: what it inherits is the kernel's. */
+void preload_before_exec(void);
+
+#endif

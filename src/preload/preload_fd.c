@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * preload_fd.c — descriptors are duplicated, changed and closed: close, dup, fcntl, lockf and their kin. Layer preload.
+ *
+ * A vfork child works in its parent's memory but on descriptors of its own: there the calls are the kernel's alone, and a
+ * managed file that gets another number, which the program to be executed will find, is demoted.
+ */
+#include "preload/preload.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Also for descriptors that are not managed: the core protects its own. */
+int preload_close(int fd)
+{
+    const struct nvmmio_core *core = preload_owner();
+    if (!core)
+        return (int)preload_result(preload_wait(SYS_close, fd, 0, 0, 0, 0, 0));
+    preload_cancel_point();
+    return (int)preload_result(core->close(fd));
+}
+
+int preload_close_range(unsigned first, unsigned last, int flags)
+{
+    const struct nvmmio_core *core = preload_owner();
+    return (int)preload_result(core ? core->close_range(first, last, (unsigned)flags)
+                                    : rawsys(SYS_close_range, first, last, flags, 0, 0, 0));
+}
+
+void preload_closefrom(int first)
+{
+    unsigned from = first > 0 ? (unsigned)first : 0;
+    const struct nvmmio_core *core = preload_owner();
+    long result = core ? core->close_range(from, ~0U, 0) : rawsys(SYS_close_range, from, ~0U, 0, 0, 0, 0);
+    if (result >= 0)
+        return;
+    void (*real)(int) = preload_real(PRELOAD_REAL_closefrom); /* a kernel without close_range */
+    if (real)
+        real(first);
+}
+
+/* ---- duplicates ---- */
+
+/* Before a vfork child duplicates fd by the kernel alone: 0 or -errno. */
+static int fd_prepare_foreign(int fd)
+{
+    return preload_demote(fd, UMA_DEMOTE_EXEC);
+}
+
+int preload_dup(int fd)
+{
+    const struct nvmmio_core *core = preload_serves(fd);
+    if (core && !preload_foreign())
+        return (int)preload_result(core->dup(fd));
+    int error = core ? fd_prepare_foreign(fd) : 0;
+    return (int)preload_result(error ? error : sys_dup(fd));
+}
+
+/* The core also where only the target is managed, or neither: it protects its own descriptors. */
+int preload_dup3(int fd, int newfd, int flags)
+{
+    const struct nvmmio_core *core = preload_owner();
+    if (core)
+        return (int)preload_result(core->dup3(fd, newfd, flags));
+    int error = fd_prepare_foreign(fd);
+    return (int)preload_result(error ? error : sys_dup3(fd, newfd, flags));
+}
+
+int preload_dup2(int fd, int newfd)
+{
+    const struct nvmmio_core *core = preload_owner();
+    if (core)
+        return (int)preload_result(core->dup2(fd, newfd));
+    if (fd == newfd) { /* valid, unlike with dup3, and says only whether fd is open */
+        long flags = sys_fcntl(fd, F_GETFD, 0);
+        return (int)preload_result(flags < 0 ? flags : fd);
+    }
+    return preload_dup3(fd, newfd, 0);
+}
+
+/* ---- fcntl ---- */
+
+/* F_GETOWN of a process group is a small negative number, which the kernel cannot tell from an error. */
+static long fd_get_owner(int fd)
+{
+    struct f_owner_ex owner;
+    long result = sys_fcntl(fd, F_GETOWN_EX, (long)&owner);
+    if (result < 0)
+        return preload_result(result);
+    return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
+}
+
+static bool fd_command_waits(int cmd)
+{
+    return cmd == F_SETLKW || cmd == F_OFD_SETLKW;
+}
+
+/* Commands that concern this process's table of descriptors, not the open file. */
+static bool fd_command_duplicates(int cmd)
+{
+    return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC;
+}
+
+int preload_fcntl_arg(int fd, int cmd, long arg)
+{
+    const struct nvmmio_core *core = preload_serves(fd);
+    if (cmd == F_GETOWN)
+        return (int)fd_get_owner(fd);
+    if (core && (fd_command_duplicates(cmd) || cmd == F_SETFD) && preload_foreign()) {
+        int error = fd_command_duplicates(cmd) || !(arg & FD_CLOEXEC) ? fd_prepare_foreign(fd) : 0;
+        return (int)preload_result(error ? error : sys_fcntl(fd, cmd, arg));
+    }
+    if (core) {
+        if (fd_command_waits(cmd))
+            preload_cancel_point();
+        return (int)preload_result(core->fcntl(fd, cmd, arg));
+    }
+    return (int)preload_result(fd_command_waits(cmd) ? preload_wait(SYS_fcntl, fd, cmd, arg, 0, 0, 0)
+                                                     : sys_fcntl(fd, cmd, arg));
+}
+
+/* The third argument is a number, a pointer or missing: taken as a word, as libc does. */
+int preload_fcntl(int fd, int cmd, ...)
+{
+    va_list args;
+    va_start(args, cmd);
+    long arg = va_arg(args, long);
+    va_end(args);
+    return preload_fcntl_arg(fd, cmd, arg);
+}
+
+int preload_lockf(int fd, int cmd, off_t length)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_CUR, .l_len = length};
+    const struct nvmmio_core *core = preload_serves(fd);
+    if (core) { /* the kernel does not know where the file's position is */
+        lock.l_whence = SEEK_SET;
+        lock.l_start = core->lseek(fd, 0, SEEK_CUR);
+        if (lock.l_start < 0)
+            return (int)preload_result(lock.l_start);
+    }
+    switch (cmd) {
+    case F_LOCK:
+        return preload_fcntl_arg(fd, F_SETLKW, (long)&lock);
+    case F_TLOCK:
+        return preload_fcntl_arg(fd, F_SETLK, (long)&lock);
+    case F_ULOCK:
+        lock.l_type = F_UNLCK;
+        return preload_fcntl_arg(fd, F_SETLK, (long)&lock);
+    case F_TEST:
+        lock.l_type = F_RDLCK;
+        if (preload_fcntl_arg(fd, F_GETLK, (long)&lock) < 0)
+            return -1;
+        return lock.l_type == F_UNLCK || lock.l_pid == sys_getpid() ? 0 : (int)preload_result(-EACCES);
+    default:
+        return (int)preload_result(-EINVAL);
+    }
+}
+
+/* ---- descriptors that are given away ---- */
+
+/* Demotes each managed file whose descriptor the message carries: 0 or -errno. */
+static int fd_demote_passed(const struct msghdr *message)
+{
+    struct msghdr copy; /* CMSG_NXTHDR wants one that is not const */
+    if (!preload_core() || !message || !message->msg_control)
+        return 0;
+    copy = *message;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c; c = CMSG_NXTHDR(&copy, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(0))
+            continue;
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            int error = preload_demote(fd, UMA_DEMOTE_FDPASS);
+            if (error)
+                return error;
+        }
+    }
+    return 0;
+}
+
+ssize_t preload_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    int error = fd_demote_passed(message);
+    return preload_result(error ? error : preload_wait(SYS_sendmsg, fd, (long)message, flags, 0, 0, 0));
+}
+
+int preload_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
+{
+    if (preload_core())
+        for (unsigned i = 0; messages && i < count; i++) {
+            int error = fd_demote_passed(&messages[i].msg_hdr);
+            if (error)
+                return (int)preload_result(error);
+        }
+    return (int)preload_result(preload_wait(SYS_sendmmsg, fd, (long)messages, count, flags, 0, 0));
+}
+
+#define PRELOAD_EXPORT_fd PRELOAD_ALIAS
+#include "preload/preload_export.h"

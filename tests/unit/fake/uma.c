@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * fake/uma.c — uma/uma.h over plain system calls, for tests of layer file.
+ */
+#include "unit/fake/uma.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+#define _LGPL_SOURCE
+#include <urcu/urcu-bp.h>
+
+#define FAKE_UMAS 4096
+#define FAKE_RANGES 16
+
+struct uma {
+    bool used;
+    _Atomic bool closed;
+    int holders;
+    int fd; /* own */
+    bool passthrough;
+    uint64_t dev, ino;
+    pthread_mutex_t append;
+};
+
+static struct {
+    struct uma uma[FAKE_UMAS]; /* never used twice: a use after the end is seen */
+    int count;
+    pthread_mutex_t lock;
+    struct {
+        char *addr;
+        size_t length;
+        uint64_t offset;
+        struct uma *uma;
+        bool writable;
+    } range[FAKE_RANGES];
+} umas = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+struct fake_uma fake_uma;
+
+void fake_uma_reset(const char *root)
+{
+    memset(&fake_uma, 0, sizeof fake_uma);
+    memset(umas.range, 0, sizeof umas.range);
+    for (int i = 0; i < umas.count; i++)
+        umas.uma[i].used = false;
+    snprintf(fake_uma.root, sizeof fake_uma.root, "%s", root);
+    fake_uma.user = true;
+}
+
+static void check(struct uma *uma)
+{
+    if (uma->closed)
+        fake_uma.used_after_close++;
+}
+
+static bool is_managed(int fd)
+{
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    size_t root = strlen(fake_uma.root);
+    return n > 0 && root && (size_t)n > root && !strncmp(path, fake_uma.root, root);
+}
+
+static struct uma *find(uint64_t dev, uint64_t ino)
+{
+    for (int i = 0; i < umas.count; i++)
+        if (umas.uma[i].used && umas.uma[i].dev == dev && umas.uma[i].ino == ino)
+            return &umas.uma[i];
+    return NULL;
+}
+
+static struct uma *make(int fd, uint64_t dev, uint64_t ino)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (umas.count == FAKE_UMAS)
+        abort();
+    struct uma *uma = &umas.uma[umas.count++];
+    uma->used = true;
+    uma->dev = dev;
+    uma->ino = ino;
+    int own = open(link, O_RDWR | O_CLOEXEC);
+    if (own < 0)
+        own = open(link, O_RDONLY | O_CLOEXEC);
+    uma->fd = fcntl(own, F_DUPFD_CLOEXEC, 600);
+    close(own);
+    pthread_mutex_init(&uma->append, NULL);
+    fake_uma.open_umas++;
+    return uma;
+}
+
+int uma_open(int fd, int flags, const struct statx *stx, struct uma **out)
+{
+    (void)flags;
+    *out = NULL;
+    struct statx own;
+    if (!stx) {
+        if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &own))
+            return -errno;
+        stx = &own;
+    }
+    if (!S_ISREG(stx->stx_mode) || !is_managed(fd))
+        return 0;
+    if (fake_uma.open_error)
+        return -fake_uma.open_error;
+    uint64_t dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
+    pthread_mutex_lock(&umas.lock);
+    struct uma *uma = find(dev, stx->stx_ino);
+    if (!uma)
+        uma = make(fd, dev, stx->stx_ino);
+    uma->holders++;
+    pthread_mutex_unlock(&umas.lock);
+    fake_uma.opens++;
+    *out = uma;
+    return 0;
+}
+
+void uma_ref(struct uma *uma)
+{
+    pthread_mutex_lock(&umas.lock);
+    uma->holders++;
+    pthread_mutex_unlock(&umas.lock);
+}
+
+int uma_close(struct uma *uma, int fd)
+{
+    fake_uma.closes++;
+    fake_uma.last_close_fd = fd;
+    pthread_mutex_lock(&umas.lock);
+    bool last = --uma->holders == 0;
+    if (last)
+        uma->used = false;
+    pthread_mutex_unlock(&umas.lock);
+    if (last) {
+        urcu_bp_synchronize_rcu();
+        uma->closed = true;
+        close(uma->fd);
+        fake_uma.open_umas--;
+    }
+    return last && fake_uma.close_error ? -fake_uma.close_error : 0;
+}
+
+int uma_before_lock(struct uma *uma, int fd)
+{
+    (void)fd;
+    check(uma);
+    fake_uma.locks++;
+    return 0;
+}
+
+int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
+{
+    (void)fd;
+    (void)intent;
+    check(uma);
+    op->inflight = NULL;
+    if (fake_uma.begin_error)
+        return -fake_uma.begin_error;
+    fake_uma.inside++;
+    return fake_uma.user && !uma->passthrough ? UMA_PATH_USER : UMA_PATH_KERNEL;
+}
+
+void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
+{
+    (void)op;
+    (void)done;
+    check(uma);
+    fake_uma.inside--;
+}
+
+static bool again(void)
+{
+    if (fake_uma.again <= 0)
+        return false;
+    fake_uma.again--;
+    fake_uma.user = !fake_uma.user;
+    return true;
+}
+
+/* The first `length` bytes of the buffers, one system call for each. */
+static ssize_t each_buffer(int fd, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length, bool write)
+{
+    ssize_t sum = 0;
+    for (int i = 0; i < iovcnt && length; i++) {
+        size_t n = iov[i].iov_len < length ? iov[i].iov_len : length;
+        ssize_t done = write ? pwrite(fd, iov[i].iov_base, n, (off_t)offset) : pread(fd, iov[i].iov_base, n, (off_t)offset);
+        if (done < 0)
+            return sum ? sum : -errno;
+        sum += done;
+        offset += (uint64_t)done;
+        length -= (uint64_t)done;
+        if ((size_t)done < n)
+            break;
+    }
+    return sum;
+}
+
+ssize_t uma_read(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length)
+{
+    if (again())
+        return -UMA_AGAIN;
+    fake_uma.inside_read++;
+    while (fake_uma.hold_reads)
+        sched_yield();
+    check(uma);
+    ssize_t result = each_buffer(uma->fd, iov, iovcnt, offset, length, false);
+    fake_uma.inside_read--;
+    return result;
+}
+
+ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length, unsigned flags,
+                  uint64_t *end)
+{
+    if (again())
+        return -UMA_AGAIN;
+    check(uma);
+    fake_uma.last_write_flags = flags;
+    pthread_mutex_lock(&uma->append);
+    if (flags & UMA_WRITE_APPEND)
+        offset = uma_size(uma);
+    ssize_t result = -EFBIG;
+    if (!fake_uma.size_max || offset < (uint64_t)fake_uma.size_max)
+        result = each_buffer(uma->fd, iov, iovcnt, offset, length, true);
+    pthread_mutex_unlock(&uma->append);
+    *end = offset + (uint64_t)(result > 0 ? result : 0);
+    return result;
+}
+
+int uma_commit(struct uma *uma)
+{
+    check(uma);
+    fake_uma.commits++;
+    return 0;
+}
+
+uint64_t uma_size(struct uma *uma)
+{
+    struct stat st;
+    check(uma);
+    return fstat(uma->fd, &st) ? 0 : (uint64_t)(st.st_size + fake_uma.size_bias);
+}
+
+int uma_resize(struct uma *uma, uint64_t size)
+{
+    if (again())
+        return -UMA_AGAIN;
+    check(uma);
+    fake_uma.resizes++;
+    return ftruncate(uma->fd, (off_t)size) ? -errno : 0;
+}
+
+int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length)
+{
+    check(uma);
+    return fallocate(uma->fd, mode, (off_t)offset, (off_t)length) ? -errno : 0;
+}
+
+void uma_deliver_times(struct uma *uma)
+{
+    check(uma);
+    fake_uma.delivered++;
+}
+
+void uma_forget_times(struct uma *uma)
+{
+    check(uma);
+    fake_uma.forgotten++;
+}
+
+int uma_write_back(struct uma *uma)
+{
+    check(uma);
+    fake_uma.written_back++;
+    return 0;
+}
+
+int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
+{
+    (void)fd;
+    (void)reason;
+    check(uma);
+    if (fake_uma.demote_error)
+        return -fake_uma.demote_error;
+    fake_uma.demotions++;
+    uma->passthrough = true;
+    return 0;
+}
+
+struct uma *uma_find(uint64_t dev, uint64_t ino)
+{
+    pthread_mutex_lock(&umas.lock);
+    struct uma *uma = find(dev, ino);
+    pthread_mutex_unlock(&umas.lock);
+    return uma;
+}
+
+void uma_each(void (*visit)(struct uma *uma, void *arg), void *arg)
+{
+    for (int i = 0; i < umas.count; i++)
+        if (umas.uma[i].used)
+            visit(&umas.uma[i], arg);
+}
+
+int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, bool writable)
+{
+    (void)fd;
+    for (int i = 0; i < FAKE_RANGES; i++) {
+        if (umas.range[i].uma)
+            continue;
+        umas.range[i].addr = addr;
+        umas.range[i].length = length;
+        umas.range[i].offset = offset;
+        umas.range[i].writable = writable;
+        umas.range[i].uma = uma;
+        uma_ref(uma);
+        fake_uma.maps++;
+        return 0;
+    }
+    return -ENOMEM;
+}
+
+/* Whole mappings only. */
+void uma_unmap(void *addr, size_t length)
+{
+    for (int i = 0; i < FAKE_RANGES; i++) {
+        struct uma *uma = umas.range[i].uma;
+        if (!uma || umas.range[i].addr < (char *)addr || umas.range[i].addr >= (char *)addr + length)
+            continue;
+        umas.range[i].uma = NULL;
+        uma_close(uma, -1);
+        fake_uma.unmaps++;
+    }
+}
+
+struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *writable)
+{
+    const char *at = addr;
+    *length = SIZE_MAX;
+    for (int i = 0; i < FAKE_RANGES; i++) {
+        if (!umas.range[i].uma)
+            continue;
+        if (at >= umas.range[i].addr && at < umas.range[i].addr + umas.range[i].length) {
+            size_t into = (size_t)(at - umas.range[i].addr);
+            *offset = umas.range[i].offset + into;
+            *length = umas.range[i].length - into;
+            *writable = umas.range[i].writable;
+            return umas.range[i].uma;
+        }
+        if (umas.range[i].addr > at && (size_t)(umas.range[i].addr - at) < *length)
+            *length = (size_t)(umas.range[i].addr - at);
+    }
+    return NULL;
+}
+
+void uma_before_fork(void)
+{
+    pthread_mutex_lock(&umas.lock);
+}
+void uma_after_fork_parent(void)
+{
+    pthread_mutex_unlock(&umas.lock);
+}
+void uma_after_fork_child(void)
+{
+    pthread_mutex_unlock(&umas.lock);
+}
+void uma_exit(void)
+{
+}
