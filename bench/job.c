@@ -133,18 +133,24 @@ static int sync_where_due(struct job *job, struct engine_file *file, uint64_t wr
     return error;
 }
 
-static int prepare(struct job *job, struct engine_file *file, const struct plan_io *io, char *buf)
+/* An appending job starts its file again. That is no append: the clock of the measurement stands still for it. */
+static int restart(struct job *job, struct engine_file *file, struct measure *measure, uint64_t *deadline)
 {
-    if (io->restart) {
-        if (job->models)
-            verify_model_clear(&job->models[job->id]);
-        int error = job->options->engine->truncate(file, 0);
-        if (error)
-            return error;
-    }
-    if (job->models && io->direction == PLAN_WRITE)
+    uint64_t before = ticks_now(job->ticks);
+    if (job->models)
+        verify_model_clear(&job->models[job->id]);
+    int error = job->options->engine->truncate(file, 0);
+    uint64_t taken = ticks_now(job->ticks) - before;
+    measure->start_ticks += taken;
+    if (*deadline != UINT64_MAX)
+        *deadline += taken;
+    return error;
+}
+
+static void stamp(struct job *job, const struct plan_io *io, char *buf)
+{
+    if (io->direction == PLAN_WRITE)
         verify_stamp(buf, io->length, job->options->bs_min, io->offset, job->options->randseed, job->id, io->sequence);
-    return 0;
 }
 
 static int settle(struct job *job, const struct plan_io *io, const char *buf)
@@ -172,8 +178,10 @@ static void do_workload(struct job *job, struct engine_file *file, char *buf)
     uint64_t ramp_end = measure.start_ticks + ticks_from_ns(ticks, options->ramp_time_us * NS_PER_US);
     uint64_t deadline = options->runtime_us ? measure.start_ticks + runtime : UINT64_MAX;
     while (plan_next(&plan, &io)) {
-        if ((job->models || io.restart) && (error = prepare(job, file, &io, buf)))
+        if (io.restart && (error = restart(job, file, &measure, &deadline)))
             break;
+        if (job->models)
+            stamp(job, &io, buf);
         uint64_t before = ticks_now(ticks);
         error = do_io(job, file, &io, buf);
         uint64_t after = ticks_now(ticks);

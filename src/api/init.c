@@ -8,7 +8,7 @@
 #include "api/init.h"
 
 #include "file/file.h"
-#include "file/rcu.h"
+#include "base/rcu.h"
 
 #include <pthread.h>
 #include <stddef.h>

@@ -51,7 +51,7 @@ long file_call_run(struct file_call *call, enum uma_intent intent, file_step ste
 {
     struct uma_op op;
     long result;
-    urcu_bp_read_lock(); /* uma.h asks for it; sections nest */
+    rcu_enter(); /* uma.h asks for it; sections nest */
     do {
         call->done = (struct uma_done){0};
         int path = call_begin(call, intent, &op);
@@ -62,6 +62,6 @@ long file_call_run(struct file_call *call, enum uma_intent intent, file_step ste
         result = step(call, (enum uma_path)path);
         uma_end(call->uma, &op, &call->done);
     } while (result == -UMA_AGAIN);
-    urcu_bp_read_unlock();
+    rcu_leave();
     return result;
 }

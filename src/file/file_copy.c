@@ -142,7 +142,7 @@ static int copy_across(const struct piece *to, const struct piece *from, char *d
 static int copy_piece(char *dst, const char *src, size_t n, struct bounce *bounce, size_t *done)
 {
     int error = 0;
-    urcu_bp_read_lock();
+    rcu_enter();
     struct piece to = piece_at(dst, n), from = piece_at(src, n);
     *done = to.length < from.length ? to.length : from.length;
     if (to.uma && from.uma)
@@ -153,7 +153,7 @@ static int copy_piece(char *dst, const char *src, size_t n, struct bounce *bounc
         error = read_mapped(&from, dst, src, *done);
     else
         memcpy(dst, src, *done);
-    urcu_bp_read_unlock();
+    rcu_leave();
     return error;
 }
 
@@ -180,7 +180,7 @@ int file_nvmemcpy(void *dst, const void *src, size_t n)
 static int set_piece(char *dst, int c, size_t n, struct bounce *bounce, size_t *done)
 {
     int error = 0;
-    urcu_bp_read_lock();
+    rcu_enter();
     struct piece to = piece_at(dst, n);
     *done = to.length;
     if (to.uma) {
@@ -190,7 +190,7 @@ static int set_piece(char *dst, int c, size_t n, struct bounce *bounce, size_t *
     } else {
         memset(dst, c, to.length);
     }
-    urcu_bp_read_unlock();
+    rcu_leave();
     return error;
 }
 

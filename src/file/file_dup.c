@@ -58,8 +58,8 @@ static int dup_replace(int fd, int newfd, int flags, struct fd_handle *handle, s
     int keep = highfd_move(sys_fcntl(newfd, F_DUPFD_CLOEXEC, 0)); /* the old uma's last close needs one */
     if (keep < 0)
         handle_drop(old, newfd); /* dup2 keeps errors of the implied close to itself */
-    if (!urcu_bp_read_ongoing())
-        urcu_bp_synchronize_rcu(); /* calls that found the old handle may use newfd: until here */
+    if (!rcu_inside())
+        rcu_wait(); /* calls that found the old handle may use newfd: until here */
     int result = sys_dup3(fd, newfd, flags);
     if (result < 0) {
         fd_table_set(newfd, keep < 0 ? NULL : old);

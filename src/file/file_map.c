@@ -106,14 +106,14 @@ static int sync_piece(char *addr, size_t length, int flags, size_t *done)
     bool writable;
     int result;
     *done = length;
-    urcu_bp_read_lock();
+    rcu_enter();
     range.call.uma = uma_at(addr, &offset, done, &writable);
     if (*done > length || !*done)
         *done = length;
     range.length = *done;
     result =
         range.call.uma ? (int)file_call_run(&range.call, UMA_INTENT_SYNC, sync_step) : sys_msync(addr, *done, flags);
-    urcu_bp_read_unlock();
+    rcu_leave();
     return result;
 }
 

@@ -181,8 +181,8 @@ ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
         return handle ? -EBADF : sys_pread(fd, buf, count, offset);
     struct iovec iov = {.iov_base = buf, .iov_len = count};
     struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = offset};
-    ssize_t result =
-        refused(handle, RW_READ, count, offset) ? kernel_transfer(&call, RW_READ) : rw_run(handle, &call, RW_READ);
+    ssize_t result = refused(handle, RW_READ, count, offset) ? sys_pread(fd, buf, count, offset)
+                                                             : rw_run(handle, &call, RW_READ);
     return rw_leave(&call, result);
 }
 

@@ -76,12 +76,12 @@ static bool nothing_managed(void)
  * to the file, and fails for no state of it. */
 static void ask_of_inode(struct stat_call *stat, uint64_t dev, uint64_t ino)
 {
-    urcu_bp_read_lock();
+    rcu_enter();
     stat->call.uma = uma_find(dev, ino);
     stat->call.fd = -1;
     if (stat->call.uma)
         file_call_run(&stat->call, UMA_INTENT_LOOK, stat_step);
-    urcu_bp_read_unlock();
+    rcu_leave();
 }
 
 int file_fstat(int fd, struct stat *st)
@@ -147,8 +147,8 @@ int file_utimensat(int dirfd, const char *path, const struct timespec times[2], 
     bool plain = nothing_managed() || !path || sys_fstatat(dirfd, path, &st, flags) || !S_ISREG(st.st_mode);
     if (plain)
         return sys_utimensat(dirfd, path, times, flags);
-    urcu_bp_read_lock();
+    rcu_enter();
     int result = set_times(uma_find(st.st_dev, st.st_ino), dirfd, path, times, flags);
-    urcu_bp_read_unlock();
+    rcu_leave();
     return result;
 }

@@ -102,7 +102,7 @@ static void end_gathered(void)
     uint32_t first = list_take(&handles.ended);
     if (!first)
         return;
-    urcu_bp_synchronize_rcu();
+    rcu_wait();
     give_back(first, true);
 }
 
@@ -117,7 +117,7 @@ static int end(struct fd_handle *handle, int fd)
 
 void handle_end_late(void)
 {
-    if (!atomic_load_explicit(&handles.late, memory_order_relaxed) || urcu_bp_read_ongoing())
+    if (!atomic_load_explicit(&handles.late, memory_order_relaxed) || rcu_inside())
         return;
     uint32_t index = list_take(&handles.late);
     while (index) {
@@ -136,7 +136,7 @@ int handle_drop(struct fd_handle *handle, int fd)
     /* acq_rel: what every holder did with it is over before it ends */
     if (atomic_fetch_sub_explicit(&handle->count, 1, memory_order_acq_rel) != 1)
         return 0;
-    if (urcu_bp_read_ongoing()) {
+    if (rcu_inside()) {
         handle->late_fd = fd < 0 ? -1 : highfd_move(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
         list_push(&handles.late, handle);
         return 0;
@@ -224,21 +224,21 @@ static void exit_handle(struct fd_handle *handle)
 void handle_exit(void)
 {
     fd_table_each(0, (unsigned)FD_MAX - 1, exit_entry, NULL);
-    if (urcu_bp_read_ongoing())
+    if (rcu_inside())
         return; /* in a signal handler: a thread, this one, still holds a handle */
     end_gathered();
-    urcu_bp_synchronize_rcu();
+    rcu_wait();
     handle_each(exit_handle);
 }
 
 struct fd_handle *handle_enter_marked(int fd)
 {
     for (;;) {
-        urcu_bp_read_lock();
+        rcu_enter();
         struct fd_handle *handle = fd_table_get(fd);
         if (fd_is_handle(handle))
             return handle;
-        urcu_bp_read_unlock();
+        rcu_leave();
         if (handle != FD_CHANGING)
             return handle;
         sys_sched_yield();

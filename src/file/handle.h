@@ -10,9 +10,9 @@
 #ifndef FILE_HANDLE_H
 #define FILE_HANDLE_H
 
+#include "base/rcu.h"
 #include "file/fd_table.h"
 #include "file/ofd.h"
-#include "file/rcu.h"
 #include "uma/uma.h"
 
 #include <stdatomic.h>
@@ -68,17 +68,17 @@ static inline struct fd_handle *handle_enter(int fd)
 {
     if (!fd_table_get(fd))
         return 0;
-    urcu_bp_read_lock();
+    rcu_enter();
     struct fd_handle *handle = fd_table_get(fd);
     if (__builtin_expect(fd_is_handle(handle), 1))
         return handle;
-    urcu_bp_read_unlock();
+    rcu_leave();
     return handle_enter_marked(fd);
 }
 
 static inline void handle_leave(void)
 {
-    urcu_bp_read_unlock();
+    rcu_leave();
 }
 
 /* As handle_enter, but counted and outside a read section: to be given back with handle_drop. */

@@ -9,12 +9,11 @@
 #include "base/highfd.h"
 #include "base/rawsys.h"
 #include "log/log_format.h"
+#include "log/log_index.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define INDEX_DIRECTORY "/dev/shm"
-#define INDEX_NAME_BYTES 64
 #define INDEX_POOL_MAX 4u
 #define INDEX_POOL_NODES 64u          /* an object with more nodes is not worth clearing */
 #define INDEX_POOL_LOG_BLOCKS 65536u  /* nor one whose free map has grown large */
@@ -32,30 +31,6 @@ static void pool_lock(void)
 {
     while (shlock_acquire(&pool.lock, 1) == -ETIMEDOUT)
         ; /* threads of one process: the owner is alive */
-}
-
-static char *name_put(char *out, const char *text)
-{
-    while (*text)
-        *out++ = *text++;
-    return out;
-}
-
-static void name_format(uint32_t owner, uint64_t nonce, char *name)
-{
-    char digits[16];
-    unsigned n = 0;
-    name = name_put(name, INDEX_DIRECTORY "/nvmmio-");
-    do {
-        digits[n++] = (char)('0' + owner % 10);
-        owner /= 10;
-    } while (owner);
-    while (n)
-        *name++ = digits[--n];
-    *name++ = '-';
-    for (int shift = 60; shift >= 0; shift -= 4)
-        *name++ = "0123456789abcdef"[nonce >> shift & 15];
-    *name = 0;
 }
 
 int index_reserve(struct index *index, uint64_t offset, uint64_t length)
@@ -84,12 +59,11 @@ static int object_map(struct index *index)
     return 0;
 }
 
-static int object_new(struct index *index, uint32_t owner)
+static int object_new(struct index *index, uint32_t owner, uint64_t nonce)
 {
-    char name[INDEX_NAME_BYTES];
-    if (sys_getrandom(&index->nonce, sizeof index->nonce, 0) != (ssize_t)sizeof index->nonce)
-        return -EIO;
-    name_format(owner, index->nonce, name);
+    char name[LOG_INDEX_PATH_BYTES];
+    index->nonce = nonce;
+    log_index_path(owner, nonce, name);
     int fd = sys_openat(AT_FDCWD, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return fd;
@@ -109,42 +83,57 @@ static int object_new(struct index *index, uint32_t owner)
     return error;
 }
 
-int index_create(struct index *index, uint32_t owner, uint32_t log_blocks)
+/* Takes the pooled object of that nonce out of the pool. */
+static bool pool_take(struct index *index, uint64_t nonce)
 {
-    int error = -ENOENT;
+    bool found = false;
     pool_lock();
-    for (unsigned i = 0; i < pool.count; i++) {
-        if (pool.object[i].owner == owner) {
-            *index = pool.object[i];
-            /* The map lives in the handle: its descriptor and segments were copied with it. */
+    for (unsigned i = 0; i < pool.count && !found; i++) {
+        if (pool.object[i].nonce == nonce) {
+            *index = pool.object[i]; /* with descriptor and segments */
             pool.object[i] = pool.object[--pool.count];
-            error = 0;
-            break;
+            found = true;
         }
     }
     shlock_release(&pool.lock);
-    if (error) {
+    return found;
+}
+
+int index_new_nonce(uint64_t *nonce)
+{
+    do
+        if (sys_getrandom(nonce, sizeof *nonce, 0) != (ssize_t)sizeof *nonce)
+            return -EIO;
+    while (!*nonce);
+    return 0;
+}
+
+int index_create(struct index *index, uint32_t owner, uint64_t nonce, uint32_t log_blocks)
+{
+    int error = 0;
+    if (!pool_take(index, nonce)) {
         memset(index, 0, sizeof *index);
-        error = object_new(index, owner);
-        if (error)
-            return error;
+        log_index_remove(owner, nonce); /* what a dead process may have made by that name */
+        error = object_new(index, owner, nonce);
     }
+    if (error)
+        return error;
     struct index_shared *shared = index->shared;
     shared->magic = INDEX_MAGIC;
     shared->nonce = index->nonce;
     atomic_store_explicit(&shared->record_pages, 1, memory_order_relaxed);
     error = index_add_blocks(index, LOG_FIRST_BLOCK, log_blocks);
     if (error)
-        index_destroy(index);
+        index_destroy(index, false);
     return error;
 }
 
 int index_open(struct index *index, uint32_t owner, uint64_t nonce, uint64_t dev, uint64_t ino)
 {
-    char name[INDEX_NAME_BYTES];
+    char name[LOG_INDEX_PATH_BYTES];
     struct stat st;
     memset(index, 0, sizeof *index);
-    name_format(owner, nonce, name);
+    log_index_path(owner, nonce, name);
     int fd = sys_openat(AT_FDCWD, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
         return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
@@ -172,13 +161,6 @@ void index_close(struct index *index)
     sys_close(index->fd);
 }
 
-void index_remove(uint32_t owner, uint64_t nonce)
-{
-    char name[INDEX_NAME_BYTES];
-    name_format(owner, nonce, name);
-    sys_unlinkat(AT_FDCWD, name, 0);
-}
-
 /* Makes a used object like new, keeping its pages. */
 static void object_clear(struct index *index)
 {
@@ -194,25 +176,33 @@ static void object_clear(struct index *index)
     atomic_store_explicit(&shared->node_reserved, reserved, memory_order_relaxed);
 }
 
-void index_destroy(struct index *index)
+bool index_destroy(struct index *index, bool keep)
 {
     struct index_shared *shared = index->shared;
-    bool small = atomic_load_explicit(&shared->node_next, memory_order_relaxed) <= INDEX_POOL_NODES &&
-                 atomic_load_explicit(&shared->log_blocks, memory_order_relaxed) <= INDEX_POOL_LOG_BLOCKS &&
-                 atomic_load_explicit(&shared->record_pages, memory_order_relaxed) <= 1;
-    bool kept = false;
-    if (small) {
+    keep = keep && atomic_load_explicit(&shared->node_next, memory_order_relaxed) <= INDEX_POOL_NODES &&
+           atomic_load_explicit(&shared->log_blocks, memory_order_relaxed) <= INDEX_POOL_LOG_BLOCKS &&
+           atomic_load_explicit(&shared->record_pages, memory_order_relaxed) <= 1;
+    if (keep) {
         object_clear(index);
         pool_lock();
-        if (pool.count < INDEX_POOL_MAX) {
+        keep = pool.count < INDEX_POOL_MAX;
+        if (keep)
             pool.object[pool.count++] = *index;
-            kept = true;
-        }
         shlock_release(&pool.lock);
     }
-    if (!kept) {
-        index_remove(index->owner, index->nonce);
+    if (!keep) {
+        log_index_remove(index->owner, index->nonce);
         index_close(index);
+    }
+    return keep;
+}
+
+void index_discard(uint64_t nonce)
+{
+    struct index index;
+    if (pool_take(&index, nonce)) {
+        log_index_remove(index.owner, nonce);
+        index_close(&index);
     }
 }
 
@@ -221,7 +211,7 @@ void index_pool_drain(bool remove)
     pool_lock();
     for (unsigned i = 0; i < pool.count; i++) {
         if (remove) {
-            index_remove(pool.object[i].owner, pool.object[i].nonce);
+            log_index_remove(pool.object[i].owner, pool.object[i].nonce);
             index_close(&pool.object[i]);
         } else {
             sys_close(pool.object[i].fd); /* mappings are not inherited */

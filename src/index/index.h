@@ -152,9 +152,12 @@ struct index {
     struct index_shared *shared;
 };
 
-/* Makes an object for a log of owner `owner` with `log_blocks` blocks, all free; from this process's pool or new.
- * 0 or -errno (ENOSPC: /dev/shm is full, EACCES, ENOENT: there is none). */
-int index_create(struct index *index, uint32_t owner, uint32_t log_blocks);
+/* A random number for a new object. */
+int index_new_nonce(uint64_t *nonce);
+
+/* Makes the object `nonce` for a log of owner `owner` with `log_blocks` blocks, all free: from this process's pool if it
+ * has it, else new. The log's header names it already. 0 or -errno (ENOSPC: /dev/shm is full, EACCES, ENOENT: no such). */
+int index_create(struct index *index, uint32_t owner, uint64_t nonce, uint32_t log_blocks);
 
 /* Opens the object `nonce`, which must be a regular file of `owner`, mode 0600, with that device and inode number.
  * -ESTALE if it is not. */
@@ -163,11 +166,11 @@ int index_open(struct index *index, uint32_t owner, uint64_t nonce, uint64_t dev
 /* Unmaps and closes. */
 void index_close(struct index *index);
 
-/* The last user is gone: back to the pool, or removed. Closes. */
-void index_destroy(struct index *index);
+/* The last user is gone: with `keep` back to the pool (true: its log's header goes on naming it), else removed. */
+bool index_destroy(struct index *index, bool keep);
 
-/* Removes the name of an object whose users are dead. */
-void index_remove(uint32_t owner, uint64_t nonce);
+/* The pooled object `nonce`, if there is one, is not needed any more: its log is gone. */
+void index_discard(uint64_t nonce);
 
 /* At exit, and in a forked child (which only closes). */
 void index_pool_drain(bool remove);

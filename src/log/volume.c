@@ -21,24 +21,11 @@ static struct {
     struct shlock lock;             /* guards adding and opening */
     _Atomic(struct volume *) first; /* release when added, acquire by readers */
     _Atomic uint32_t exiting;
-    void (*_Atomic remove_index)(uint32_t owner, uint64_t nonce);
 } volume_state;
 
 bool volume_is_exiting(void)
 {
     return atomic_load_explicit(&volume_state.exiting, memory_order_relaxed) != 0; /* a hint: pools are locked */
-}
-
-void volume_set_index_remover(void (*remove)(uint32_t owner, uint64_t nonce))
-{
-    atomic_store_explicit(&volume_state.remove_index, remove, memory_order_release);
-}
-
-void volume_remove_index(const struct volume *volume, uint64_t nonce)
-{
-    void (*remove)(uint32_t, uint64_t) = atomic_load_explicit(&volume_state.remove_index, memory_order_acquire);
-    if (remove && nonce)
-        remove(volume->owner, nonce);
 }
 
 uint32_t volume_owner(const struct volume *volume)
@@ -132,6 +119,8 @@ static struct volume *make_volume(const struct statx *stx, const char *root, siz
     int result = volume ? 0 : -ENOMEM;
     if (volume && !atomic_load_explicit(&volume->ready, memory_order_relaxed)) /* under the lock of those who set it */
         result = open_volume(volume);
+    if (volume)
+        atomic_store_explicit(&volume->failed, result < 0, memory_order_relaxed); /* a hint */
     shlock_release(&volume_state.lock);
     if (result < 0 && volume)
         msg(MSG_WARNING, "files of uid %u below %s are left to the kernel: error %d", volume->owner, volume->root,
@@ -161,7 +150,8 @@ static struct volume *volume_below(int fd, const struct statx *stx, const char *
     struct volume *volume = find_volume(stx, root, length);
     if (volume && atomic_load_explicit(&volume->ready, memory_order_acquire))
         return volume->sync == PM_MAP_SYNC_REQUIRED && is_page_cached(stx) ? NULL : volume;
-    if (volume &&
+    /* one that another thread is opening right now is waited for in make_volume */
+    if (volume && atomic_load_explicit(&volume->failed, memory_order_relaxed) &&
         atomic_fetch_add_explicit(&volume->refusals, 1, memory_order_relaxed) % VOLUME_RETRY != VOLUME_RETRY - 1)
         return NULL;
     return may_be_pm(fd, stx) ? make_volume(stx, root, length) : NULL;

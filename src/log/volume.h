@@ -36,10 +36,6 @@ struct volume;
  * recovers those whose file still has the path of the header's hint and enters the others under their inode. */
 struct volume *volume_of(int fd, const struct statx *stx);
 
-/* What a scan calls, before it recovers a log that nobody uses, with the index object that the log's header names (uma:
- * index_remove). Set before the first volume_of. */
-void volume_set_index_remover(void (*remove)(uint32_t owner, uint64_t nonce));
-
 uint32_t volume_owner(const struct volume *volume);
 enum pm_map_sync volume_sync(const struct volume *volume);
 
@@ -80,9 +76,9 @@ bool volume_is_attached(struct volume *volume, uint64_t ino);
 #define VOLUME_READY_BLOCKS 64u
 int volume_take_log(struct volume *volume, struct log *log);
 
-/* Gives a retired, exclusively locked log back: kept for the pool (conf.pool; shrunk to VOLUME_READY_BLOCKS if it has more
+/* Gives a retired, exclusively locked log back; true: it is kept for the pool (conf.pool; shrunk to VOLUME_READY_BLOCKS if it has more
  * than 4096 blocks) or unlinked and closed. */
-void volume_give_log(struct volume *volume, struct log *log);
+bool volume_give_log(struct volume *volume, struct log *log);
 
 /* Opens the log of that id: neither locked nor mapped. */
 int volume_open_log(struct volume *volume, uint64_t id, struct log *log);

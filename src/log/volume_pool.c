@@ -55,7 +55,7 @@ static bool make_small(struct log *log)
     return sys_ftruncate(log->fd, (off_t)log_block_offset(LOG_FIRST_BLOCK + VOLUME_READY_BLOCKS)) == 0;
 }
 
-void volume_give_log(struct volume *volume, struct log *log)
+bool volume_give_log(struct volume *volume, struct log *log)
 {
     uint32_t most = conf_get()->pool < VOLUME_POOL_MAX ? conf_get()->pool : VOLUME_POOL_MAX;
     bool keep = !volume_is_exiting() && most > 0 && make_small(log);
@@ -68,6 +68,7 @@ void volume_give_log(struct volume *volume, struct log *log)
     }
     if (!keep)
         remove_log(log);
+    return keep;
 }
 
 int volume_open_log(struct volume *volume, uint64_t id, struct log *log)

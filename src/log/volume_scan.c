@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/msg.h"
 #include "base/rawsys.h"
+#include "log/log_index.h"
 #include "log/log_private.h"
 #include "log/log_recover.h"
 #include "log/volume_private.h"
@@ -70,7 +71,7 @@ static int recover_target(struct scan *scan, struct log *log)
     if (result == 0)
         result = log_map(log, scan->volume->sync);
     if (result == 0)
-        volume_remove_index(scan->volume, scan->header->index_nonce); /* it has no users: the log is ours alone */
+        log_index_remove(scan->volume->owner, scan->header->index_nonce); /* without users: the log is ours alone */
     if (result == 0)
         result = log_recover(log, fd, NULL);
     sys_close(fd);
@@ -99,6 +100,13 @@ static void scan_used(struct scan *scan, struct log *log)
         return;
     if (known == log->id)
         volume_unregister_log(volume, ino);
+    log_index_remove(volume->owner, scan->header->index_nonce);
+    log_unlink(log);
+}
+
+static void remove_pooled(struct scan *scan, struct log *log)
+{
+    log_index_remove(scan->volume->owner, scan->header->index_nonce);
     log_unlink(log);
 }
 
@@ -106,7 +114,7 @@ static void scan_used(struct scan *scan, struct log *log)
 static void scan_pooled(struct scan *scan, struct log *log)
 {
     if (log_lock(log, LOG_LOCK_EXCLUSIVE) == 0 && log_check(log, scan->volume->owner, scan->header) == -ENODATA)
-        log_unlink(log);
+        remove_pooled(scan, log);
 }
 
 static void scan_log(struct scan *scan, uint64_t id)

@@ -17,8 +17,8 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -135,11 +135,11 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
 /* ---- libc's own functions (preload_real.c), only where there is no system call to make instead ---- */
 
 #define PRELOAD_REALS(X)                                                                                               \
-    X(fopen) X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk)                      \
-    X(mkstemp) X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom)                                    \
-    X(aio_read) X(aio_write) X(aio_fsync) X(lio_listio)                                                                \
-    X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen) X(quick_exit)                \
-    X(__open_2) X(__read_chk) X(__pread_chk)
+    X(fopen)                                                                                                           \
+    X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp) X(mkstemps)        \
+        X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync) X(lio_listio)   \
+            X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen) X(quick_exit)        \
+                X(__open_2) X(__read_chk) X(__pread_chk)
 
 enum preload_real {
 #define PRELOAD_REAL_ENUM(name) PRELOAD_REAL_##name,

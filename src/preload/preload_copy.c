@@ -10,8 +10,8 @@
 #include "preload/preload.h"
 
 #include <aio.h>
-#include <linux/fs.h>
 #include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <sys/ioctl.h>
 
 static int copy_demote_ends(int in, int out)
@@ -23,9 +23,9 @@ static int copy_demote_ends(int in, int out)
 ssize_t preload_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags)
 {
     int error = copy_demote_ends(in, out);
-    return preload_result(error ? error
-                                : preload_wait(SYS_copy_file_range, in, (long)in_offset, out, (long)out_offset,
-                                               (long)length, flags));
+    return preload_result(
+        error ? error
+              : preload_wait(SYS_copy_file_range, in, (long)in_offset, out, (long)out_offset, (long)length, flags));
 }
 
 ssize_t preload_sendfile(int out, int in, off_t *offset, size_t count)

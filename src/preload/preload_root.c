@@ -13,15 +13,15 @@
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 
-#define ROOT_MAX 16u       /* as in base/conf.h */
-#define ROOT_PATH 4096u    /* longest path, and a page */
-#define ROOT_FD_NAME 32u   /* "/proc/self/fd/" and a number */
+#define ROOT_MAX 16u     /* as in base/conf.h */
+#define ROOT_PATH 4096u  /* longest path, and a page */
+#define ROOT_FD_NAME 32u /* "/proc/self/fd/" and a number */
 
 enum root_state { ROOT_UNREAD, ROOT_READING, ROOT_READ };
 enum root_known { ROOT_KNOWN_NO, ROOT_KNOWN_BUSY, ROOT_KNOWN_YES };
 
 struct root {
-    char name[ROOT_PATH]; /* as in NVMMIO_ROOT; written before ROOT_READ */
+    char name[ROOT_PATH];   /* as in NVMMIO_ROOT; written before ROOT_READ */
     _Atomic uint32_t known; /* enum root_known: guards the two below */
     dev_t dev;
     char real[ROOT_PATH]; /* without a slash at its end */

@@ -18,6 +18,7 @@
 #include "base/msg.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
+#include "log/log_index.h"
 #include "log/log_recover.h"
 #include "pm/pm.h"
 #include "pm/pm_guard.h"
@@ -123,12 +124,14 @@ static int make_index(struct uma *uma)
 {
     struct stat st;
     int error = sys_fstat(uma->log.fd, &st);
+    struct log_header *header = log_header(&uma->log);
+    if (!error && !header->index_nonce)
+        error = index_new_nonce(&header->index_nonce); /* before the object is made, see log_index.h */
     if (!error)
-        error = index_create(&uma->index, volume_owner(uma->volume), log_blocks_in((uint64_t)st.st_size));
+        error = index_create(&uma->index, volume_owner(uma->volume), header->index_nonce,
+                             log_blocks_in((uint64_t)st.st_size));
     if (error)
         return error;
-    struct log_header *header = log_header(&uma->log);
-    header->index_nonce = uma->index.nonce;
     header->index_dev = uma->index.dev;
     header->index_ino = uma->index.ino;
     return 0;
@@ -172,7 +175,7 @@ static int start_log(struct uma *uma, const struct log_identity *identity)
         mem_free(path, LOG_PATH_BYTES);
     }
     if (error) {
-        index_destroy(&uma->index);
+        index_destroy(&uma->index, false);
         return error;
     }
     shared_init(uma, (uint64_t)st.st_size, (uint64_t)st.st_blocks * SECTOR);
@@ -181,7 +184,7 @@ static int start_log(struct uma *uma, const struct log_identity *identity)
         error = log_lock(&uma->log, LOG_LOCK_SHARED);
     if (error) {
         pm_map_close(&uma->data);
-        index_destroy(&uma->index);
+        index_destroy(&uma->index, false);
     }
     return error;
 }
@@ -238,7 +241,7 @@ static int attach_recovered(struct uma *uma, struct log_header *copy)
     stats_add(STATS_RECOVERIES, 1);
     msg(MSG_NOTICE, "inode %llu: recovered, %u entries, %u lines, size %llu%s", (unsigned long long)uma->ino,
         recovery.entries, recovery.lines, (unsigned long long)recovery.size, recovery.promoted ? ", promoted" : "");
-    index_remove(volume_owner(uma->volume), copy->index_nonce);
+    log_index_remove(volume_owner(uma->volume), copy->index_nonce);
     log_retire(&uma->log);
     volume_unregister_log(uma->volume, uma->ino);
     volume_give_log(uma->volume, &uma->log);
@@ -398,8 +401,12 @@ int uma_detach(struct uma *uma)
     if (last && !error && log_lock(&uma->log, LOG_LOCK_EXCLUSIVE) == 0) {
         log_retire(&uma->log);
         volume_unregister_log(uma->volume, uma->ino);
-        volume_give_log(uma->volume, &uma->log);
-        index_destroy(&uma->index);
+        uint64_t nonce = uma->index.nonce;
+        bool kept = index_destroy(&uma->index, true);
+        if (!kept)
+            log_header(&uma->log)->index_nonce = 0;
+        if (!volume_give_log(uma->volume, &uma->log) && kept)
+            index_discard(nonce);
     } else { /* others go on, or the log is needed for another try: recovery at the next attach */
         log_close(&uma->log);
         index_close(&uma->index);

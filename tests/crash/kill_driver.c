@@ -16,19 +16,17 @@
  * kill, and --expect-failure turns the exit status around: proofs that the checks can fail.
  */
 #include "crash/kill_journal.h"
+#include "support/leak.h"
 #include "support/tool.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -288,24 +286,12 @@ static void kill_all(void)
 
 static void check_no_leak(void)
 {
-    char name[2 * PATH_BYTES];
-    snprintf(name, sizeof(name), "%s/.nvmmio/%u", run.root, geteuid());
-    DIR *dir = opendir(name);
-    if (!dir) {
-        if (option.library || option.preload)
-            fail("%s: %s: the library was not active", name, strerror(errno));
-        return;
-    }
-    for (struct dirent *e; (e = readdir(dir));)
-        if (e->d_name[0] != '.' && strcmp(e->d_name, "table"))
-            fail("left over: %s/%s", name, e->d_name);
-    closedir(dir);
-    if (!option.private_shm || !(dir = opendir("/dev/shm")))
-        return;
-    for (struct dirent *e; (e = readdir(dir));)
-        if (!strncmp(e->d_name, "nvmmio-", 7))
-            fail("left over: /dev/shm/%s", e->d_name);
-    closedir(dir);
+    char name[PATH_BYTES + 16], found[600];
+    snprintf(name, sizeof(name), "%s/.nvmmio", run.root);
+    if ((option.library || option.preload) && access(name, F_OK))
+        fail("%s: %s: the library was not active", name, strerror(errno));
+    if (leak_any(run.root, option.private_shm, found, sizeof(found)))
+        fail("left over: %s", found);
 }
 
 /* The file as an ordinary program reads it. */
@@ -557,16 +543,6 @@ static void run_session(uint64_t session, uint32_t mode)
 
 /* ---- start ---- */
 
-/* A /dev/shm of our own: what is left in it is ours, and it goes away with us. */
-static void make_private_shm(void)
-{
-    if (geteuid() || unshare(CLONE_NEWNS))
-        return;
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-        return;
-    option.private_shm = !mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777");
-}
-
 static void remove_root(void)
 {
     char command[PATH_BYTES + 32];
@@ -659,7 +635,7 @@ int main(int argc, char **argv)
     uint32_t list[KJ_MODES];
     parse_options(argc, argv);
     unsigned count = parse_modes(list);
-    make_private_shm();
+    option.private_shm = leak_private_shm();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     snprintf(run.root, sizeof(run.root), "%s/kill-campaign.%d", option.dir, getpid());
     run.journal_fd = memfd_create("journal", 0);

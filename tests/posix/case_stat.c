@@ -254,13 +254,7 @@ static void access_and_owner(void)
 }
 
 const struct posix_case cases_stat[] = {
-    {"all_sizes", all_sizes, 0},
-    {"sizes_by_fstat", sizes_by_fstat, CASE_NV},
-    {"one_identity", one_identity, 0},
-    {"mtime", mtime, CASE_NV},
-    {"mtime_by_path", mtime_by_path, 0},
-    {"mtime_set", mtime_set, 0},
-    {"bad_stat", bad_stat, 0},
-    {"access_and_owner", access_and_owner, 0},
-    {0},
+    {"all_sizes", all_sizes, 0}, {"sizes_by_fstat", sizes_by_fstat, CASE_NV}, {"one_identity", one_identity, 0},
+    {"mtime", mtime, CASE_NV},   {"mtime_by_path", mtime_by_path, 0},         {"mtime_set", mtime_set, 0},
+    {"bad_stat", bad_stat, 0},   {"access_and_owner", access_and_owner, 0},   {0},
 };

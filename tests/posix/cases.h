@@ -55,7 +55,7 @@ long report_call(int line, const char *text, long result);
 /* The same for a call that returns an address: 0, or -1 for NULL and MAP_FAILED. */
 #define CALL_POINTER(call) report_call(__LINE__, #call, (errno = CASE_ERRNO, report_pointer(call)))
 long report_pointer(const void *address);
-#define CASE_ERRNO 4095 /* no errno value */
+#define CASE_ERRNO 4095  /* no errno value */
 extern bool watch_errno; /* false: a successful call may touch errno (stdio) */
 
 /* Reports offset, size and a hash of all bytes, as the descriptor tells them. */
@@ -70,6 +70,8 @@ void show_bytes(int line, const void *address, long len);
 /* Reports size and bytes of a file as a process without the library sees them. Only when it is closed everywhere. */
 void look(const char *path);
 
+/* Ends a forked child in an orderly way. */
+_Noreturn void end_child(void);
 /* Forks, runs `body` in the child, waits and reports how the child ended. */
 void in_child(void (*body)(int fd), int fd);
 

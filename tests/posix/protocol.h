@@ -6,9 +6,9 @@
 #ifndef POSIX_PROTOCOL_H
 #define POSIX_PROTOCOL_H
 
-#define CASE_CONTROL 900    /* the case's end of the socket; above all numbers that a case gets from open */
-#define PROTOCOL_MAX 1024   /* bytes of a message */
-#define PROTOCOL_LINE 'O'   /* a line of the report */
-#define PROTOCOL_LOOK 'L'   /* a path to report on; answered by one byte when done */
+#define CASE_CONTROL 900  /* the case's end of the socket; above all numbers that a case gets from open */
+#define PROTOCOL_MAX 1024 /* bytes of a message */
+#define PROTOCOL_LINE 'O' /* a line of the report */
+#define PROTOCOL_LOOK 'L' /* a path to report on; answered by one byte when done */
 
 #endif

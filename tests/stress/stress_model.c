@@ -10,6 +10,7 @@
  * beside the other writers; a truncate keeps everybody out. Syncs and reopens take no lock. Afterwards, when all have
  * closed, the files are read with the kernel's calls. --plant lets one write in 2000 skip a byte: must be found.
  */
+#include "support/leak.h"
 #include "support/nvx.h"
 #include "support/tool.h"
 
@@ -326,6 +327,8 @@ int main(int argc, char **argv)
 {
     parse_options(argc, argv);
     if (!getenv("NVMMIO_ROOT") || strcmp(getenv("NVMMIO_ROOT"), run.root)) {
+        if (leak_private_shm())
+            setenv("STRESS_PRIVATE_SHM", "1", 1);
         if (mkdir(run.root, 0700)) /* the library reads the variable at its first use: start again with it set */
             return 2;
         setenv("NVMMIO_ROOT", run.root, 1);
@@ -346,6 +349,9 @@ int main(int argc, char **argv)
             process_main(i);
     wait_processes(pid);
     check_files();
+    char found[600];
+    if (leak_any(run.root, getenv("STRESS_PRIVATE_SHM"), found, sizeof(found)))
+        fail("left over: %.300s", found);
     bool failed = atomic_load(&run.shared->failed);
     char command[300];
     snprintf(command, sizeof(command), "rm -rf '%s'", run.root);

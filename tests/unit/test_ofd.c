@@ -191,9 +191,8 @@ static void test_is_gone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_references),   cmocka_unit_test(test_hand_over), cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_dead_owner),   cmocka_unit_test(test_living_owner),
-        cmocka_unit_test(test_is_gone),
+        cmocka_unit_test(test_references), cmocka_unit_test(test_hand_over),    cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_dead_owner), cmocka_unit_test(test_living_owner), cmocka_unit_test(test_is_gone),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -97,6 +97,35 @@ static void test_addresses(void **state)
     close(fd);
 }
 
+/* Gives reserves that are not aligned: newer kernels align large ones by themselves. */
+static long unaligned_invoke(long number, long a, long b, long c, long d, long e, long f)
+{
+    const long shift = 5 * 4096;
+    if (number != SYS_mmap || c != PROT_NONE)
+        return rawsys_invoke_kernel(number, a, b, c, d, e, f);
+    long result = rawsys_invoke_kernel(number, a, b + shift, c, d, e, f);
+    if (result > 0)
+        rawsys_invoke_kernel(SYS_munmap, result, shift, 0, 0, 0, 0);
+    return result > 0 ? result + shift : result;
+}
+
+/* Segments are aligned wherever the kernel puts the reserve, and what is left of it is given back. */
+static void test_alignment(void **state)
+{
+    (void)state;
+    int fd = unit_file(2 * PM_MAP_FIRST);
+    struct pm_map map;
+    unsigned before = mappings();
+    rawsys_table.invoke = unaligned_invoke;
+    int result = pm_map_open(&map, fd, true, false, PM_MAP_SYNC_NEVER);
+    rawsys_table.invoke = rawsys_invoke_kernel;
+    assert_int_equal(result, 0);
+    assert_int_equal((uintptr_t)pm_map_at(&map, 0) % ALIGN, 0);
+    pm_map_close(&map);
+    assert_int_equal(mappings(), before);
+    close(fd);
+}
+
 /* MAP_SYNC is refused on tmpfs: an error where required, plain where tried. A mapping not writable is read-only. */
 static void test_sync(void **state)
 {
@@ -240,9 +269,9 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_segments),     cmocka_unit_test(test_addresses), cmocka_unit_test(test_sync),
-        cmocka_unit_test(test_sync_granted), cmocka_unit_test(test_fork),      cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_segments), cmocka_unit_test(test_addresses),    cmocka_unit_test(test_alignment),
+        cmocka_unit_test(test_sync),     cmocka_unit_test(test_sync_granted), cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_failures), cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,7 @@ struct shared {
     struct shlock lock;
     uint64_t count; /* guarded by lock */
     _Atomic int ready;
+    uint64_t acquired_us; /* when a child got the lock */
 };
 
 static struct shared *shared_new(void)
@@ -126,32 +127,36 @@ static void test_exclusion(void **state)
     munmap(shared, 4096);
 }
 
-/* A sleeper in another process is woken by the release, long before its patience ends. */
+/* A sleeper in another process is woken by the release, long before its patience ends. (A busy machine may make some of
+ * them late.) */
 static void test_wake(void **state)
 {
     (void)state;
     struct shared *shared = shared_new();
-    unsigned timeouts = 0;
-    for (int i = 0; i < 20; i++) {
+    const unsigned rounds = 20, slept_us = 300, soon_us = SHLOCK_PATIENCE_US / 2 - slept_us;
+    unsigned soon = 0;
+    for (unsigned i = 0; i < rounds; i++) {
         atomic_store(&shared->ready, 0);
         assert_int_equal(shlock_try(&shared->lock, 1), 0);
         pid_t child = fork();
         if (!child) {
             atomic_store(&shared->ready, 1);
-            int result = shlock_acquire(&shared->lock, 2);
-            if (!result)
-                shlock_release(&shared->lock);
-            _exit(result ? 1 : 0);
+            acquire_patiently(&shared->lock, 2);
+            shared->acquired_us = now_us();
+            _exit(0);
         }
         while (!atomic_load(&shared->ready))
             usleep(50);
-        usleep(300);
+        usleep(slept_us);
+        uint64_t released_us = now_us();
         shlock_release(&shared->lock);
         int status;
         assert_int_equal(waitpid(child, &status, 0), child);
-        timeouts += status != 0;
+        assert_int_equal(status, 0);
+        soon += shared->acquired_us - released_us < soon_us;
+        shlock_release(&shared->lock);
     }
-    assert_true(timeouts < 20); /* a busy machine may let some of them time out */
+    assert_true(soon >= rounds / 2);
     munmap(shared, 4096);
 }
 

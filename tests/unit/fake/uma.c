@@ -3,8 +3,13 @@
  *
  * fake/uma.c — uma/uma.h over plain system calls, for tests of layer file.
  */
+#include "unit/unit.h"
+
 #include "unit/fake/uma.h"
 
+#include "base/rcu.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -16,8 +21,6 @@
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-#define _LGPL_SOURCE
-#include <urcu/urcu-bp.h>
 
 #define FAKE_UMAS 4096
 #define FAKE_RANGES 16
@@ -33,8 +36,9 @@ struct uma {
 };
 
 static struct {
-    struct uma uma[FAKE_UMAS]; /* never used twice: a use after the end is seen */
-    int count;
+    struct uma uma[FAKE_UMAS]; /* used again late, so that a use after the end is seen */
+    int count;                 /* of those ever used */
+    int last;
     pthread_mutex_t lock;
     struct {
         char *addr;
@@ -47,14 +51,38 @@ static struct {
 
 struct fake_uma fake_uma;
 
-void fake_uma_reset(const char *root)
+void fake_uma_begin(char *directory)
 {
     memset(&fake_uma, 0, sizeof fake_uma);
     memset(umas.range, 0, sizeof umas.range);
-    for (int i = 0; i < umas.count; i++)
+    for (int i = 0; i < umas.count; i++) {
         umas.uma[i].used = false;
-    snprintf(fake_uma.root, sizeof fake_uma.root, "%s", root);
+        umas.uma[i].closed = true;
+    }
+    unit_directory(directory);
+    snprintf(fake_uma.root, sizeof fake_uma.root, "%s/in", directory);
+    if (mkdir(fake_uma.root, 0700))
+        abort();
     fake_uma.user = true;
+}
+
+static void remove_directory(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    rmdir(path);
+}
+
+void fake_uma_finish(const char *directory)
+{
+    remove_directory(fake_uma.root);
+    remove_directory(directory);
+    assert_int_equal(fake_uma.open_umas, 0);
+    assert_int_equal(fake_uma.inside, 0);
+    assert_int_equal(fake_uma.used_after_close, 0);
 }
 
 static void check(struct uma *uma)
@@ -84,10 +112,13 @@ static struct uma *make(int fd, uint64_t dev, uint64_t ino)
 {
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    if (umas.count == FAKE_UMAS)
-        abort();
-    struct uma *uma = &umas.uma[umas.count++];
-    uma->used = true;
+    do
+        umas.last = (umas.last + 1) % FAKE_UMAS;
+    while (umas.last < umas.count && !umas.uma[umas.last].closed);
+    if (umas.count <= umas.last)
+        umas.count = umas.last + 1;
+    struct uma *uma = &umas.uma[umas.last];
+    *uma = (struct uma){.used = true};
     uma->dev = dev;
     uma->ino = ino;
     int own = open(link, O_RDWR | O_CLOEXEC);
@@ -143,7 +174,7 @@ int uma_close(struct uma *uma, int fd)
         uma->used = false;
     pthread_mutex_unlock(&umas.lock);
     if (last) {
-        urcu_bp_synchronize_rcu();
+        rcu_wait();
         uma->closed = true;
         close(uma->fd);
         fake_uma.open_umas--;
@@ -194,7 +225,8 @@ static ssize_t each_buffer(int fd, const struct iovec *iov, int iovcnt, uint64_t
     ssize_t sum = 0;
     for (int i = 0; i < iovcnt && length; i++) {
         size_t n = iov[i].iov_len < length ? iov[i].iov_len : length;
-        ssize_t done = write ? pwrite(fd, iov[i].iov_base, n, (off_t)offset) : pread(fd, iov[i].iov_base, n, (off_t)offset);
+        ssize_t done =
+            write ? pwrite(fd, iov[i].iov_base, n, (off_t)offset) : pread(fd, iov[i].iov_base, n, (off_t)offset);
         if (done < 0)
             return sum ? sum : -errno;
         sum += done;
@@ -219,8 +251,8 @@ ssize_t uma_read(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t 
     return result;
 }
 
-ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length, unsigned flags,
-                  uint64_t *end)
+ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length,
+                  unsigned flags, uint64_t *end)
 {
     if (again())
         return -UMA_AGAIN;

@@ -16,9 +16,9 @@
 
 struct fake_uma {
     /* told */
-    char root[64];           /* files below it are managed; empty: none */
-    _Atomic bool user;       /* path that uma_begin says */
-    _Atomic int again;       /* so many user space calls return -UMA_AGAIN, and the path flips each time */
+    char root[80];     /* files below it are managed; empty: none */
+    _Atomic bool user; /* path that uma_begin says */
+    _Atomic int again; /* so many user space calls return -UMA_AGAIN, and the path flips each time */
     int open_error, close_error, demote_error, begin_error;
     int64_t size_bias;       /* uma_size tells so much more than the file has */
     int64_t size_max;        /* uma_write refuses beyond (-EFBIG); 0: none */
@@ -33,6 +33,11 @@ struct fake_uma {
 };
 extern struct fake_uma fake_uma;
 
-void fake_uma_reset(const char *root);
+/* A new directory on tmpfs in `directory` (UNIT_PATH_MAX bytes) with a subdirectory "in", whose files are managed. */
+void fake_uma_begin(char *directory);
+
+/* Removes both with the files in them, and fails if a uma is left open, a call left unfinished or one was used after its
+ * end. */
+void fake_uma_finish(const char *directory);
 
 #endif

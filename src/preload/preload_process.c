@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * preload_process.c — processes are made by libc, and end without destructors. Layer preload.
+ *
+ * fork is the core's business (pthread_atfork). vfork and clone are not wrapped: the child would return through a frame
+ * of ours; what it does is told apart by its number (preload_foreign).
+ */
+#include "preload/preload.h"
+
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+void preload_before_exec(void)
+{
+    const struct nvmmio_core *core = preload_core();
+    if (core)
+        core->demote_inheritable(!preload_foreign());
+}
+
+/* ---- children with another program ---- */
+
+typedef int process_spawn_call(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
+                               char *const[], char *const[]);
+
+int preload_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                        const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
+{
+    process_spawn_call *real = preload_real(PRELOAD_REAL_posix_spawn);
+    preload_before_exec();
+    return real ? real(pid, path, actions, attributes, argv, envp) : ENOSYS;
+}
+
+int preload_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+                         const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
+{
+    process_spawn_call *real = preload_real(PRELOAD_REAL_posix_spawnp);
+    preload_before_exec();
+    return real ? real(pid, file, actions, attributes, argv, envp) : ENOSYS;
+}
+
+/* The child will find the file under a number that exec keeps, even if fd itself is closed by it. */
+int preload_spawn_adddup2(posix_spawn_file_actions_t *actions, int fd, int newfd)
+{
+    int (*real)(posix_spawn_file_actions_t *, int, int) = preload_real(PRELOAD_REAL_posix_spawn_file_actions_adddup2);
+    int error = preload_demote(fd, UMA_DEMOTE_EXEC);
+    if (error)
+        return -error;
+    return real ? real(actions, fd, newfd) : ENOSYS;
+}
+
+int preload_system(const char *command)
+{
+    int (*real)(const char *) = preload_real(PRELOAD_REAL_system);
+    if (command)
+        preload_before_exec();
+    return real ? real(command) : -1;
+}
+
+FILE *preload_popen(const char *command, const char *mode)
+{
+    FILE *(*real)(const char *, const char *) = preload_real(PRELOAD_REAL_popen);
+    preload_before_exec();
+    return real ? real(command, mode) : NULL;
+}
+
+/* ---- the end ---- */
+
+void preload_exit_group(int status)
+{
+    const struct nvmmio_core *core = preload_owner();
+    if (core)
+        core->exit();
+    for (;;)
+        rawsys(SYS_exit_group, status, 0, 0, 0, 0, 0);
+}
+
+void preload_quick_exit(int status)
+{
+    void (*real)(int) = preload_real(PRELOAD_REAL_quick_exit);
+    const struct nvmmio_core *core = preload_owner();
+    if (core)
+        core->exit();
+    if (real)
+        real(status);
+    preload_exit_group(status);
+}
+
+/* ---- daemon: libc's ends the parent and closes descriptors unseen ---- */
+
+static int process_detach_streams(void)
+{
+    static const unsigned null_major = 1;
+    static const unsigned null_minor = 3;
+    struct stat st;
+    int fd = preload_openat_mode(AT_FDCWD, "/dev/null", O_RDWR, 0);
+    if (fd < 0)
+        return -1;
+    if (sys_fstat(fd, &st) != 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(null_major, null_minor)) {
+        preload_close(fd);
+        errno = ENODEV;
+        return -1;
+    }
+    for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+        preload_dup2(fd, i);
+    if (fd > STDERR_FILENO)
+        preload_close(fd);
+    return 0;
+}
+
+int preload_daemon(int keep_directory, int keep_streams)
+{
+    pid_t child = fork();
+    if (child < 0)
+        return -1;
+    if (child > 0)
+        preload_exit_group(EXIT_SUCCESS);
+    if (setsid() < 0)
+        return -1;
+    if (!keep_directory && chdir("/") != 0) {
+        /* as in libc: stays where it is */
+    }
+    return keep_streams ? 0 : process_detach_streams();
+}
+
+#define PRELOAD_EXPORT_process PRELOAD_ALIAS
+#include "preload/preload_export.h"

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * interpose_data.c — calls that move data, set sizes and times, and map, for interpose.c.
+ */
+#include "interpose.h"
+
+#include <dlfcn.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <utime.h>
+
+#define DATA_PIECE 100
+
+ssize_t __read(int, void *, size_t);
+ssize_t __read_chk(int, void *, size_t, size_t);
+ssize_t __write(int, const void *, size_t);
+ssize_t __pread64(int, void *, size_t, off_t);
+ssize_t __pwrite64(int, const void *, size_t, off_t);
+ssize_t __pread_chk(int, void *, size_t, off_t, size_t);
+ssize_t __pread64_chk(int, void *, size_t, off_t, size_t);
+off_t __lseek(int, off_t, int);
+int __fxstat(int, int, struct stat *);
+int __fxstat64(int, int, struct stat64 *);
+int __xstat(int, const char *, struct stat *);
+int __xstat64(int, const char *, struct stat64 *);
+int __lxstat(int, const char *, struct stat *);
+int __lxstat64(int, const char *, struct stat64 *);
+int __fxstatat(int, int, const char *, struct stat *, int);
+int __fxstatat64(int, int, const char *, struct stat64 *, int);
+
+static char buffer[DATA_PIECE];
+static const struct iovec vector[2] = {{buffer, DATA_PIECE / 2}, {buffer + DATA_PIECE / 2, DATA_PIECE / 2}};
+
+static bool data_moved(ssize_t result)
+{
+    return result == DATA_PIECE;
+}
+
+/* ---- read, write ---- */
+
+CALL(read, "read")
+{
+    return data_moved(read(interpose.fd, buffer, DATA_PIECE)) && memcmp(buffer, "nvmmio", 6) == 0;
+}
+CALL(__read, "read")
+{
+    return data_moved(__read(interpose.fd, buffer, DATA_PIECE));
+}
+CALL(__read_chk, "read")
+{
+    return data_moved(__read_chk(interpose.fd, buffer, DATA_PIECE, sizeof buffer));
+}
+CALL(write, "write")
+{
+    return data_moved(write(interpose.fd, buffer, DATA_PIECE));
+}
+CALL(__write, "write")
+{
+    return data_moved(__write(interpose.fd, buffer, DATA_PIECE));
+}
+CALL(pread, "pread")
+{
+    return data_moved(pread(interpose.fd, buffer, DATA_PIECE, 1));
+}
+CALL(pread64, "pread")
+{
+    return data_moved(pread64(interpose.fd, buffer, DATA_PIECE, 1));
+}
+CALL(__pread64, "pread")
+{
+    return data_moved(__pread64(interpose.fd, buffer, DATA_PIECE, 1));
+}
+CALL(__pread_chk, "pread")
+{
+    return data_moved(__pread_chk(interpose.fd, buffer, DATA_PIECE, 1, sizeof buffer));
+}
+CALL(__pread64_chk, "pread")
+{
+    return data_moved(__pread64_chk(interpose.fd, buffer, DATA_PIECE, 1, sizeof buffer));
+}
+CALL(pwrite, "pwrite")
+{
+    return data_moved(pwrite(interpose.fd, buffer, DATA_PIECE, 1));
+}
+CALL(pwrite64, "pwrite")
+{
+    return data_moved(pwrite64(interpose.fd, buffer, DATA_PIECE, 1));
+}
+CALL(__pwrite64, "pwrite")
+{
+    return data_moved(__pwrite64(interpose.fd, buffer, DATA_PIECE, 1));
+}
+CALL(readv, "readv")
+{
+    return data_moved(readv(interpose.fd, vector, 2));
+}
+CALL(writev, "writev")
+{
+    return data_moved(writev(interpose.fd, vector, 2));
+}
+
+CALL(preadv, "preadv2")
+{
+    return data_moved(preadv(interpose.fd, vector, 2, 1)) && preadv(interpose.fd, vector, 2, -1) < 0 && errno == EINVAL;
+}
+
+CALL(preadv64, "preadv2")
+{
+    return data_moved(preadv64(interpose.fd, vector, 2, 1));
+}
+
+CALL(pwritev, "pwritev2")
+{
+    return data_moved(pwritev(interpose.fd, vector, 2, 1)) && pwritev(interpose.fd, vector, 2, -1) < 0 &&
+           errno == EINVAL;
+}
+
+CALL(pwritev64, "pwritev2")
+{
+    return data_moved(pwritev64(interpose.fd, vector, 2, 1));
+}
+
+/* An offset of -1 is the file's own position. */
+CALL(preadv2, "preadv2")
+{
+    return data_moved(preadv2(interpose.fd, vector, 2, -1, 0)) && lseek(interpose.fd, 0, SEEK_CUR) == DATA_PIECE;
+}
+
+CALL(preadv64v2, "preadv2")
+{
+    return data_moved(preadv64v2(interpose.fd, vector, 2, 1, 0));
+}
+
+CALL(pwritev2, "pwritev2")
+{
+    return data_moved(pwritev2(interpose.fd, vector, 2, -1, 0)) && lseek(interpose.fd, 0, SEEK_CUR) == DATA_PIECE &&
+           data_moved(pwritev2(interpose.fd, vector, 2, 1, RWF_DSYNC));
+}
+
+CALL(pwritev64v2, "pwritev2")
+{
+    return data_moved(pwritev64v2(interpose.fd, vector, 2, 1, 0));
+}
+CALL(lseek, "lseek")
+{
+    return lseek(interpose.fd, 0, SEEK_END) == INTERPOSE_SIZE;
+}
+CALL(lseek64, "lseek")
+{
+    return lseek64(interpose.fd, 0, SEEK_END) == INTERPOSE_SIZE;
+}
+CALL(__lseek, "lseek")
+{
+    return __lseek(interpose.fd, 0, SEEK_END) == INTERPOSE_SIZE;
+}
+
+/* Old programs alone have this name: libc does not offer it to the linker any more. */
+CALL(llseek, "lseek")
+{
+    off_t (*old)(int, off_t, int) = dlsym(RTLD_DEFAULT, "llseek");
+    return (old ? old : lseek)(interpose.fd, 0, SEEK_END) == INTERPOSE_SIZE;
+}
+
+/* ---- durability ---- */
+
+CALL(fsync, "fsync")
+{
+    return fsync(interpose.fd) == 0;
+}
+CALL(fdatasync, "fdatasync")
+{
+    return fdatasync(interpose.fd) == 0;
+}
+
+CALL(sync, "sync_all")
+{
+    sync();
+    return true;
+}
+
+CALL(syncfs, "sync_all")
+{
+    return syncfs(interpose.fd) == 0;
+}
+
+/* ---- copies inside the kernel ---- */
+
+static int data_other(void)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s.other", interpose.path);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    unlink(path);
+    return fd;
+}
+
+/* Not every pair of file systems can do it. */
+CALL(copy_file_range, "demote")
+{
+    int other = data_other();
+    ssize_t moved = copy_file_range(interpose.fd, NULL, other, NULL, DATA_PIECE, 0);
+    return (data_moved(moved) || errno == EXDEV || errno == ENOSYS || errno == EINVAL || errno == EOPNOTSUPP) &&
+           interpose_opened(other);
+}
+
+CALL(sendfile, "demote")
+{
+    int other = data_other();
+    return data_moved(sendfile(other, interpose.fd, NULL, DATA_PIECE)) && interpose_opened(other);
+}
+
+CALL(sendfile64, "demote")
+{
+    int other = data_other();
+    return data_moved(sendfile64(other, interpose.fd, NULL, DATA_PIECE)) && interpose_opened(other);
+}
+
+CALL(splice, "demote")
+{
+    int ends[2];
+    return pipe(ends) == 0 && data_moved(splice(interpose.fd, NULL, ends[1], NULL, DATA_PIECE, 0)) &&
+           interpose_opened(ends[0]) && interpose_opened(ends[1]);
+}
+
+CALL(ioctl, "demote")
+{
+    int other = data_other();
+    int waiting = 0;
+    int cloned = ioctl(other, FICLONE, interpose.fd);
+    bool known = cloned == 0 || errno == EOPNOTSUPP || errno == EXDEV || errno == ENOTTY || errno == EINVAL;
+    return known && ioctl(interpose.fd, FIONREAD, &waiting) == 0 && waiting == INTERPOSE_SIZE &&
+           interpose_opened(other);
+}
+
+/* ---- mappings ---- */
+
+static bool data_map(void *map(void *, size_t, int, int, int, off_t))
+{
+    char *address = map(NULL, INTERPOSE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, interpose.fd, 0);
+    return address != MAP_FAILED && memcmp(address, "nvmmio", 6) == 0 && msync(address, INTERPOSE_SIZE, MS_SYNC) == 0 &&
+           munmap(address, INTERPOSE_SIZE) == 0;
+}
+
+CALL(mmap, "mmap")
+{
+    return data_map(mmap) && mmap(NULL, 0, PROT_READ, MAP_SHARED, interpose.fd, 0) == MAP_FAILED && errno == EINVAL;
+}
+
+CALL(mmap64, "mmap")
+{
+    return data_map(mmap64);
+}
+CALL(munmap, "munmap")
+{
+    return data_map(mmap) && munmap((void *)1, INTERPOSE_SIZE) < 0 && errno == EINVAL;
+}
+CALL(msync, "msync")
+{
+    return data_map(mmap) && msync((void *)1, INTERPOSE_SIZE, MS_SYNC) < 0 && errno == EINVAL;
+}
+
+/* ---- size ---- */
+
+static bool data_size_is(off_t size)
+{
+    return lseek(interpose.fd, 0, SEEK_END) == size;
+}
+
+CALL(ftruncate, "ftruncate")
+{
+    return ftruncate(interpose.fd, 10) == 0 && data_size_is(10);
+}
+CALL(ftruncate64, "ftruncate")
+{
+    return ftruncate64(interpose.fd, 10) == 0 && data_size_is(10);
+}
+CALL(truncate, "truncate")
+{
+    return truncate(interpose.path, 10) == 0 && data_size_is(10);
+}
+CALL(truncate64, "truncate")
+{
+    return truncate64(interpose.path, 10) == 0 && data_size_is(10);
+}
+CALL(fallocate, "fallocate")
+{
+    return fallocate(interpose.fd, 0, 0, 10000) == 0 && data_size_is(10000);
+}
+CALL(fallocate64, "fallocate")
+{
+    return fallocate64(interpose.fd, 0, 0, 10000) == 0 && data_size_is(10000);
+}
+
+CALL(posix_fallocate, "fallocate")
+{
+    return posix_fallocate(interpose.fd, 0, 10000) == 0 && data_size_is(10000) &&
+           posix_fallocate(interpose.fd, -1, 1) == EINVAL && posix_fallocate(-1, 0, 1) == EBADF;
+}
+
+CALL(posix_fallocate64, "fallocate")
+{
+    return posix_fallocate64(interpose.fd, 0, 10000) == 0 && data_size_is(10000);
+}
+
+/* ---- status ---- */
+
+#define CALL_STAT(name, expected, type, ...)                                                                           \
+    CALL(name, expected)                                                                                               \
+    {                                                                                                                  \
+        struct type st;                                                                                                \
+        return name(__VA_ARGS__) == 0 && st.st_size == INTERPOSE_SIZE;                                                 \
+    }
+CALL_STAT(fstat, "fstat", stat, interpose.fd, &st)
+CALL_STAT(fstat64, "fstat", stat64, interpose.fd, &st)
+CALL_STAT(stat, "fstatat", stat, interpose.path, &st)
+CALL_STAT(stat64, "fstatat", stat64, interpose.path, &st)
+CALL_STAT(lstat, "fstatat", stat, interpose.path, &st)
+CALL_STAT(lstat64, "fstatat", stat64, interpose.path, &st)
+CALL_STAT(fstatat, "fstatat", stat, AT_FDCWD, interpose.path, &st, 0)
+CALL_STAT(fstatat64, "fstatat", stat64, AT_FDCWD, interpose.path, &st, 0)
+CALL_STAT(__fxstat, "fstat", stat, 1, interpose.fd, &st)
+CALL_STAT(__fxstat64, "fstat", stat64, 1, interpose.fd, &st)
+CALL_STAT(__xstat, "fstatat", stat, 1, interpose.path, &st)
+CALL_STAT(__xstat64, "fstatat", stat64, 1, interpose.path, &st)
+CALL_STAT(__lxstat, "fstatat", stat, 1, interpose.path, &st)
+CALL_STAT(__lxstat64, "fstatat", stat64, 1, interpose.path, &st)
+CALL_STAT(__fxstatat, "fstatat", stat, 1, AT_FDCWD, interpose.path, &st, 0)
+CALL_STAT(__fxstatat64, "fstatat", stat64, 1, AT_FDCWD, interpose.path, &st, 0)
+
+CALL(statx, "statx")
+{
+    struct statx stx;
+    return statx(AT_FDCWD, interpose.path, 0, STATX_SIZE, &stx) == 0 && stx.stx_size == INTERPOSE_SIZE;
+}
+
+/* ---- times ---- */
+
+#define DATA_TIME 1000000000
+
+static bool data_time_is_set(int result)
+{
+    struct stat st;
+    return result == 0 && fstat(interpose.fd, &st) == 0 && st.st_mtim.tv_sec == DATA_TIME;
+}
+
+static const struct timespec data_times[2] = {{.tv_sec = DATA_TIME}, {.tv_sec = DATA_TIME}};
+static const struct timeval data_timevals[2] = {{.tv_sec = DATA_TIME}, {.tv_sec = DATA_TIME}};
+
+CALL(futimens, "futimens")
+{
+    return data_time_is_set(futimens(interpose.fd, data_times));
+}
+CALL(utimensat, "utimensat")
+{
+    return data_time_is_set(utimensat(AT_FDCWD, interpose.path, data_times, 0));
+}
+
+CALL(utimes, "utimensat")
+{
+    const struct timeval wrong[2] = {{.tv_usec = 1000000}, {.tv_usec = 0}};
+    return data_time_is_set(utimes(interpose.path, data_timevals)) && utimes(interpose.path, NULL) == 0 &&
+           utimes(interpose.path, wrong) < 0 && errno == EINVAL;
+}
+
+CALL(lutimes, "utimensat")
+{
+    return data_time_is_set(lutimes(interpose.path, data_timevals));
+}
+CALL(futimes, "futimens")
+{
+    return data_time_is_set(futimes(interpose.fd, data_timevals));
+}
+CALL(futimesat, "utimensat")
+{
+    return data_time_is_set(futimesat(AT_FDCWD, interpose.path, data_timevals));
+}
+
+CALL(utime, "utimensat")
+{
+    const struct utimbuf times = {.actime = DATA_TIME, .modtime = DATA_TIME};
+    return data_time_is_set(utime(interpose.path, &times)) && utime(interpose.path, NULL) == 0;
+}
+
+/* ---- by number ---- */
+
+CALL(syscall, "pread")
+{
+    struct stat st;
+    return data_moved(syscall(SYS_pread64, interpose.fd, buffer, (size_t)DATA_PIECE, 1L)) &&
+           syscall(SYS_fstat, interpose.fd, &st) == 0 && st.st_size == INTERPOSE_SIZE &&
+           syscall(SYS_getpid) == getpid() && syscall(SYS_close, -1) < 0 && errno == EBADF;
+}
