@@ -5,8 +5,8 @@
 # bench.sh — builds nvmmio and compares it, side by side on an emulated PM directory (tmpfs), with the kernel and with
 # the raw limit; on a fresh Debian 12 machine too, where it installs what is missing (as root, or with sudo).
 #
-#   scripts/bench.sh            about two minutes
-#   scripts/bench.sh --quick    half a minute, less sure
+#   scripts/bench.sh            about two and a half minutes
+#   scripts/bench.sh --quick    about one minute, less sure
 #   scripts/bench.sh --full     about fifteen minutes, larger files
 #   scripts/bench.sh --dir=DIR  emulated PM in this directory of a tmpfs (default: /dev/shm)
 #
@@ -35,7 +35,7 @@ for option in "$@"; do
     --full) rounds=9 runtime=1s size=256 ;;
     --dir=*) parent=${option#--dir=} ;;
     *)
-        sed -n '7,10s/^# *//p' "$0"
+        sed -n '8,11s/^# *//p' "$0"
         exit 2
         ;;
     esac

@@ -13,6 +13,7 @@
 #include "base/msg.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
+#include "log/log_index.h"
 #include "log/log_plan.h"
 #include "log/log_private.h"
 #include "pm/pm.h"
@@ -307,6 +308,7 @@ static void free_entries(const struct recover *r)
     pm_flush(&header->size, PM_LINE);
     pm_fence();
     /* newest_size before the boot id that makes it count. */
+    log_index_remove(r->header->owner, r->header->index_nonce); /* before its name is forgotten */
     header->index_nonce = header->index_dev = header->index_ino = 0;
     pm_store64(&header->newest_size, r->size);
     pm_flush(&header->newest_size, PM_LINE);

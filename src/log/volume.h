@@ -46,8 +46,9 @@ struct volume_inflight {
 };
 
 /* Publishes a call on `ino`: true if nobody has attached it, and the call may go to the kernel until volume_leave_kernel.
- * False (nothing published) if somebody has: attach, or fail. Never blocks for long. */
-bool volume_enter_kernel(struct volume *volume, uint64_t ino, struct volume_inflight *inflight);
+ * False (nothing published) if somebody has: attach, or fail. A call that reads and one that writes are never in the kernel
+ * at once (its reads are not atomic against its writes); waits for the others' calls, which end. */
+bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struct volume_inflight *inflight);
 void volume_leave_kernel(struct volume_inflight *inflight);
 
 /* ---- attachments ---- */

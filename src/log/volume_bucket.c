@@ -12,11 +12,14 @@
 #include <errno.h>
 
 enum {
-    BUCKET_WORD_BITS = 13, /* bucket + 1 in the low bits of an in-flight word, the thread above */
+    BUCKET_WORD_BITS = 13,    /* bucket + 1 in the low bits of an in-flight word, */
+    BUCKET_WRITES_BIT = 13,   /* then whether the call writes, */
+    BUCKET_THREAD_SHIFT = 14, /* the thread above */
     BUCKET_SPINS = 100,
     BUCKET_DEATH_CHECK = 64, /* rounds between two looks whether a process lives */
 };
 #define BUCKET_WORD_MASK ((UINT64_C(1) << BUCKET_WORD_BITS) - 1)
+#define BUCKET_WRITES (UINT64_C(1) << BUCKET_WRITES_BIT)
 
 /* A short wait, longer with the rounds. */
 static void pause_round(unsigned round)
@@ -44,14 +47,15 @@ static struct volume_slot *find_slot(struct volume_bucket *bucket, uint64_t ino)
 /* ---- the kernel's path ---- */
 
 /* What this thread publishes for a bucket. The thread's address makes it out among those of its process. */
-static uint64_t inflight_word(uint32_t bucket)
+static uint64_t inflight_word(uint32_t bucket, bool writes)
 {
-    return (uint64_t)(uintptr_t)__builtin_thread_pointer() << BUCKET_WORD_BITS | (bucket + 1);
+    return (uint64_t)(uintptr_t)__builtin_thread_pointer() << BUCKET_THREAD_SHIFT | (writes ? BUCKET_WRITES : 0) |
+           (bucket + 1);
 }
 
 static _Atomic uint64_t *publish(struct volume_process *process, uint64_t word)
 {
-    unsigned first = (unsigned)(word >> (BUCKET_WORD_BITS + 6)) % VOLUME_WORDS; /* threads begin at different words */
+    unsigned first = (unsigned)(word >> (BUCKET_THREAD_SHIFT + 6)) % VOLUME_WORDS; /* threads begin at different words */
     for (unsigned round = 0;; round++) {
         for (unsigned i = 0; i < VOLUME_WORDS; i++) {
             _Atomic uint64_t *at = &process->inflight[(first + i) % VOLUME_WORDS];
@@ -64,18 +68,64 @@ static _Atomic uint64_t *publish(struct volume_process *process, uint64_t word)
     }
 }
 
-bool volume_enter_kernel(struct volume *volume, uint64_t ino, struct volume_inflight *inflight)
+/* A published word that stands against `mine`, NULL if there is none: same bucket, and one of the two writes while the
+ * other reads. */
+static _Atomic uint64_t *find_conflict(struct volume *volume, uint64_t mine)
+{
+    uint32_t high = atomic_load_explicit(&volume->table->high, memory_order_relaxed);
+    for (uint32_t i = 0; i < high && i < VOLUME_PROCESSES; i++)
+        for (unsigned w = 0; w < VOLUME_WORDS; w++) {
+            _Atomic uint64_t *at = &volume->table->process[i].inflight[w];
+            uint64_t word = atomic_load_explicit(at, memory_order_seq_cst); /* Dekker's other half */
+            if (((word ^ mine) & (BUCKET_WORD_MASK | BUCKET_WRITES)) == BUCKET_WRITES)
+                return at;
+        }
+    return NULL;
+}
+
+/* The process that a published word belongs to. */
+static uint32_t word_owner(const struct volume *volume, const _Atomic uint64_t *at)
+{
+    size_t offset = (size_t)((const char *)at - (const char *)volume->table->process);
+    return (uint32_t)(offset / sizeof(struct volume_process));
+}
+
+/* Waits while `at` holds what was seen there; clears it where its process is dead. */
+static void wait_while(struct volume *volume, _Atomic uint64_t *at)
+{
+    uint64_t seen = atomic_load_explicit(at, memory_order_seq_cst);
+    uint32_t index = word_owner(volume, at);
+    for (unsigned round = 0; seen && atomic_load_explicit(at, memory_order_seq_cst) == seen; round++) {
+        if (round % BUCKET_DEATH_CHECK == BUCKET_DEATH_CHECK - 1 && volume_index_is_free(volume, index))
+            atomic_compare_exchange_strong(at, &seen, 0);
+        pause_round(round);
+    }
+}
+
+bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struct volume_inflight *inflight)
 {
     struct volume_bucket *bucket = volume_bucket(volume, ino);
     uint64_t self = volume_self(volume);
+    uint64_t mine = inflight_word(bucket_number(volume, bucket), writes);
     inflight->word = NULL;
-    if (__builtin_expect(self != 0, 1)) /* without an entry an attacher cannot wait for us: best effort */
-        inflight->word =
-            publish(&volume->table->process[volume_index(self)], inflight_word(bucket_number(volume, bucket)));
-    if (__builtin_expect(find_slot(bucket, ino) == NULL, 1))
-        return true;
-    volume_leave_kernel(inflight);
-    return false;
+    for (;;) {
+        if (__builtin_expect(self != 0, 1)) /* without an entry an attacher cannot wait for us: best effort */
+            inflight->word = publish(&volume->table->process[volume_index(self)], mine);
+        if (__builtin_expect(find_slot(bucket, ino) != NULL, 0)) {
+            volume_leave_kernel(inflight);
+            return false;
+        }
+        _Atomic uint64_t *other = self ? find_conflict(volume, mine) : NULL;
+        if (__builtin_expect(!other, 1))
+            return true;
+        /* Of the two a reader steps back, so that they do not wait for each other. */
+        if (!writes)
+            volume_leave_kernel(inflight);
+        wait_while(volume, other);
+        if (writes && !find_conflict(volume, mine) && !find_slot(bucket, ino))
+            return true;
+        volume_leave_kernel(inflight);
+    }
 }
 
 void volume_leave_kernel(struct volume_inflight *inflight)
@@ -131,26 +181,29 @@ uint64_t volume_find_log(struct volume *volume, uint64_t ino)
     return slot ? atomic_load_explicit(&slot->id, memory_order_relaxed) : 0; /* under the lock */
 }
 
-/* Waits until the call published there is over. False if it is one of this thread. */
+/* Waits until the call published there is over. False if it is one of this thread. A call that takes the word's place begins
+ * after the registration, sees it, and ends by itself: it is not waited for. */
 static bool wait_for_word(struct volume *volume, uint32_t index, _Atomic uint64_t *at, uint64_t mine)
 {
     bool own = index == volume_index(volume_self(volume));
-    for (unsigned round = 0;; round++) {
-        uint64_t word =
-            atomic_load_explicit(at, memory_order_seq_cst); /* the other half; acquires the call's effects */
-        if ((word & BUCKET_WORD_MASK) != (mine & BUCKET_WORD_MASK))
-            return true;
-        if (own && word == mine)
-            return false;
+    uint64_t first = atomic_load_explicit(at, memory_order_seq_cst); /* the other half */
+    if ((first & BUCKET_WORD_MASK) != (mine & BUCKET_WORD_MASK))
+        return true;
+    if (own && (first & ~BUCKET_WRITES) == mine)
+        return false;
+    uint64_t word = first;
+    for (unsigned round = 0; word == first; round++) {
+        pause_round(round);
         if (!own && round % BUCKET_DEATH_CHECK == BUCKET_DEATH_CHECK - 1 && volume_index_is_free(volume, index))
             atomic_compare_exchange_strong(at, &word, 0);
-        pause_round(round);
+        word = atomic_load_explicit(at, memory_order_acquire); /* the call's effects; pairs with volume_leave_kernel */
     }
+    return true;
 }
 
 static bool wait_for_calls(struct volume *volume, uint32_t bucket)
 {
-    uint64_t mine = inflight_word(bucket);
+    uint64_t mine = inflight_word(bucket, false);
     uint32_t high = atomic_load_explicit(&volume->table->high, memory_order_seq_cst); /* pairs with begin_entry */
     for (uint32_t i = 0; i < high && i < VOLUME_PROCESSES; i++)
         for (unsigned w = 0; w < VOLUME_WORDS; w++)

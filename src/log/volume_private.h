@@ -35,7 +35,7 @@
 struct volume_process {
     _Atomic uint32_t generation;
     _Atomic uint32_t unclean; /* generation of a process that has not said good-bye, 0 none; a scan signs it */
-    _Atomic uint64_t inflight[VOLUME_WORDS]; /* 0, or thread << 13 | bucket + 1 */
+    _Atomic uint64_t inflight[VOLUME_WORDS]; /* 0, or thread << 14 | writes << 13 | bucket + 1 */
 };
 
 struct volume_slot {

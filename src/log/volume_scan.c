@@ -78,26 +78,22 @@ static int recover_target(struct scan *scan, struct log *log)
     return result;
 }
 
-/* A log with a magic, under the lock of its inode. */
-static void scan_used(struct scan *scan, struct log *log)
+/* A log with a magic, under the lock of its inode. It may have been retired, or issued to another file, since it was looked
+ * at without the lock: only what it says now counts. */
+static void scan_used(struct scan *scan, struct log *log, uint64_t ino)
 {
     struct volume *volume = scan->volume;
-    uint64_t ino = scan->header->identity.ino;
+    int result = log_check(log, volume->owner, scan->header);
+    if (result != 0 || scan->header->identity.ino != ino)
+        return;
     uint64_t known = volume_find_log(volume, ino);
     if (!known && volume_register_log(volume, ino, log->id) == 0)
         known = log->id;
     if (log_lock(log, LOG_LOCK_EXCLUSIVE) < 0)
-        return;                                               /* in use */
-    int result = log_check(log, volume->owner, scan->header); /* it may have been retired or issued meanwhile */
-    if (result == 0 && scan->header->identity.ino != ino)
-        return;
-    if (result == 0) {
-        result = recover_target(scan, log);
-        if (result == 0)
-            log_retire(log);
-    }
-    if (result != 0 && result != -ENODATA)
-        return;
+        return; /* in use */
+    if (recover_target(scan, log) != 0)
+        return; /* it waits for its file to be opened */
+    log_retire(log);
     if (known == log->id)
         volume_unregister_log(volume, ino);
     log_index_remove(volume->owner, scan->header->index_nonce);
@@ -128,7 +124,7 @@ static void scan_log(struct scan *scan, uint64_t id)
     } else if (result == 0) {
         uint64_t ino = scan->header->identity.ino;
         if (ino && volume_lock_inode(scan->volume, ino) == 0) {
-            scan_used(scan, &log);
+            scan_used(scan, &log, ino);
             volume_unlock_inode(scan->volume, ino);
         }
     }

@@ -86,8 +86,10 @@ bool preload_root_holds(int fd);
 /* In a forked child: what another thread of the parent was in the middle of is as if not begun. */
 void preload_root_forked(void);
 
-/* Makes a descriptor that the kernel has just opened known to the core, if it is in a root. */
-void preload_adopt(int fd, int flags);
+/* Makes a descriptor that the kernel has just opened known to the core, if it is in a root: 0 or -errno. */
+int preload_adopt(int fd, int flags);
+/* The same for the result of a system call that opens: the descriptor, or -errno with nothing left open. */
+long preload_adopt_result(long fd, int flags);
 /* Hands the file of fd to the kernel if it is managed: 0 or -errno. */
 static inline int preload_demote(int fd, enum uma_demotion reason)
 {
@@ -136,10 +138,12 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
 
 #define PRELOAD_REALS(X)                                                                                               \
     X(fopen)                                                                                                           \
-    X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp) X(mkstemps)        \
-        X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync) X(lio_listio)   \
-            X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen) X(quick_exit)        \
-                X(__open_2) X(__read_chk) X(__pread_chk)
+    X(fopen64)                                                                                                         \
+    X(freopen)                                                                                                         \
+    X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp) X(mkstemps) X(mkostemp) X(mkostemps)     \
+        X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync) X(lio_listio) X(posix_spawn)             \
+            X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen) X(quick_exit) X(__open_2)           \
+                X(__read_chk) X(__pread_chk)
 
 enum preload_real {
 #define PRELOAD_REAL_ENUM(name) PRELOAD_REAL_##name,
@@ -200,6 +204,8 @@ ssize_t preload_sendmsg(int fd, const struct msghdr *message, int flags);
 int preload_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
 int preload_execve(const char *path, char *const argv[], char *const envp[]);
 int preload_execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags);
+struct rlimit;
+int preload_prlimit(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *old);
 void preload_exit_group(int status) __attribute__((noreturn));
 
 /* Before a new program takes the place of this one, or of a child: what it inherits is the kernel's. */

@@ -121,10 +121,12 @@ const struct nvmmio_core *preload_core_load(void)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     thread.loading = true;
     core = core_find();
-    if (core) /* release: the library's constructors have run; pairs with preload_core */
+    if (core) { /* release: the library's constructors have run; pairs with preload_core */
         atomic_store_explicit(&preload_state.core, core, memory_order_release);
-    else
+        core->limit_changed(); /* from now on it is told */
+    } else {
         atomic_store_explicit(&preload_state.failed, true, memory_order_relaxed);
+    }
     thread.loading = false;
     pthread_setcancelstate(cancel, &cancel);
     errno = saved;

@@ -24,17 +24,16 @@ static const struct nvmmio_core *open_core(int dirfd, const char *path, int flag
     return core && !preload_foreign() ? core : NULL;
 }
 
+/* With threads the kernel opens, so that one that waits for a FIFO's other end can be cancelled. */
 int preload_openat_mode(int dirfd, const char *path, int flags, mode_t mode)
 {
     const struct nvmmio_core *core = open_core(dirfd, path, flags);
-    if (core) {
+    if (core && (!preload_threaded() || (flags & (O_TRUNC | O_ATOMIC)))) {
         preload_cancel_point();
         return (int)preload_result(core->openat(dirfd, path, flags, mode));
     }
     long fd = preload_wait(SYS_openat, dirfd, (long)path, flags & ~O_ATOMIC, (long)mode, 0, 0);
-    if (fd >= 0)
-        preload_adopt((int)fd, flags);
-    return (int)preload_result(fd);
+    return (int)preload_result(preload_adopt_result(fd, flags));
 }
 
 int preload_open(const char *path, int flags, ...)
@@ -84,9 +83,7 @@ int preload_creat(const char *path, mode_t mode)
 int preload_open_by_handle_at(int mount_fd, void *handle, int flags)
 {
     long fd = preload_wait(SYS_open_by_handle_at, mount_fd, (long)handle, flags & ~O_ATOMIC, 0, 0, 0);
-    if (fd >= 0)
-        preload_adopt((int)fd, flags);
-    return (int)preload_result(fd);
+    return (int)preload_result(preload_adopt_result(fd, flags));
 }
 
 /* ---- the mkstemp family opens inside libc ---- */

@@ -11,6 +11,7 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -65,6 +66,22 @@ FILE *preload_popen(const char *command, const char *mode)
     FILE *(*real)(const char *, const char *) = preload_real(PRELOAD_REAL_popen);
     preload_before_exec();
     return real ? real(command, mode) : NULL;
+}
+
+/* ---- limits: the core need not ask for RLIMIT_FSIZE at each write ---- */
+
+int preload_prlimit(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *old)
+{
+    long result = rawsys(SYS_prlimit64, pid, resource, (long)limit, (long)old, 0, 0);
+    const struct nvmmio_core *core = limit && result == 0 ? preload_owner() : NULL;
+    if (core)
+        core->limit_changed();
+    return (int)preload_result(result);
+}
+
+int preload_setrlimit(int resource, const struct rlimit *limit)
+{
+    return preload_prlimit(0, resource, limit, NULL);
 }
 
 /* ---- the end ---- */

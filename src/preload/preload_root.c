@@ -192,11 +192,21 @@ bool preload_root_holds(int fd)
     return inside;
 }
 
-void preload_adopt(int fd, int flags)
+int preload_adopt(int fd, int flags)
 {
     const struct nvmmio_core *core = preload_core();
     if (!core && preload_hopeful() && preload_root_holds(fd))
         core = preload_core_load();
-    if (core && !preload_foreign())
-        core->adopt(fd, flags);
+    return core && !preload_foreign() ? core->adopt(fd, flags) : 0;
+}
+
+long preload_adopt_result(long fd, int flags)
+{
+    if (fd < 0)
+        return fd;
+    int error = preload_adopt((int)fd, flags);
+    if (!error)
+        return fd;
+    sys_close((int)fd);
+    return error;
 }

@@ -40,9 +40,9 @@ static FILE *stdio_opened(FILE *stream)
     if (!stream)
         return NULL;
     int fd = stdio_number(stream);
-    if (fd >= 0)
-        preload_adopt(fd, sys_fcntl(fd, F_GETFL, 0));
-    int error = fd >= 0 ? preload_demote(fd, UMA_DEMOTE_STDIO) : 0;
+    int error = fd >= 0 ? preload_adopt(fd, sys_fcntl(fd, F_GETFL, 0)) : 0;
+    if (!error)
+        error = preload_demote(fd, UMA_DEMOTE_STDIO);
     if (!error)
         return stream;
     int (*real)(FILE *) = preload_real(PRELOAD_REAL_fclose);

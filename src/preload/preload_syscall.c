@@ -71,14 +71,6 @@ static bool syscall_data(long number, const long a[6], long *result)
     }
 }
 
-/* A descriptor made by a call that libc has no function for. */
-static long syscall_adopt(long fd, int flags)
-{
-    if (fd >= 0)
-        preload_adopt((int)fd, flags);
-    return preload_result(fd);
-}
-
 /* Calls that make, change and close descriptors. */
 static bool syscall_descriptor(long number, const long a[6], long *result)
 {
@@ -98,7 +90,7 @@ static bool syscall_descriptor(long number, const long a[6], long *result)
         *result = preload_openat_mode((int)a[0], (const char *)a[1], (int)a[2], (mode_t)a[3]);
         return true;
     case SYS_openat2:
-        *result = syscall_adopt(rawsys(number, a[0], a[1], a[2], a[3], 0, 0), a[2] ? (int)*(const uint64_t *)a[2] : 0);
+        *result = preload_result(preload_adopt_result(rawsys(number, a[0], a[1], a[2], a[3], 0, 0), 0));
         return true;
     case SYS_open_by_handle_at:
         *result = preload_open_by_handle_at((int)a[0], (void *)a[1], (int)a[2]);
@@ -188,7 +180,7 @@ static bool syscall_metadata(long number, const long a[6], long *result)
     }
 }
 
-/* Calls that end or replace the program, and the rings and queues whose requests nobody could see. */
+/* Calls that end or replace the program or set its limits, and the rings and queues whose requests nobody could see. */
 static bool syscall_process(long number, const long a[6], long *result)
 {
     switch (number) {
@@ -197,6 +189,12 @@ static bool syscall_process(long number, const long a[6], long *result)
         return true;
     case SYS_execveat:
         *result = preload_execveat((int)a[0], (const char *)a[1], (char *const *)a[2], (char *const *)a[3], (int)a[4]);
+        return true;
+    case SYS_setrlimit:
+        *result = preload_prlimit(0, (int)a[0], (const struct rlimit *)a[1], NULL);
+        return true;
+    case SYS_prlimit64:
+        *result = preload_prlimit((pid_t)a[0], (int)a[1], (const struct rlimit *)a[2], (struct rlimit *)a[3]);
         return true;
     case SYS_exit_group:
         preload_exit_group((int)a[0]);

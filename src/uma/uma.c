@@ -258,7 +258,7 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
     bool attach = wants_attach(uma, intent);
     for (;;) {
         struct volume_inflight inflight = {.word = NULL};
-        if (!attach && volume_enter_kernel(uma->volume, uma->ino, &inflight)) {
+        if (!attach && volume_enter_kernel(uma->volume, uma->ino, intent == UMA_INTENT_WRITE, &inflight)) {
             op->inflight = inflight.word;
             return UMA_PATH_KERNEL;
         }

@@ -260,8 +260,11 @@ static int attach_joined(struct uma *uma, struct log_header *copy)
         error = -ESTALE;
     if (!error)
         error = index_open(&uma->index, volume_owner(uma->volume), copy->index_nonce, copy->index_dev, copy->index_ino);
-    if (error)
-        return -EBUSY; /* in use, but not by an index that we can share: never a second one */
+    if (error) { /* in use, but not by an index that we can share: never a second one */
+        msg(MSG_WARNING, "inode %llu: served by another process out of reach, error %d", (unsigned long long)uma->ino,
+            -error);
+        return -EBUSY;
+    }
     error = map_data(uma);
     if (!error) {
         error = join_index(uma);

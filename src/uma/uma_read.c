@@ -285,9 +285,7 @@ ssize_t uma_read(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t 
     int error = 0;
     while (done < length) {
         struct reading reading = {.uma = uma, .offset = offset + done, .view = small};
-        uint64_t most = reading.offset % UMA_BLOCK + (length - done) > SMALL_BLOCKS * UMA_BLOCK ? UMA_PIECE
-                                                                                              : SMALL_BLOCKS * UMA_BLOCK;
-        reading.length = uma_min(length - done, most - reading.offset % most);
+        reading.length = uma_min(length - done, UMA_PIECE - reading.offset % UMA_PIECE);
         reading.first = uma_block_of(reading.offset);
         reading.blocks = (uint32_t)(uma_block_of(reading.offset + reading.length - 1) - reading.first + 1);
         if (reading.blocks > SMALL_BLOCKS) {

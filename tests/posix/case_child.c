@@ -253,6 +253,7 @@ static void exec_in_vfork(void)
 static void redirect_in_vfork(void)
 {
     int fd = subject();
+    int other = CALL(nvx.open(SUBJECT, O_RDWR));
     for (int i = 0; i < 2; i++) {
         CALL(nvx.write(fd, bytes, 100));
         pid_t pid = vfork();
@@ -267,7 +268,12 @@ static void redirect_in_vfork(void)
         say("status %d", status);
         SHOW(fd);
         CALL(nvx.fsync(fd));
+        CALL(nvx.pwrite(other, bytes + 5, 5000, 8000 + 100 * i));
+        SHOW(fd);
+        CALL(nvx.pwrite(fd, bytes + 6, 5000, 9000 + 100 * i));
+        SHOW(other);
     }
+    CALL(nvx.close(other));
     CALL(nvx.write(fd, bytes + 9, 100));
     SHOW(fd);
     CALL(nvx.close(fd));

@@ -21,10 +21,12 @@
 
 #define FAKE_FUNCTIONS(X)                                                                                              \
     X(openat)                                                                                                          \
-    X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(is_managed) X(read) X(write)         \
-        X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync) X(sync_all)        \
-            X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat) X(mmap)        \
-                X(munmap) X(msync) X(demote) X(demote_inheritable) X(exit)
+    X(adopt)                                                                                                           \
+    X(close)                                                                                                           \
+    X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(is_managed) X(read) X(write) X(pread) X(pwrite)        \
+        X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync) X(sync_all) X(ftruncate) X(truncate)  \
+            X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat) X(mmap) X(munmap) X(msync) X(demote)    \
+                X(demote_inheritable) X(limit_changed) X(exit)
 
 enum fake_function {
 #define FAKE_ENUM(name) FAKE_##name,
@@ -148,7 +150,11 @@ static int fake_dup(int fd)
 static int fake_dup2(int fd, int newfd)
 {
     fake_call(FAKE_dup2);
-    return fd == newfd ? newfd : fake_copy(fd, sys_dup3(fd, newfd, 0));
+    if (fd == newfd) {
+        int flags = sys_fcntl(fd, F_GETFD, 0);
+        return flags < 0 ? flags : fd;
+    }
+    return fake_copy(fd, sys_dup3(fd, newfd, 0));
 }
 
 static int fake_dup3(int fd, int newfd, int flags)
@@ -327,6 +333,11 @@ static void fake_demote_inheritable(bool own_memory)
 {
     fake_call(FAKE_demote_inheritable);
     fake.own_memory = own_memory;
+}
+
+static void fake_limit_changed(void)
+{
+    fake_call(FAKE_limit_changed);
 }
 
 static void fake_exit(void)

@@ -211,11 +211,8 @@ CALL(lockf64, "fcntl")
 struct open_message {
     struct msghdr header;
     struct iovec iov;
-    union {
-        struct cmsghdr align;
-        char space[CMSG_SPACE(sizeof(int))];
-    } control;
     char byte;
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(__alignof__(struct cmsghdr))));
 };
 
 /* A message that carries the descriptor of the file. */
@@ -224,7 +221,7 @@ static void open_make_message(struct open_message *m)
     memset(m, 0, sizeof *m);
     m->iov = (struct iovec){&m->byte, 1};
     m->header = (struct msghdr){
-        .msg_iov = &m->iov, .msg_iovlen = 1, .msg_control = &m->control, .msg_controllen = sizeof m->control};
+        .msg_iov = &m->iov, .msg_iovlen = 1, .msg_control = m->control, .msg_controllen = sizeof m->control};
     struct cmsghdr *c = CMSG_FIRSTHDR(&m->header);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;

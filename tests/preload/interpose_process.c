@@ -8,6 +8,7 @@
 #include <aio.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <sys/resource.h>
 
 extern char **environ;
 int __dprintf_chk(int, int, const char *, ...);
@@ -290,6 +291,21 @@ CALL(_IO_popen, "demote_inheritable")
 {
     return process_piped(_IO_popen("echo seven", "r"));
 }
+
+/* ---- limits ---- */
+
+#define CALL_LIMIT(name, type, get, ...)                                                                               \
+    CALL(name, "limit_changed")                                                                                        \
+    {                                                                                                                  \
+        struct type limit;                                                                                             \
+        struct type after;                                                                                             \
+        return get(RLIMIT_CORE, &limit) == 0 && (limit.rlim_cur = 0, name(__VA_ARGS__) == 0) &&                        \
+               get(RLIMIT_CORE, &after) == 0 && after.rlim_cur == 0 && after.rlim_max == limit.rlim_max;               \
+    }
+CALL_LIMIT(setrlimit, rlimit, getrlimit, RLIMIT_CORE, &limit)
+CALL_LIMIT(setrlimit64, rlimit64, getrlimit64, RLIMIT_CORE, &limit)
+CALL_LIMIT(prlimit, rlimit, getrlimit, 0, RLIMIT_CORE, &limit, NULL)
+CALL_LIMIT(prlimit64, rlimit64, getrlimit64, 0, RLIMIT_CORE, &limit, NULL)
 
 /* ---- the end ---- */
 

@@ -102,11 +102,8 @@ static void test_cancellation(void)
     unlink(path);
     close(fd);
     close(other);
-    if (!manners.calls) {
-        check(mkfifo(path, 0600) == 0 && is_cancelled(wait_in_open, path),
-              "a thread that waits in open can be cancelled");
-        unlink(path);
-    }
+    check(mkfifo(path, 0600) == 0 && is_cancelled(wait_in_open, path), "a thread that waits in open can be cancelled");
+    unlink(path);
     close(ends[0]);
     close(ends[1]);
 }
@@ -131,7 +128,10 @@ static void test_vfork(void)
     check(count("close") == closes && count("exit") == exits, "a vfork child does not change its parent's core");
     check(!manners.calls || count("demote") > demotions, "a file that a vfork child duplicates is demoted");
     check(pwrite(fd, "x", 1, 0) == 1, "the parent's descriptor is still open");
-    check(fcntl(copy, F_GETFL) >= 0 && lseek(copy, 0, SEEK_CUR) < 1, "the parent's own duplicate is untouched");
+    struct stat file;
+    struct stat duplicate;
+    check(fstat(fd, &file) == 0 && fstat(copy, &duplicate) == 0 && file.st_ino != duplicate.st_ino,
+          "the parent's own duplicate is untouched");
     child = vfork();
     if (child == 0) {
         execl("/bin/true", "true", (char *)NULL);
@@ -194,8 +194,8 @@ static void test_errors(void)
     check(open("/nonexistent/file", O_RDONLY) == -1 && errno == ENOENT, "open of nothing");
     check(dup2(-1, -1) == -1 && errno == EBADF, "dup2 of a bad descriptor on itself");
     check(dup2(0, -1) == -1 && errno == EBADF, "dup2 on a bad number");
-    check(execvp("", NULL) == -1 && errno == ENOENT, "execvp of an empty name");
     char *const argv[] = {"x", NULL};
+    check(execvp("", argv) == -1 && errno == ENOENT, "execvp of an empty name");
     check(execvp("no-such-program-anywhere", argv) == -1 && errno == ENOENT, "execvp of a missing program");
     errno = 42;
     int fd = manners_open();

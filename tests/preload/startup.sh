@@ -14,17 +14,19 @@ mkdir "$NVMMIO_ROOT"
 echo text >"$root/outside"
 failed=0
 
-# What the dynamic linker initialised in a run of a program, sorted.
+# loaded PRELOADED PROGRAM ARGUMENT...: what the dynamic linker initialised in a run of the program, sorted.
 loaded() {
+    preloaded=$1
+    shift
     rm -f "$root"/debug.*
-    LD_DEBUG=files LD_DEBUG_OUTPUT="$root/debug" "$@" >/dev/null
+    LD_PRELOAD=$preloaded LD_DEBUG=files LD_DEBUG_OUTPUT="$root/debug" "$@" >/dev/null
     sed -n 's/.*calling init: //p' "$root"/debug.* | sort -u
 }
 
 check() {
-    loaded "$@" >"$root/without"
-    loaded env LD_PRELOAD="$library" "$@" | grep -v "^$library\$" >"$root/with" || true
-    loaded env LD_PRELOAD="$library" "$@" >"$root/all"
+    loaded "" "$@" >"$root/without"
+    loaded "$library" "$@" >"$root/all"
+    grep -v "^$library\$" "$root/all" >"$root/with" || true
     if ! grep -q "^$library\$" "$root/all"; then
         echo "FAIL: $1 does not load $library"
         failed=1
@@ -36,11 +38,11 @@ check() {
     fi
 }
 
-check "$(command -v true)"
-check "$(command -v cat)" "$root/outside"
-check "$(command -v ls)" -l "$root"
-check "$(command -v ls)" -l "$NVMMIO_ROOT"
-check "$(command -v cp)" "$root/outside" "$root/copy"
+check /bin/true
+check /bin/cat "$root/outside"
+check /bin/ls -l "$root"
+check /bin/ls -l "$NVMMIO_ROOT"
+check /bin/cp "$root/outside" "$root/copy"
 
 # And as the kernel sees it.
 if LD_PRELOAD="$library" cat /proc/self/maps | grep -E 'libpmem|libnvmmio\.so|jemalloc|urcu'; then

@@ -415,7 +415,7 @@ static void test_fork_storm(void **state)
         if (!child) {
             alarm(10);
             unit_check(file_write(fd, "x", 1) == 1);
-            int other = file_openat(AT_FDCWD, second, O_RDWR, 0);
+            int other = file_openat(AT_FDCWD, second, O_RDWR | O_CREAT, 0600);
             unit_check(other >= 0 && file_write(other, "y", 1) == 1);
             unit_check(file_close(other) == 0);
             _exit(0);
