@@ -223,7 +223,7 @@ static inline bool index_state_locked(uint64_t state)
     return state & 1;
 }
 
-/* Locks if unlocked; *old receives the state before. Acquire: pairs with the unlocker's exchange. */
+/* Locks if unlocked; *old receives the state before. Acquire: pairs with the unlocker's release. */
 static inline bool index_slot_try_lock(struct index_slot *slot, uint32_t owner, uint64_t *old)
 {
     uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
@@ -235,11 +235,11 @@ static inline bool index_slot_try_lock(struct index_slot *slot, uint32_t owner, 
                                                    memory_order_acq_rel, memory_order_relaxed);
 }
 
-/* Unlocks: the exchange orders (and, being a locked instruction, drains) the owner's stores before the new state. `high`
- * is entry | INDEX_HOME_ALLOCATED. */
+/* Unlocks. Release: the owner's stores come before the new state. Non-temporal ones do so only behind a fence: an owner that
+ * has stored to PM calls pm_fence before. `high` is entry | INDEX_HOME_ALLOCATED. */
 static inline void index_slot_unlock(struct index_slot *slot, uint64_t old, uint32_t high)
 {
-    atomic_exchange_explicit(&slot->state, (uint64_t)high << 32 | (uint32_t)(old + 2), memory_order_acq_rel);
+    atomic_store_explicit(&slot->state, (uint64_t)high << 32 | (uint32_t)(old + 2), memory_order_release);
 }
 
 /* ---- free map ---- */

@@ -18,9 +18,9 @@
 
 /* Process-private. Shared state (which blocks are free) is the index's. */
 struct log {
-    uint64_t id;  /* names the file: <16 hex digits>.log */
-    int dirfd;    /* of its directory; borrowed from the volume */
-    int fd;       /* own description, high-numbered, O_CLOEXEC; holds the lock */
+    uint64_t id; /* names the file: <16 hex digits>.log */
+    int dirfd;   /* of its directory; borrowed from the volume */
+    int fd;      /* own description, high-numbered, O_CLOEXEC; holds the lock */
     struct pm_map map;
 };
 
@@ -69,8 +69,8 @@ void log_issue(struct log *log, const struct log_identity *identity, uint32_t ow
  * The epoch is kept, so that a log that is issued again goes on above all epochs ever stored in it. */
 void log_retire(struct log *log);
 
-/* Checks magic, version, owner and the sanity of size and epoch on a private copy of the header, which it fills (LOG_HEADER_
- * BYTES: not for the stack). Reads the file, not the mapping. 0; -ENODATA for a pooled log (magic 0); -EPROTONOSUPPORT for
+/* Checks magic, version, owner and the sanity of size and epoch on a private copy of the header, which it fills (a page:
+ * not for the stack). Reads the file, not the mapping. 0; -ENODATA for a pooled log (magic 0); -EPROTONOSUPPORT for
  * another version; -EBADMSG for anything else; -EIO and the like if it cannot be read. */
 int log_check(const struct log *log, uint32_t owner, struct log_header *copy);
 

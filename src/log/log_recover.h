@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 
 struct log_recovery {
-    uint64_t size;          /* of the file afterwards */
-    uint32_t entries;       /* entries in use */
-    uint32_t lines;         /* lines copied to the file */
-    uint32_t void_entries;  /* uncommitted or superseded */
-    bool promoted;          /* process death alone: what was not synced was committed first (rule 15) */
+    uint64_t size;         /* of the file afterwards */
+    uint32_t entries;      /* entries in use */
+    uint32_t lines;        /* lines copied to the file */
+    uint32_t void_entries; /* uncommitted or superseded */
+    bool promoted;         /* process death alone: what was not synced was committed first (rule 15) */
 };
 
 /* The file's identity, from a descriptor of it. 0 or -errno. `stx` may be NULL, else receives what statx told. */

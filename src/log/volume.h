@@ -77,8 +77,8 @@ bool volume_is_attached(struct volume *volume, uint64_t ino);
 #define VOLUME_READY_BLOCKS 64u
 int volume_take_log(struct volume *volume, struct log *log);
 
-/* Gives a retired, exclusively locked log back; true: it is kept for the pool (conf.pool; shrunk to VOLUME_READY_BLOCKS if it has more
- * than 4096 blocks) or unlinked and closed. */
+/* Gives a retired, exclusively locked log back. True: it is kept for the pool (at most conf.pool logs; one of more than
+ * 4096 blocks is shrunk to VOLUME_READY_BLOCKS). False: it was unlinked and closed. */
 bool volume_give_log(struct volume *volume, struct log *log);
 
 /* Opens the log of that id: neither locked nor mapped. */

@@ -77,7 +77,7 @@ struct volume {
     size_t root_length;
 
     _Atomic uint32_t ready;    /* 0: could not be opened; the rest below is not there then. Release when opened */
-    _Atomic uint32_t failed; /* the last try to open it */
+    _Atomic uint32_t failed;   /* the last try to open it */
     _Atomic uint32_t refusals; /* calls since: it is tried again now and then */
     enum pm_map_sync sync;
     int dirfd;
@@ -140,7 +140,6 @@ int volume_scan(struct volume *volume);
 /* Under volume->lock: removes the pooled logs; in a forked child: forgets those of the parent. */
 void volume_pool_unlink(struct volume *volume);
 void volume_pool_forget(struct volume *volume);
-
 
 /* True from volume_exit on. */
 bool volume_is_exiting(void);

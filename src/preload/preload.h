@@ -78,11 +78,9 @@ static inline const struct nvmmio_core *preload_owner(void)
 
 /* ---- roots (preload_root.c) ---- */
 
-/* Whether a regular file at that path could be in a root: it is on the device of one. */
-bool preload_root_near(int dirfd, const char *path, int at_flags);
-/* Whether fd is a regular file in a root. */
+/* Whether fd, or what is at that path, is a regular file in a root. */
 bool preload_root_holds(int fd);
-
+bool preload_root_holds_path(int dirfd, const char *path, int at_flags);
 /* In a forked child: what another thread of the parent was in the middle of is as if not begun. */
 void preload_root_forked(void);
 
@@ -136,14 +134,13 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
 
 /* ---- libc's own functions (preload_real.c), only where there is no system call to make instead ---- */
 
+/* clang-format off */
 #define PRELOAD_REALS(X)                                                                                               \
-    X(fopen)                                                                                                           \
-    X(fopen64)                                                                                                         \
-    X(freopen)                                                                                                         \
-    X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp) X(mkstemps) X(mkostemp) X(mkostemps)     \
-        X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync) X(lio_listio) X(posix_spawn)             \
-            X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen) X(quick_exit) X(__open_2)           \
-                X(__read_chk) X(__pread_chk)
+    X(fopen) X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp)           \
+    X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync)         \
+    X(lio_listio) X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)                \
+    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk)
+/* clang-format on */
 
 enum preload_real {
 #define PRELOAD_REAL_ENUM(name) PRELOAD_REAL_##name,

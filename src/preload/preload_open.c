@@ -19,7 +19,7 @@ static const struct nvmmio_core *open_core(int dirfd, const char *path, int flag
 {
     const struct nvmmio_core *core = preload_core();
     if (!core && (flags & (O_TRUNC | O_ATOMIC)) && preload_hopeful() &&
-        preload_root_near(dirfd, path, flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0))
+        preload_root_holds_path(dirfd, path, flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0))
         core = preload_core_load();
     return core && !preload_foreign() ? core : NULL;
 }

@@ -164,16 +164,6 @@ static bool root_is_dax(int dirfd, const char *path, int at_flags)
            (stx.stx_attributes & STATX_ATTR_DAX);
 }
 
-bool preload_root_near(int dirfd, const char *path, int at_flags)
-{
-    struct stat st;
-    if (!root_names())
-        return false;
-    if (!roots.count)
-        return root_is_dax(dirfd, path, at_flags);
-    return sys_fstatat(dirfd, path, &st, at_flags) == 0 && S_ISREG(st.st_mode) && root_on_device(st.st_dev);
-}
-
 bool preload_root_holds(int fd)
 {
     struct stat st;
@@ -189,6 +179,24 @@ bool preload_root_holds(int fd)
         return false;
     bool inside = root_fd_path(fd, path) > 0 && root_above(st.st_dev, path);
     sys_munmap(path, ROOT_PATH);
+    return inside;
+}
+
+bool preload_root_holds_path(int dirfd, const char *path, int at_flags)
+{
+    struct stat st;
+    if (!root_names())
+        return false;
+    if (!roots.count)
+        return root_is_dax(dirfd, path, at_flags);
+    if (sys_fstatat(dirfd, path, &st, at_flags) != 0 || !S_ISREG(st.st_mode) || !root_on_device(st.st_dev))
+        return false;
+    int nofollow = at_flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0;
+    int fd = sys_openat(dirfd, path, O_PATH | O_CLOEXEC | nofollow, 0); /* its close drops no locks */
+    if (fd < 0)
+        return false;
+    bool inside = preload_root_holds(fd);
+    sys_close(fd);
     return inside;
 }
 

@@ -15,7 +15,7 @@ int preload_ftruncate(int fd, off_t length)
 int preload_truncate(const char *path, off_t length)
 {
     const struct nvmmio_core *core = preload_core();
-    if (!core && preload_hopeful() && preload_root_near(AT_FDCWD, path, 0))
+    if (!core && preload_hopeful() && preload_root_holds_path(AT_FDCWD, path, 0))
         core = preload_core_load();
     return (int)preload_result(core ? core->truncate(path, length)
                                     : (int)rawsys(SYS_truncate, (long)path, length, 0, 0, 0, 0));

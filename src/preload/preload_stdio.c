@@ -56,11 +56,11 @@ static FILE *stdio_opened(FILE *stream)
 /* Whether the call is to empty a file that may be managed: that must not be done by the kernel alone. */
 static bool stdio_truncates(const char *path, const char *mode)
 {
-    return path && mode[0] == 'w' && !strchr(mode, 'x') && preload_hopeful() && preload_root_near(AT_FDCWD, path, 0) &&
-           preload_core_load() && !preload_foreign();
+    return path && mode[0] == 'w' && !strchr(mode, 'x') && preload_hopeful() &&
+           preload_root_holds_path(AT_FDCWD, path, 0) && preload_core_load() && !preload_foreign();
 }
 
-/* fopen with "w" on an existing file near a root: the core opens and empties it, libc adds the stream. */
+/* fopen with "w" on an existing file in a root: the core opens and empties it, libc adds the stream. */
 static FILE *stdio_open_empty(const char *path, const char *mode)
 {
     int flags = (strchr(mode, '+') ? O_RDWR : O_WRONLY) | O_CREAT | O_TRUNC | (strchr(mode, 'e') ? O_CLOEXEC : 0);

@@ -18,6 +18,8 @@
 #include <urcu/urcu-bp.h>
 
 #define HASH_BUCKETS 1024u
+#define FRESH_LEAST (UINT64_C(1) << 20) /* bytes moved before a fresh file is looked at */
+#define FRESH_SHARE 2u                  /* fresh no more when so many times its size was moved */
 #define PRIVATE_OWNER 1u /* of locks that only threads of this process take */
 
 /* All umas. lock guards the chains (writers) and holders; readers walk the chains under RCU. attach_lock: one attach or
@@ -99,7 +101,8 @@ static struct uma *uma_new(struct volume *volume, const struct statx *stx, uint6
     uma->ino = stx->stx_ino;
     uma->volume = volume;
     uma->data_fd = -1;
-    uma->size_at_open = stx->stx_size;
+    atomic_store_explicit(&uma->size_at_open, stx->stx_size, memory_order_relaxed);
+    atomic_store_explicit(&uma->fresh_until, FRESH_LEAST, memory_order_relaxed);
     unsigned flags = stx->stx_size == 0 ? UMA_FLAG_FRESH : 0;
     atomic_store_explicit(&uma->flags, flags, memory_order_relaxed);
     return uma;
@@ -222,17 +225,37 @@ int uma_before_lock(struct uma *uma, int fd)
 
 /* ---- one call ---- */
 
-static bool wants_attach(const struct uma *uma, enum uma_intent intent)
+/* A fresh file has nothing committed to protect, but one that is written over and over, or read again and again, is served
+ * faster here. Looked at now and then, at growing distances. */
+static void reconsider_fresh(struct uma *uma, int fd)
 {
+    struct stat st;
+    uint64_t moved = atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) +
+                     atomic_load_explicit(&uma->bytes_written, memory_order_relaxed);
+    uint64_t due = atomic_load_explicit(&uma->fresh_until, memory_order_relaxed);
+    if (moved < due || sys_fstat(fd, &st) != 0)
+        return;
+    if (moved >= FRESH_SHARE * (uint64_t)st.st_size) {
+        atomic_store_explicit(&uma->size_at_open, (uint64_t)st.st_size, memory_order_relaxed);
+        atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
+    }
+    atomic_store_explicit(&uma->fresh_until, moved * 2, memory_order_relaxed);
+}
+
+static bool wants_attach(struct uma *uma, int fd, enum uma_intent intent)
+{
+    if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_FRESH && fd >= 0)
+        reconsider_fresh(uma, fd);
     uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
+    uint64_t size = atomic_load_explicit(&uma->size_at_open, memory_order_relaxed);
     if (flags & UMA_FLAG_ALONE)
         return false;
     switch (intent) {
     case UMA_INTENT_WRITE:
         return !(flags & UMA_FLAG_FRESH);
     case UMA_INTENT_READ:
-        return !(flags & UMA_FLAG_FRESH) && uma->size_at_open &&
-               atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) >= uma->size_at_open;
+        return !(flags & UMA_FLAG_FRESH) && size &&
+               atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) >= size;
     default:
         return false;
     }
@@ -255,7 +278,7 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
     note_thread();
     if (uma_exiting())
         return UMA_PATH_KERNEL;
-    bool attach = wants_attach(uma, intent);
+    bool attach = wants_attach(uma, fd, intent);
     for (;;) {
         struct volume_inflight inflight = {.word = NULL};
         if (!attach && volume_enter_kernel(uma->volume, uma->ino, intent == UMA_INTENT_WRITE, &inflight)) {
@@ -289,8 +312,10 @@ void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
         atomic_fetch_add_explicit(&uma->bytes_read, done->bytes_read, memory_order_relaxed);
         stats_add(STATS_KERNEL_READS, 1);
     }
-    if (done->bytes_written)
+    if (done->bytes_written) {
+        atomic_fetch_add_explicit(&uma->bytes_written, done->bytes_written, memory_order_relaxed);
         stats_add(STATS_KERNEL_WRITES, 1);
+    }
     if (done->synced)
         atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
     if (op->inflight) {

@@ -364,7 +364,7 @@ void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t 
 void uma_block_publish(struct uma *uma, struct uma_hold *hold)
 {
     uma_give_chain(uma, hold->superseded);
-    /* relaxed: the exchange of the state publishes it */
+    /* relaxed: the release of the state publishes it */
     atomic_store_explicit(&hold->slot->newest, hold->newest, memory_order_relaxed);
     index_slot_unlock(hold->slot, hold->old, hold->number | INDEX_HOME_ALLOCATED);
 }

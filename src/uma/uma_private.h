@@ -83,8 +83,9 @@ struct uma {
     unsigned busy;            /* the sync thread is at it: under registry lock */
     _Atomic uint32_t state;   /* enum uma_state; release at attach pairs with acquire in uma_begin */
     _Atomic uint32_t flags;   /* enum uma_flags */
-    _Atomic uint64_t bytes_read; /* on the kernel's path */
-    uint64_t size_at_open;
+    _Atomic uint64_t bytes_read, bytes_written; /* on the kernel's path */
+    _Atomic uint64_t size_at_open;
+    _Atomic uint64_t fresh_until; /* bytes moved, when a fresh file is looked at again */
 
     /* valid while attached */
     int data_fd; /* own description of the file; -1: none. Opened before the application's first lock, or at attach */
@@ -170,7 +171,7 @@ uint64_t uma_lock_slot(struct uma *uma, struct index_record *record, struct inde
 
 /* Enters the epoch guard: 0 with *epoch, or -EAGAIN (outside again) if the gate is closed. */
 int uma_guard_enter(struct uma *uma, struct index_record *record, uint64_t *epoch);
-/* Leaves it. A locked instruction. */
+/* Leaves it. The caller has fenced what it stored to PM. */
 void uma_guard_leave(struct index_record *record);
 /* Waits, outside, until the gate is open. */
 void uma_gate_wait(struct uma *uma, struct index_record *record);

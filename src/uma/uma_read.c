@@ -114,7 +114,7 @@ static bool views_load(struct reading *reading)
 /* Whether all slots are as they were loaded. */
 static bool views_hold(const struct reading *reading)
 {
-    /* the copies above must not move below; pairs with the unlocker's exchange */
+    /* the copies above must not move below; pairs with the unlocker's release */
     atomic_thread_fence(memory_order_acquire);
     for (uint32_t i = 0; i < reading->blocks; i++) {
         const struct view *view = &reading->view[i];

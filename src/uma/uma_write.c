@@ -145,8 +145,11 @@ static int piece_prepare_slots(struct piece *piece, uint32_t *missing)
                 uma_repair(uma, piece->record);
         }
         piece->hold[i].slot = slot;
-        if (!index_state_entry(atomic_load_explicit(&slot->state, memory_order_relaxed)))
+        uint32_t entry = index_state_entry(atomic_load_explicit(&slot->state, memory_order_relaxed));
+        if (!entry)
             ++*missing;
+        else if (entry < LOG_BLOCKS_MAX) /* its line is read and written soon, and seldom in the cache */
+            __builtin_prefetch(log_entry(&uma->log, entry), 1);
     }
     return 0;
 }

@@ -19,14 +19,13 @@
 #define FAKE_DESCRIPTORS 64
 #define FAKE_PATH 512
 
+/* clang-format off */
 #define FAKE_FUNCTIONS(X)                                                                                              \
-    X(openat)                                                                                                          \
-    X(adopt)                                                                                                           \
-    X(close)                                                                                                           \
-    X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(is_managed) X(read) X(write) X(pread) X(pwrite)        \
-        X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync) X(sync_all) X(ftruncate) X(truncate)  \
-            X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat) X(mmap) X(munmap) X(msync) X(demote)    \
-                X(demote_inheritable) X(limit_changed) X(exit)
+    X(openat) X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(is_managed) X(read)        \
+    X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
+    X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
+    X(mmap) X(munmap) X(msync) X(demote) X(demote_inheritable) X(limit_changed) X(exit)
+/* clang-format on */
 
 enum fake_function {
 #define FAKE_ENUM(name) FAKE_##name,

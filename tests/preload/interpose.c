@@ -5,9 +5,12 @@
  * way, and does what libc's own does.
  *
  * "interpose core": under a preload library with a fake core beside it; each call must be seen by the core.
- * "interpose kernel": under a preload library without a core, or under none; each call must do what the kernel does.
+ * "interpose kernel": under a preload library without a core or with the real one, or under none; each call must do what
+ * the kernel does.
  */
 #include "interpose.h"
+
+#include "clean.h"
 
 #include <dlfcn.h>
 #include <sys/syscall.h>
@@ -102,8 +105,7 @@ int main(int argc, char **argv)
     size_t count = sizeof cases / sizeof *cases;
     for (size_t i = 0; i < count && !(with_core && !calls); i++)
         failures += !interpose_run(&cases[i], calls);
-    unlink(interpose.path);
-    rmdir(interpose.root);
+    clean_tree(interpose.root);
     printf("%zu names, %u failures\n", count, failures);
     return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

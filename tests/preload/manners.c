@@ -4,8 +4,11 @@
  * manners.c — promise: under the preload library the calls keep libc's manners: cancellation points, errno, abort on
  * overflow, the search for a program; and a vfork child leaves its parent's descriptors alone.
  *
- * "manners core": with a fake core beside the library. "manners kernel": with none, or without the library.
+ * "manners core": with a fake core beside the library. "manners kernel": with none, with the real
+ * one, or without the library.
  */
+#include "clean.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -309,8 +312,7 @@ int main(int argc, char **argv)
     test_vfork();
     test_raw_fork();
     test_fork();
-    unlink(manners.path);
-    rmdir(manners.root);
+    clean_tree(manners.root);
     printf("manners: %u failures\n", manners.failures);
     return manners.failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

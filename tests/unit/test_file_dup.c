@@ -186,7 +186,7 @@ static void test_dup2_waits(void **state)
     (void)state;
     pthread_t reader, timer;
     void *result;
-    int f = open_new(managed, 0), g = open_new(second, 0);
+    int f = open_new(managed, 0), g = open_new(second, 0), again = open_new(managed, 0); /* its uma does not end */
     assert_int_equal(file_write(f, "ffff", 4), 4);
     fake_uma.hold_reads = true;
     pthread_create(&reader, NULL, held_read, &f);
@@ -198,6 +198,7 @@ static void test_dup2_waits(void **state)
     pthread_join(reader, &result);
     pthread_join(timer, NULL);
     assert_int_equal((intptr_t)result, 4);
+    file_close(again);
     file_close(f);
     file_close(g);
 }
@@ -389,6 +390,27 @@ static void test_fork_references(void **state)
     close(go[1]);
 }
 
+/* What had ended in the parent and was not given back yet is the parent's to give back. */
+static void test_fork_ended(void **state)
+{
+    (void)state;
+    int fd = open_new(managed, O_APPEND);
+    struct ofd *ofd = ((struct fd_handle *)fd_table_get(fd))->ofd;
+    while (file_close(fd), ofd->references == 0) { /* it was the one that made all be given back */
+        fd = open_new(managed, O_APPEND);
+        ofd = ((struct fd_handle *)fd_table_get(fd))->ofd;
+    }
+    pid_t child = fork();
+    if (!child) {
+        for (int i = 0; i < 200; i++)
+            unit_check(file_close(file_openat(AT_FDCWD, second, O_RDWR | O_CREAT, 0600)) == 0);
+        _exit(0);
+    }
+    wait_child(child);
+    assert_int_equal(ofd->references, 1);
+    assert_true(ofd_flags(ofd) & O_APPEND); /* nobody had the record meanwhile */
+}
+
 /* fork while other threads open, close and duplicate: the child works. */
 static void *churn(void *arg)
 {
@@ -464,6 +486,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fork_writers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fork_killed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fork_references, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fork_ended, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fork_storm, setup, teardown),
         cmocka_unit_test_setup_teardown(test_vfork, setup, teardown),
     };

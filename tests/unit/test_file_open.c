@@ -125,6 +125,12 @@ static void test_truncating_open(void **state)
             file_close(fd);
         }
     }
+    /* an empty file that was there is cut, which moves its times */
+    fake_uma.user = true;
+    fake_uma.resizes = 0;
+    make(managed, 0);
+    file_close(open_managed(O_RDWR | O_CREAT | O_TRUNC));
+    assert_int_equal(fake_uma.resizes, 1);
     /* a new file is not cut a second time; O_EXCL is the kernel's */
     unlink(managed);
     fake_uma.user = true;
@@ -281,6 +287,46 @@ static void test_adopt(void **state)
     assert_false(file_is_managed(again));
     assert_int_equal(fake_uma.last_close_fd, -1);
     file_close(again);
+    int other = open_managed(O_RDWR);
+    fd = open_managed(O_RDWR);
+    struct fd_handle *stale = fd_table_get(fd);
+    close(fd);
+    assert_int_equal(file_dup(other), fd); /* ...and at a duplicate */
+    assert_ptr_not_equal(fd_table_get(fd), stale);
+    assert_int_equal(stale->count, 0);
+    file_close(fd);
+    file_close(other);
+}
+
+/* A descriptor whose close is under way is none any more: no call goes past its uma to the file. */
+static void *close_held(void *arg)
+{
+    return (void *)(intptr_t)file_close(*(int *)arg);
+}
+
+static void test_closing(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    struct stat st;
+    char c;
+    int fd = open_managed(O_RDWR | O_CREAT);
+    fake_uma.hold_close = true;
+    pthread_create(&thread, NULL, close_held, &fd);
+    while (!fake_uma.closes)
+        sched_yield();
+    assert_int_equal(file_write(fd, "x", 1), -EBADF);
+    assert_int_equal(file_pread(fd, &c, 1, 0), -EBADF);
+    assert_int_equal(file_lseek(fd, 0, SEEK_SET), -EBADF);
+    assert_int_equal(file_fsync(fd), -EBADF);
+    assert_int_equal(file_ftruncate(fd, 0), -EBADF);
+    assert_int_equal(file_fstat(fd, &st), -EBADF);
+    assert_int_equal(file_dup(fd), -EBADF);
+    assert_int_equal(file_dup2(fd, 500), -EBADF);
+    fake_uma.hold_close = false;
+    void *result;
+    pthread_join(thread, &result);
+    assert_null(result);
 }
 
 /* The uma's error of the last close is close's, and the descriptor is gone all the same. */
@@ -408,6 +454,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_every_failure, setup, teardown),
         cmocka_unit_test_setup_teardown(test_adopt, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_closing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_error, setup, teardown),
         cmocka_unit_test_setup_teardown(test_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_range, setup, teardown),

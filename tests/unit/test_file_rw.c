@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,6 +247,11 @@ static void wrong_arguments(int slot)
     same(file_fallocate(f0, 0, 10, 0), fallocate(f1, 0, 10, 0));
     same(file_fallocate(f0, 0, INT64_MAX, 10), fallocate(f1, 0, INT64_MAX, 10));
     same(file_lseek(f0, 0, SEEK_CUR), lseek(f1, 0, SEEK_CUR));
+    same(file_lseek(f0, INT64_MAX - 5, SEEK_SET) > 0, (lseek(f1, INT64_MAX - 5, SEEK_SET) > 0)); /* tmpfs goes so far */
+    same(file_read(f0, buffer[0], 10), read(f1, buffer[0], 10));
+    same(file_writev(f0, iov, 1), writev(f1, iov, 1));
+    same(file_lseek(f0, 6, SEEK_CUR), lseek(f1, 6, SEEK_CUR));
+    same(file_lseek(f0, 0, SEEK_SET), lseek(f1, 0, SEEK_SET));
 }
 
 static void test_wrong_arguments(void **state)
@@ -386,6 +392,39 @@ static void test_no_system_call(void **state)
     close_pair(0);
 }
 
+/* Threads that write through one description overlap nowhere. */
+#define TOGETHER 20000
+static _Atomic bool go;
+static void *write_many(void *arg)
+{
+    while (!go)
+        ;
+    for (int i = 0; i < TOGETHER; i++)
+        if (file_write(*(int *)arg, "12345678", 8) != 8)
+            return arg;
+    return NULL;
+}
+
+static void test_together(void **state)
+{
+    (void)state;
+    pthread_t thread[2];
+    open_pair(0, O_RDWR | O_CREAT);
+    int fd = pair.fd[0][0];
+    go = false;
+    for (int i = 0; i < 2; i++)
+        pthread_create(&thread[i], NULL, write_many, &fd);
+    go = true;
+    for (int i = 0; i < 2; i++) {
+        void *result;
+        pthread_join(thread[i], &result);
+        assert_null(result);
+    }
+    assert_int_equal(file_lseek(fd, 0, SEEK_CUR), 2 * TOGETHER * 8);
+    assert_int_equal(file_lseek(fd, 0, SEEK_END), 2 * TOGETHER * 8);
+    close_pair(0);
+}
+
 /* A uma that has failed gives its error to every call, and the offset stays. */
 static void test_failed(void **state)
 {
@@ -417,6 +456,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_largest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_write_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_system_call, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_together, setup, teardown),
         cmocka_unit_test_setup_teardown(test_failed, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

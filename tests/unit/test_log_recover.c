@@ -301,7 +301,13 @@ static void test_long_runs(void **state)
                 memcpy(log_block(&w->log, FIRST + i) + x, &(uint64_t){(uint64_t)i << 32 | x}, 8);
     }
     reboot(w);
+    /* Something else behind the first segment, so that a run across its end is noticed. */
+    void *behind = (char *)header(w) + PM_MAP_FIRST;
+    void *other = mmap(behind, LOG_BLOCK, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE | MAP_FIXED_NOREPLACE, -1, 0);
     assert_int_equal(log_recover(&w->log, w->fd, &result), 0);
+    if (other != MAP_FAILED)
+        munmap(other, LOG_BLOCK);
     assert_int_equal(result.lines, count * LOG_LINES);
     char *block = malloc(LOG_BLOCK);
     for (uint32_t i = 0; i < count; i++) {
@@ -387,6 +393,25 @@ static void test_promotion_interrupted(void **state)
                 want_lines(w, 0, FIRST, 1);
             recover(w, &result);
         }
+}
+
+/* The promotion's size goes to the word that the durable epoch does not use, whatever the epochs are. */
+static void test_promotion_parity(void **state)
+{
+    struct world *w = *state;
+    for (uint64_t newest = 9; newest < 12; newest++) {
+        fill_file(w, LOG_BLOCK);
+        log_retire(&w->log);
+        issue(w, LOG_BLOCK, 10, 0);
+        header(w)->newest_size = 100;
+        put_entry(w, FIRST, 0, 1, 0, 1, newest);
+        fault_start();
+        fault_set(SYS_fallocate, 1, EIO, true);
+        assert_int_equal(log_recover(&w->log, w->fd, NULL), -EIO);
+        fault_stop();
+        assert_true(header(w)->epoch > newest && header(w)->epoch % 2 == 1);
+        assert_true(header(w)->size[0] == LOG_BLOCK && header(w)->size[1] == 100);
+    }
 }
 
 /* Interrupted between the last stores, in their order: nothing is undone by the next run. */
@@ -725,6 +750,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
         cmocka_unit_test_setup_teardown(test_promotion, setup, teardown),
         cmocka_unit_test_setup_teardown(test_promotion_interrupted, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_promotion_parity, setup, teardown),
         cmocka_unit_test_setup_teardown(test_end_interrupted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random, setup, teardown),
         cmocka_unit_test_setup_teardown(test_interrupted, setup, teardown),

@@ -863,11 +863,18 @@ static void body_recovered(void)
     volume_exit();
 }
 
+static void body_die(void)
+{
+    get_volume();
+    raise(SIGKILL);
+}
+
 static void die_attached(void)
 {
     setup(NULL);
     pid_t child = start(body_die_attached);
     wait_step(1);
+    waitpid(start(body_die), NULL, 0); /* so that the next process scans */
     run(body_in_use);
     step_to(2);
     waitpid(child, NULL, 0);
@@ -975,6 +982,8 @@ static void body_begin(void)
     CHECK(!(atomic_fetch_or(&board->word, bit) & bit));
     atomic_fetch_add(&board->count, 1);
     wait_step(1);
+    uint32_t index = volume_index(volume_self(volume)); /* nobody has reset the table since */
+    CHECK(volume->table->process[index].generation == volume_self(volume) >> VOLUME_INDEX_BITS);
 }
 
 static void test_begin_at_once(void **state)

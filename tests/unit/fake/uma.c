@@ -168,6 +168,8 @@ int uma_close(struct uma *uma, int fd)
 {
     fake_uma.closes++;
     fake_uma.last_close_fd = fd;
+    while (fake_uma.hold_close)
+        sched_yield();
     pthread_mutex_lock(&umas.lock);
     bool last = --uma->holders == 0;
     if (last)

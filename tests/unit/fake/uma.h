@@ -23,6 +23,7 @@ struct fake_uma {
     int64_t size_bias;       /* uma_size tells so much more than the file has */
     int64_t size_max;        /* uma_write refuses beyond (-EFBIG); 0: none */
     _Atomic bool hold_reads; /* uma_read waits until this is false */
+    _Atomic bool hold_close; /* uma_close, likewise */
 
     /* seen */
     _Atomic int open_umas, inside, inside_read;
