@@ -29,9 +29,9 @@ int grow_allocate(int fd, int mode, uint64_t offset, uint64_t length)
     return result;
 }
 
-int grow_truncate(int fd, uint64_t size)
+int grow_truncate(int fd, uint64_t size, uint64_t now)
 {
-    if (size > grow_limit())
+    if (size > now && size > grow_limit())
         return -EFBIG;
     int result;
     do

@@ -17,7 +17,7 @@ uint64_t grow_limit(void);
 /* fallocate(2), repeated after EINTR; -EFBIG where the limit would be passed. */
 int grow_allocate(int fd, int mode, uint64_t offset, uint64_t length);
 
-/* ftruncate(2), in the same way. */
-int grow_truncate(int fd, uint64_t size);
+/* ftruncate(2), in the same way; `now` is the file's size: making it shorter is always allowed. */
+int grow_truncate(int fd, uint64_t size, uint64_t now);
 
 #endif

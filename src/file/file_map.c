@@ -31,12 +31,20 @@ static inline bool none_registered(void)
 
 void *file_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
-    if (!(flags & MAP_ANONYMOUS) && fd >= 0 && fd_table_get(fd)) {
-        int error = file_demote(fd, UMA_DEMOTE_MMAP);
-        if (error)
-            return (void *)(intptr_t)error;
+    if ((flags & MAP_ANONYMOUS) || fd < 0 || !fd_table_get(fd))
+        return sys_mmap(addr, length, prot, flags, fd, offset);
+    int error = file_demote(fd, UMA_DEMOTE_MMAP);
+    if (error)
+        return (void *)(intptr_t)error;
+    void *result = sys_mmap(addr, length, prot, flags, fd, offset);
+    struct fd_handle *handle = sys_is_error(result) ? NULL : handle_borrow(fd);
+    if (fd_is_handle(handle)) {
+        /* without memory for it the mapping counts only as long as the descriptor */
+        atomic_store_explicit(&file_state.mapped, true, memory_order_relaxed);
+        (void)uma_hold_mapping(handle->uma, fd, result, page_up(length));
+        handle_drop(handle, fd);
     }
-    return sys_mmap(addr, length, prot, flags, fd, offset);
+    return result;
 }
 
 /* Registers a mapping that was just made; takes it away again where that fails. */

@@ -36,19 +36,13 @@ static off_t seek_to(const struct seek_call *seek, uint64_t base)
     return result;
 }
 
-/* SEEK_DATA and SEEK_HOLE when the holes cannot be told: the whole file is data. */
-static off_t seek_without_holes(const struct seek_call *seek, uint64_t size)
-{
-    if (seek->offset < 0 || (uint64_t)seek->offset >= size)
-        return -ENXIO;
-    return seek->whence == SEEK_DATA ? seek->offset : (off_t)size;
-}
-
 static off_t seek_hole(const struct seek_call *seek)
 {
     struct uma *uma = seek->call.uma;
-    off_t result = uma_write_back(uma) ? seek_without_holes(seek, uma_size(uma))
-                                       : sys_lseek(seek->call.fd, seek->offset, seek->whence);
+    if (seek->offset < 0)
+        return -ENXIO;
+    off_t result = seek->whence == SEEK_DATA ? uma_seek_data(uma, (uint64_t)seek->offset)
+                                             : uma_seek_hole(uma, (uint64_t)seek->offset);
     if (result >= 0)
         ofd_set_offset(seek->ofd, (uint64_t)result);
     return result;

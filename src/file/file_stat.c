@@ -86,13 +86,18 @@ static void ask_of_inode(struct stat_call *stat, uint64_t dev, uint64_t ino)
 
 int file_fstat(int fd, struct stat *st)
 {
+    struct stat_call stat = {.call = {.fd = fd}, .ask = ask_fstat, .answer = st, .dirfd = fd};
     struct fd_handle *handle = handle_enter(fd);
-    if (!fd_is_handle(handle))
-        return handle ? -EBADF : sys_fstat(fd, st);
-    struct stat_call stat = {.call = {.uma = handle->uma, .fd = fd}, .ask = ask_fstat, .answer = st, .dirfd = fd};
-    int result = (int)file_call_run(&stat.call, UMA_INTENT_LOOK, stat_step);
-    handle_leave();
-    return result;
+    if (fd_is_handle(handle)) {
+        stat.call.uma = handle->uma;
+        int result = (int)file_call_run(&stat.call, UMA_INTENT_LOOK, stat_step);
+        handle_leave();
+        return result;
+    }
+    int error = handle ? -EBADF : stat.ask(&stat);
+    if (!error && !nothing_managed() && S_ISREG(st->st_mode)) /* O_PATH, or opened inside libc */
+        ask_of_inode(&stat, st->st_dev, st->st_ino);
+    return error;
 }
 
 int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)

@@ -215,7 +215,7 @@ static int extend_file(const struct recover *r)
         if (result == 0)
             result = sys_fsync(r->fd); /* the zeros before the size that shows them */
         if (result == 0)
-            result = grow_truncate(r->fd, r->size);
+            result = grow_truncate(r->fd, r->size, now);
     }
     return result;
 }
@@ -227,7 +227,7 @@ static int cut_file(const struct recover *r)
     int result = kernel_size(r, &now);
     if (result < 0)
         return result;
-    return now == r->size ? zero_tail(r, r->size) : grow_truncate(r->fd, r->size);
+    return now == r->size ? zero_tail(r, r->size) : grow_truncate(r->fd, r->size, now);
 }
 
 static int store_run(const struct recover *r, const struct recover_run *run)

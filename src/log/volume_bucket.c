@@ -55,7 +55,8 @@ static uint64_t inflight_word(uint32_t bucket, bool writes)
 
 static _Atomic uint64_t *publish(struct volume_process *process, uint64_t word)
 {
-    unsigned first = (unsigned)(word >> (BUCKET_THREAD_SHIFT + 6)) % VOLUME_WORDS; /* threads begin at different words */
+    unsigned first =
+        (unsigned)(word >> (BUCKET_THREAD_SHIFT + 6)) % VOLUME_WORDS; /* threads begin at different words */
     for (unsigned round = 0;; round++) {
         for (unsigned i = 0; i < VOLUME_WORDS; i++) {
             _Atomic uint64_t *at = &process->inflight[(first + i) % VOLUME_WORDS];
@@ -69,15 +70,17 @@ static _Atomic uint64_t *publish(struct volume_process *process, uint64_t word)
 }
 
 /* A published word that stands against `mine`, NULL if there is none: same bucket, and one of the two writes while the
- * other reads. */
+ * other reads. Not one of this thread itself: a signal handler's call cannot wait for the one that it interrupted. */
 static _Atomic uint64_t *find_conflict(struct volume *volume, uint64_t mine)
 {
-    uint32_t high = atomic_load_explicit(&volume->table->high, memory_order_relaxed);
+    uint32_t high = atomic_load_explicit(&volume->table->high, memory_order_seq_cst); /* pairs with begin_entry */
+    uint32_t own = volume_index(volume_self(volume));
     for (uint32_t i = 0; i < high && i < VOLUME_PROCESSES; i++)
         for (unsigned w = 0; w < VOLUME_WORDS; w++) {
             _Atomic uint64_t *at = &volume->table->process[i].inflight[w];
             uint64_t word = atomic_load_explicit(at, memory_order_seq_cst); /* Dekker's other half */
-            if (((word ^ mine) & (BUCKET_WORD_MASK | BUCKET_WRITES)) == BUCKET_WRITES)
+            bool same_thread = i == own && (word ^ mine) == BUCKET_WRITES;
+            if (((word ^ mine) & (BUCKET_WORD_MASK | BUCKET_WRITES)) == BUCKET_WRITES && !same_thread)
                 return at;
         }
     return NULL;

@@ -100,6 +100,10 @@ int uma_commit(struct uma *uma);
 /* The logical size now. */
 uint64_t uma_size(struct uma *uma);
 
+/* lseek with SEEK_DATA, SEEK_HOLE: the offset or -ENXIO. */
+int64_t uma_seek_data(struct uma *uma, uint64_t offset);
+int64_t uma_seek_hole(struct uma *uma, uint64_t offset);
+
 /* ftruncate. */
 int uma_resize(struct uma *uma, uint64_t size);
 
@@ -113,7 +117,7 @@ void uma_deliver_times(struct uma *uma);
 /* The application set times itself: a pending mark is void. */
 void uma_forget_times(struct uma *uma);
 
-/* Brings all committed lines to the file. (lseek SEEK_DATA and SEEK_HOLE, in-kernel readers.) */
+/* Brings all committed lines to the file. (In-kernel readers.) */
 int uma_write_back(struct uma *uma);
 
 /* ---- leaving user space ---- */
@@ -147,6 +151,9 @@ void uma_each(void (*visit)(struct uma *uma, void *arg), void *arg);
 /* Registers a mapping [addr, addr + length) of the file from `offset`: from now on until uma_unmap, loads from it see the
  * newest bytes. The uma is referenced by it. Writable: PROT_WRITE. */
 int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, bool writable);
+/* The application has mapped the file by itself: while that mapping is there the file stays with the kernel (PASSTHROUGH),
+ * also after its last close. The uma is referenced by it. */
+int uma_hold_mapping(struct uma *uma, int fd, void *addr, size_t length);
 /* Forgets the parts of mappings in the range (whole pages), before they are unmapped. */
 void uma_unmap(void *addr, size_t length);
 

@@ -10,6 +10,7 @@
  *   3. one fence by the writer, before it leaves the guard: the commit of its epoch cannot be stored before
  * UNDO (rule 4): 1a saved lines, fence; 1b base with the saved lines, fence; 1c data to the file; 2 flip, 3.
  */
+#include "base/rawsys.h"
 #include "base/stats.h"
 #include "pm/pm.h"
 #include "uma/uma_private.h"
@@ -176,7 +177,7 @@ int uma_block_plan(struct uma *uma, struct index_record *record, const struct um
     hold->base = hold->flip = 0;
     hold->same_epoch = hold->relocate = false;
     hold->undo = change->undo;
-    if (start < atomic_load_explicit(&shared->kernel_size, memory_order_acquire)) {
+    if (start < UMA_MAPPED_MOST && start < atomic_load_explicit(&shared->kernel_size, memory_order_acquire)) {
         hold->home = pm_map_at(&uma->data, start);
         if (!hold->home)
             return -ENOMEM;
@@ -225,9 +226,13 @@ static void line_newest(struct uma *uma, uint64_t start, const struct uma_hold *
     }
     uint64_t reach = atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire);
     uint64_t at = start + line * UMA_LINE;
-    size_t n = hold->home && reach > at ? (size_t)uma_min(reach - at, UMA_LINE) : 0;
-    if (n)
+    size_t n = reach > at ? (size_t)uma_min(reach - at, UMA_LINE) : 0;
+    if (n && hold->home) {
         memcpy(out, hold->home + line * UMA_LINE, n);
+    } else if (n) {
+        ssize_t got = sys_pread(uma->data_fd, out, n, (off_t)at);
+        n = got > 0 ? (size_t)got : 0;
+    }
     memset(out + n, 0, UMA_LINE - n);
 }
 

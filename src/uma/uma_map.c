@@ -20,6 +20,7 @@ struct range {
     uint64_t offset; /* of start in the file */
     struct uma *uma;
     bool writable;
+    bool plain; /* the application's own: only holds the uma, and is found by no address */
 };
 
 struct range_table {
@@ -84,6 +85,10 @@ struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *wri
     if (i == table->count)
         return NULL;
     const struct range *range = &table->range[i];
+    if (range->plain && range->start <= address) {
+        *length = range->end - address;
+        return NULL;
+    }
     if (range->start > address) {
         *length = range->start - address;
         return NULL;
@@ -104,41 +109,66 @@ static int follow_maps(struct uma *uma)
     return error;
 }
 
+/* Puts a range into the table. Under map.lock. */
+static int table_insert(const struct range *range)
+{
+    size_t count = map.table ? map.table->count : 0;
+    struct range_table *table = table_new(count + 1);
+    if (!table)
+        return -ENOMEM;
+    size_t at = map.table ? table_search(map.table, range->start) : 0;
+    if (at)
+        memcpy(table->range, map.table->range, at * sizeof(struct range));
+    table->range[at] = *range;
+    if (count > at)
+        memcpy(table->range + at + 1, map.table->range + at, (count - at) * sizeof(struct range));
+    table->count = count + 1;
+    table_replace(table);
+    return 0;
+}
+
+static inline uintptr_t page_end(const void *addr, size_t length)
+{
+    return (uintptr_t)addr + ((length + UMA_BLOCK - 1) & ~(size_t)(UMA_BLOCK - 1));
+}
+
 int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, bool writable)
 {
     int error = uma_attach(uma, fd);
     if (error)
         return error;
     if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
-        return 0; /* a plain mapping of a file that the kernel serves */
-    length = (length + UMA_BLOCK - 1) & ~(size_t)(UMA_BLOCK - 1);
+        return uma_hold_mapping(uma, fd, addr, length); /* a plain mapping of a file that the kernel serves */
+    struct range range = {.start = (uintptr_t)addr,
+                          .end = page_end(addr, length),
+                          .offset = offset,
+                          .uma = uma,
+                          .writable = writable};
     atomic_fetch_add_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
     uma_ref(uma);
     map_lock();
     error = follow_maps(uma);
-    size_t count = map.table ? map.table->count : 0;
-    struct range_table *table = error ? NULL : table_new(count + 1);
-    if (table) {
-        size_t at = map.table ? table_search(map.table, (uintptr_t)addr) : 0;
-        if (at)
-            memcpy(table->range, map.table->range, at * sizeof(struct range));
-        table->range[at] = (struct range){.start = (uintptr_t)addr,
-                                          .end = (uintptr_t)addr + length,
-                                          .offset = offset,
-                                          .uma = uma,
-                                          .writable = writable};
-        if (count > at)
-            memcpy(table->range + at + 1, map.table->range + at, (count - at) * sizeof(struct range));
-        table->count = count + 1;
-        table_replace(table);
-    }
+    if (!error)
+        error = table_insert(&range);
     shlock_release(&map.lock);
-    if (!table) {
+    if (error) {
         atomic_fetch_sub_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
         uma_close(uma, fd);
-        return error ? error : -ENOMEM;
     }
-    return 0;
+    return error;
+}
+
+int uma_hold_mapping(struct uma *uma, int fd, void *addr, size_t length)
+{
+    struct range range = {.start = (uintptr_t)addr, .end = page_end(addr, length), .uma = uma, .plain = true};
+    uma_unmap(addr, length); /* what was there is gone (MAP_FIXED, or a mapping moved away unseen) */
+    uma_ref(uma);
+    map_lock();
+    int error = table_insert(&range);
+    shlock_release(&map.lock);
+    if (error)
+        uma_close(uma, fd);
+    return error;
 }
 
 /* Copies what is left of a range outside [start, end). */
@@ -158,9 +188,10 @@ static void range_cut(struct range_table *table, const struct range *range, uint
 }
 
 /* One range less, or more when its middle went. A forked child that has not attached yet is not counted. */
-static void recount(struct uma *uma, int change)
+static void recount(const struct range *range, int change)
 {
-    bool counted = uma_is_attached(uma);
+    struct uma *uma = range->uma;
+    bool counted = !range->plain && uma_is_attached(uma);
     if (change > 0) {
         if (counted)
             atomic_fetch_add_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
@@ -175,22 +206,41 @@ static void recount(struct uma *uma, int change)
 int uma_map_attached(struct uma *uma)
 {
     uint32_t count = 0;
+    bool plain = false;
     urcu_bp_read_lock();
     const struct range_table *table = rcu_dereference(map.table);
-    for (size_t i = 0; table && i < table->count; i++)
-        count += table->range[i].uma == uma;
+    for (size_t i = 0; table && i < table->count; i++) {
+        if (table->range[i].uma == uma) {
+            count += !table->range[i].plain;
+            plain = plain || table->range[i].plain;
+        }
+    }
     urcu_bp_read_unlock();
-    if (!count)
-        return 0;
     atomic_fetch_add_explicit(&uma_shared(uma)->maps, count, memory_order_acq_rel);
-    return follow_maps(uma);
+    if (!plain)
+        return count ? follow_maps(uma) : 0;
+    struct index_record *record = uma_claim(uma);
+    int error = uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
+    uma_unclaim(uma, record);
+    return error;
+}
+
+/* Whether any range meets [start, end); without a lock, for the many unmappings that are none of ours. */
+static bool range_meets(uintptr_t start, uintptr_t end)
+{
+    urcu_bp_read_lock();
+    const struct range_table *table = rcu_dereference(map.table);
+    size_t i = table ? table_search(table, start) : 0;
+    bool meets = table && i < table->count && table->range[i].start < end;
+    urcu_bp_read_unlock();
+    return meets;
 }
 
 void uma_unmap(void *addr, size_t length)
 {
     uintptr_t start = (uintptr_t)addr;
-    uintptr_t end = start + ((length + UMA_BLOCK - 1) & ~(size_t)(UMA_BLOCK - 1));
-    if (!map.table)
+    uintptr_t end = page_end(addr, length);
+    if (!range_meets(start, end))
         return;
     map_lock();
     struct range_table *old = map.table;
@@ -212,7 +262,7 @@ void uma_unmap(void *addr, size_t length)
             table->count += old->count - last;
             table_replace(table);
             for (size_t i = 0; i < cut; i++)
-                recount(gone[i].uma, (gone[i].start < start) + (gone[i].end > end) - 1);
+                recount(&gone[i], (gone[i].start < start) + (gone[i].end > end) - 1);
         }
         if (gone != removed)
             mem_free(gone, cut * sizeof *gone);

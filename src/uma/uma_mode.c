@@ -52,7 +52,8 @@ int uma_settle(struct uma *uma, struct index_record *record)
     if (error)
         return error;
     uma_lock(uma, record, &shared->kernel_lock);
-    error = grow_truncate(uma->data_fd, size); /* cuts what was reserved ahead, too */
+    uint64_t now = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
+    error = grow_truncate(uma->data_fd, size, now); /* cuts what was reserved ahead, too */
     if (!error) {
         atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
         atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);

@@ -35,6 +35,9 @@
 #define UMA_PIECE_BLOCKS 512u /* blocks that one operation locks at most: 2 MiB */
 #define UMA_PIECE (UMA_PIECE_BLOCKS * (uint64_t)UMA_BLOCK)
 #define UMA_SIZE_MAX INT64_MAX
+/* Beyond this offset a file is not mapped (segments would not fit the address space): its homes there are reached by
+ * pread and, at write-back, pwrite; a line that changes is relocated in the log. */
+#define UMA_MAPPED_MOST (UINT64_C(1) << 42)
 
 enum uma_state {
     UMA_DETACHED,

@@ -68,12 +68,18 @@ static void sink_skip(struct sink *sink, uint64_t n)
     }
 }
 
-static bool sink_contains(const struct iovec *iov, uint64_t length, uintptr_t address)
+/* How many bytes of the next `length` lie before the one at `address`; `length` if it is not among them. */
+static uint64_t sink_before(const struct sink *sink, uint64_t length, uintptr_t address)
 {
-    for (uint64_t seen = 0; seen < length; seen += iov->iov_len, iov++)
-        if (address >= (uintptr_t)iov->iov_base && address - (uintptr_t)iov->iov_base < iov->iov_len)
-            return true;
-    return false;
+    const struct iovec *iov = sink->iov;
+    size_t skip = sink->skip;
+    for (uint64_t seen = 0; seen < length; skip = 0, iov++) {
+        uintptr_t from = (uintptr_t)iov->iov_base + skip;
+        if (address >= from && address - from < iov->iov_len - skip)
+            return seen + (address - from);
+        seen += iov->iov_len - skip;
+    }
+    return length;
 }
 
 /* ---- one piece ---- */
@@ -88,7 +94,7 @@ struct reading {
     uint64_t offset, length, first;
     uint32_t blocks;
     struct view *view;
-    int hole_error; /* of a kernel read */
+    uint64_t good; /* after -EFAULT: bytes of the destination before the bad one */
 };
 
 /* Loads all slots; false if one is locked. */
@@ -132,8 +138,8 @@ static int copy_home(struct reading *reading, struct sink *sink, uint64_t from, 
     struct uma *uma = reading->uma;
     uint64_t reach = atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire);
     uint64_t end = uma_min(to, uma_max(reach, from));
-    if (from < end && allocated) {
-        while (from < end) { /* a run may cross segments of the mapping */
+    if (allocated) {
+        while (from < uma_min(end, UMA_MAPPED_MOST)) { /* a run may cross segments of the mapping */
             uint64_t part = uma_min(end, pm_map_segment_start(pm_map_segment(from) + 1)) - from;
             const char *home = pm_map_at(&uma->data, from);
             if (!home)
@@ -218,8 +224,9 @@ static int copy_guarded(struct reading *reading, const struct sink *sink)
 {
     struct pm_guard guard;
     if (pm_guard_begin(&guard)) {
-        bool user = sink_contains(sink->iov, reading->length + sink->skip, guard.address);
-        return user || guard.signal == SIGSEGV ? -EFAULT : -EIO;
+        uint64_t before = sink_before(sink, reading->length, guard.address);
+        reading->good = before < reading->length ? before : 0;
+        return before < reading->length || guard.signal == SIGSEGV ? -EFAULT : -EIO;
     }
     int error = copy_views(reading, *sink);
     pm_guard_end();
@@ -298,6 +305,10 @@ ssize_t uma_read(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t 
         error = read_piece(&reading, &sink);
         if (reading.view != small)
             mem_free(reading.view, reading.blocks * sizeof *reading.view);
+        if (error == -EFAULT && reading.good) { /* what can be stored is read, as the kernel does */
+            length = done + reading.good;
+            continue;
+        }
         if (error)
             break;
         sink_skip(&sink, reading.length);

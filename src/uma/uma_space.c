@@ -108,7 +108,11 @@ static bool home_reserved(struct uma *uma, uint64_t first, uint64_t count)
 /* Allocates without moving the kernel's size; durable with the next fsync of the file, which the next commit makes. */
 static int home_allocate(struct uma *uma, uint64_t first, uint64_t count)
 {
-    int error = grow_allocate(uma->data_fd, FALLOC_FL_KEEP_SIZE, first * UMA_BLOCK, count * UMA_BLOCK);
+    uint64_t from = first * UMA_BLOCK, to = (first + count) * UMA_BLOCK, limit = grow_limit();
+    /* A write may end anywhere below the limit: its last block is allocated by any byte of it. */
+    if (to > limit && limit > to - UMA_BLOCK)
+        to = limit;
+    int error = grow_allocate(uma->data_fd, FALLOC_FL_KEEP_SIZE, from, to - from);
     if (error == -EOPNOTSUPP)
         error = -EIO; /* no way to tell ENOSPC in time: the caller hands the file to the kernel */
     if (!error)
@@ -154,7 +158,7 @@ int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t siz
     int error = 0;
     uint64_t now = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
     if (now < size) {
-        error = grow_truncate(uma->data_fd, size);
+        error = grow_truncate(uma->data_fd, size, now);
         if (!error)
             now = size;
     }

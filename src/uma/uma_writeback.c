@@ -35,6 +35,7 @@ struct batch {
     struct batch_slot slot[BATCH];
     unsigned count;
     uint64_t reach; /* the file must be that long */
+    bool far;       /* some block is behind what is mapped: stored by pwrite, made durable by fsync */
 };
 
 /* The end of what counts in the file: committed or newest, whichever is larger. */
@@ -72,22 +73,31 @@ static void batch_add(struct uma *uma, struct index_record *record, struct batch
 }
 
 /* Step 2 for one block: bytes behind the end are nobody's and stay out of the file. */
-static int block_copy(struct uma *uma, const struct batch_slot *item)
+static int block_copy(struct uma *uma, const struct batch_slot *item, bool *far)
 {
     uint64_t start = item->block * UMA_BLOCK;
     uint64_t end = uma_min(start + UMA_BLOCK, meaningful_end(uma_shared(uma)));
     if (end <= start)
         return 0;
-    char *home = pm_map_at(&uma->data, start);
+    bool mapped = start < UMA_MAPPED_MOST;
+    char *home = mapped ? pm_map_at(&uma->data, start) : NULL;
     const char *log = log_block(&uma->log, item->number);
-    if (!home)
+    if (mapped && !home)
         return -ENOMEM;
+    *far = *far || !mapped;
     uint64_t lines = atomic_load_explicit(&item->slot->newest, memory_order_relaxed);
     unsigned first, last;
     while (uma_take_run(&lines, &first, &last)) {
         uint64_t from = first * UMA_LINE, to = uma_min((last + 1) * UMA_LINE, end - start);
-        if (from < to)
+        if (from >= to)
+            break;
+        if (mapped) {
             pm_copy(home + from, log + from, to - from);
+        } else {
+            ssize_t n = sys_pwrite(uma->data_fd, log + from, to - from, (off_t)(start + from));
+            if (n != (ssize_t)(to - from))
+                return n < 0 ? (int)n : -EIO;
+        }
     }
     return 0;
 }
@@ -103,6 +113,7 @@ static void batch_unlock(struct batch *batch, bool unchanged)
     }
     batch->count = 0;
     batch->reach = 0;
+    batch->far = false;
 }
 
 /* Steps 1 to 5. Returns entries freed or -errno. */
@@ -113,7 +124,9 @@ static int64_t batch_flush(struct uma *uma, struct index_record *record, struct 
         return 0;
     int error = batch->reach ? uma_extend_kernel(uma, record, meaningful_end(uma_shared(uma))) : 0;
     for (unsigned i = 0; i < batch->count && !error; i++)
-        error = block_copy(uma, &batch->slot[i]);
+        error = block_copy(uma, &batch->slot[i], &batch->far);
+    if (!error && batch->far)
+        error = sys_fsync(uma->data_fd);
     if (error) {
         batch_unlock(batch, true);
         return error;
@@ -254,7 +267,7 @@ int uma_trim(struct uma *uma, struct index_record *record)
             atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);
             atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
             uma_forget_homes(uma, record, uma_round_up(size) / UMA_BLOCK);
-            error = grow_truncate(uma->data_fd, size);
+            error = grow_truncate(uma->data_fd, size, UINT64_MAX);
             if (!error)
                 error = sys_fsync(uma->data_fd);
             shlock_release(&shared->kernel_lock);

@@ -7,6 +7,7 @@
 
 #include "unit/fake/uma.h"
 
+#include "api/init.h"
 #include "base/rcu.h"
 
 #include <dirent.h>
@@ -50,6 +51,10 @@ static struct {
 } umas = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 struct fake_uma fake_uma;
+
+/* Brings the file with the fork handlers out of the library's archive. */
+extern void (*const fake_fork_handler)(void);
+void (*const fake_fork_handler)(void) = api_before_fork;
 
 void fake_uma_begin(char *directory)
 {

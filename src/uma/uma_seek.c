@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_seek.c — where data and holes are (lseek SEEK_DATA, SEEK_HOLE). Layer uma; called by file.
+ *
+ * A block is data if the kernel's file has data there or if it has an entry: what is newest may be in the log alone.
+ */
+#include "base/rawsys.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static bool has_entry(struct uma *uma, uint64_t block)
+{
+    struct index_slot *slot = index_find(&uma->index, block);
+    uint64_t state = slot ? atomic_load_explicit(&slot->state, memory_order_acquire) : 0;
+    return index_state_locked(state) || index_state_entry(state); /* locked: being written, or being read: data */
+}
+
+/* The first block >= `block` with an entry, UINT64_MAX if none. */
+static uint64_t next_entry(struct uma *uma, uint64_t block)
+{
+    while ((block = index_next(&uma->index, block)) != UINT64_MAX && !has_entry(uma, block))
+        block++;
+    return block;
+}
+
+int64_t uma_seek_data(struct uma *uma, uint64_t offset)
+{
+    uint64_t size = uma_size(uma);
+    if (offset >= size)
+        return -ENXIO;
+    off_t kernel = sys_lseek(uma->data_fd, (off_t)offset, SEEK_DATA);
+    if (kernel < 0 && kernel != -ENXIO)
+        return kernel;
+    uint64_t found = kernel < 0 ? UINT64_MAX : (uint64_t)kernel;
+    uint64_t block = next_entry(uma, uma_block_of(offset));
+    if (block != UINT64_MAX)
+        found = uma_min(found, uma_max(offset, block << UMA_BLOCK_SHIFT));
+    return found < size ? (int64_t)found : -ENXIO;
+}
+
+int64_t uma_seek_hole(struct uma *uma, uint64_t offset)
+{
+    uint64_t size = uma_size(uma);
+    if (offset >= size)
+        return -ENXIO;
+    while (offset < size) {
+        if (has_entry(uma, uma_block_of(offset))) {
+            offset = (uma_block_of(offset) + 1) << UMA_BLOCK_SHIFT;
+            continue;
+        }
+        off_t hole = sys_lseek(uma->data_fd, (off_t)offset, SEEK_HOLE);
+        if (hole < 0 && hole != -ENXIO)
+            return hole;
+        if (hole <= (off_t)offset) /* a hole, or behind the kernel's end: nothing is there */
+            break;
+        /* the kernel's implicit hole at its end may be inside a block with an entry: look again from there */
+        offset = (uint64_t)hole;
+    }
+    return (int64_t)uma_min(offset, size);
+}
