@@ -169,9 +169,41 @@ static inline bool refused(const struct fd_handle *handle, enum rw_direction dir
     return !allowed || (ssize_t)count < 0 || offset < 0 || count > (uint64_t)INT64_MAX - (uint64_t)offset;
 }
 
+/* Ends of what a process can have mapped: without asking for more, and by asking (five-level paging). A buffer across an
+ * end is refused as a whole by the kernel, before anything is transferred. */
+#if defined(__x86_64__)
+#define RW_SPACE_END (UINT64_C(1) << 47)
+#else
+#define RW_SPACE_END (UINT64_C(1) << 48)
+#endif
+#define RW_SPACE_LAST (UINT64_C(1) << 56)
+
+static inline bool outside_space(const void *base, size_t length)
+{
+    uint64_t start = (uintptr_t)base, end = start + length;
+    return __builtin_expect(end > RW_SPACE_END || end < start, 0) &&
+           (end < start || end > RW_SPACE_LAST || start < RW_SPACE_END);
+}
+
 static inline uint64_t clamp(size_t count)
 {
     return count < RW_BYTES_MAX ? count : RW_BYTES_MAX;
+}
+
+/* A call with one buffer on a managed descriptor that `refused` has let pass. */
+static inline ssize_t rw_single(struct fd_handle *handle, int fd, void *buf, size_t count, off_t offset,
+                                enum rw_direction direction)
+{
+    struct iovec iov = {.iov_base = buf, .iov_len = count};
+    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = offset};
+    return rw_leave(&call, outside_space(buf, count) ? -EFAULT : rw_run(handle, &call, direction));
+}
+
+/* The kernel's answer to a call that it refuses. */
+static ssize_t rw_refuse(ssize_t result)
+{
+    handle_leave();
+    return result;
 }
 
 ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
@@ -179,11 +211,9 @@ ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_pread(fd, buf, count, offset);
-    struct iovec iov = {.iov_base = buf, .iov_len = count};
-    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = offset};
-    ssize_t result = refused(handle, RW_READ, count, offset) ? sys_pread(fd, buf, count, offset)
-                                                             : rw_run(handle, &call, RW_READ);
-    return rw_leave(&call, result);
+    if (refused(handle, RW_READ, count, offset))
+        return rw_refuse(sys_pread(fd, buf, count, offset));
+    return rw_single(handle, fd, buf, count, offset, RW_READ);
 }
 
 ssize_t file_pwrite(int fd, const void *buf, size_t count, off_t offset)
@@ -191,11 +221,9 @@ ssize_t file_pwrite(int fd, const void *buf, size_t count, off_t offset)
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_pwrite(fd, buf, count, offset);
-    struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
-    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = offset};
-    ssize_t result =
-        refused(handle, RW_WRITE, count, offset) ? sys_pwrite(fd, buf, count, offset) : rw_run(handle, &call, RW_WRITE);
-    return rw_leave(&call, result);
+    if (refused(handle, RW_WRITE, count, offset))
+        return rw_refuse(sys_pwrite(fd, buf, count, offset));
+    return rw_single(handle, fd, (void *)buf, count, offset, RW_WRITE);
 }
 
 ssize_t file_read(int fd, void *buf, size_t count)
@@ -203,10 +231,9 @@ ssize_t file_read(int fd, void *buf, size_t count)
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_read(fd, buf, count);
-    struct iovec iov = {.iov_base = buf, .iov_len = count};
-    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = RW_SEQUENTIAL};
-    ssize_t result = refused(handle, RW_READ, count, 0) ? sys_read(fd, buf, count) : rw_run(handle, &call, RW_READ);
-    return rw_leave(&call, result);
+    if (refused(handle, RW_READ, count, 0))
+        return rw_refuse(sys_read(fd, buf, count));
+    return rw_single(handle, fd, buf, count, RW_SEQUENTIAL, RW_READ);
 }
 
 ssize_t file_write(int fd, const void *buf, size_t count)
@@ -214,10 +241,9 @@ ssize_t file_write(int fd, const void *buf, size_t count)
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_write(fd, buf, count);
-    struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
-    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = RW_SEQUENTIAL};
-    ssize_t result = refused(handle, RW_WRITE, count, 0) ? sys_write(fd, buf, count) : rw_run(handle, &call, RW_WRITE);
-    return rw_leave(&call, result);
+    if (refused(handle, RW_WRITE, count, 0))
+        return rw_refuse(sys_write(fd, buf, count));
+    return rw_single(handle, fd, (void *)buf, count, RW_SEQUENTIAL, RW_WRITE);
 }
 
 /* ---- vectors ---- */
@@ -232,16 +258,18 @@ static __attribute__((noinline)) int vector_length(const struct iovec *iov, int 
     if (pm_guard_begin(&guard))
         return -EFAULT;
     uint64_t sum = 0;
-    bool valid = true;
+    bool negative = false, outside = false;
     for (int i = 0; i < iovcnt; i++) {
         size_t piece = iov[i].iov_len;
-        if ((ssize_t)piece < 0)
-            valid = false;
+        negative |= (ssize_t)piece < 0;
+        outside |= outside_space(iov[i].iov_base, piece);
         sum = clamp(sum + clamp(piece));
     }
     pm_guard_end();
     *length = sum;
-    return valid ? 0 : -EINVAL;
+    if (negative)
+        return -EINVAL;
+    return outside ? -EFAULT : 0;
 }
 
 static ssize_t vector_call(int fd, const struct iovec *iov, int iovcnt, off_t offset, int flags,
@@ -252,9 +280,12 @@ static ssize_t vector_call(int fd, const struct iovec *iov, int iovcnt, off_t of
     if (!fd_is_handle(handle))
         return handle ? -EBADF : kernel_transfer(&call, direction);
     off_t position = offset == RW_SEQUENTIAL ? 0 : offset;
+    int error = vector_length(iov, iovcnt, &call.length);
     ssize_t result;
-    if (vector_length(iov, iovcnt, &call.length) || refused(handle, direction, call.length, position))
+    if (refused(handle, direction, call.length, position))
         result = kernel_transfer(&call, direction);
+    else if (error)
+        result = error;
     else if (call.length && (flags & ~RW_FLAGS))
         result = -EOPNOTSUPP;
     else if ((flags & RWF_APPEND) && (flags & RWF_NOAPPEND))

@@ -174,6 +174,7 @@ static void object_clear(struct index *index)
     memset(base + INDEX_SUPERSEDED_OFFSET, 0, blocks * sizeof(uint32_t));
     memset(base, 0, 3 * (size_t)INDEX_PAGE);
     atomic_store_explicit(&shared->node_reserved, reserved, memory_order_relaxed);
+    atomic_store_explicit(&shared->reserved_blocks, blocks, memory_order_relaxed);
 }
 
 bool index_destroy(struct index *index, bool keep)

@@ -133,7 +133,8 @@ struct index_shared {
     _Atomic uint32_t record_pages; /* pages of records that are allocated */
     _Atomic uint32_t participants; /* high-water mark of used process words */
     _Atomic uint64_t writeback_cursor;
-    uint64_t reserved6[3];
+    _Atomic uint32_t reserved_blocks; /* log blocks that free map and superseded[] have pages for */
+    uint32_t reserved6[5];
 };
 
 _Static_assert(offsetof(struct index_shared, epoch) == 64, "line 1");

@@ -123,14 +123,18 @@ void index_give_block(struct index *index, uint32_t block)
 
 int index_add_blocks(struct index *index, uint32_t from, uint32_t to)
 {
-    int error = index_reserve(index, INDEX_FREEMAP_OFFSET + from / 8, (to - from) / 8 + 8);
-    if (!error)
-        error = index_reserve(index, INDEX_SUPERSEDED_OFFSET + (uint64_t)from * sizeof(uint32_t),
-                              (uint64_t)(to - from) * sizeof(uint32_t));
-    if (error)
-        return error;
+    struct index_shared *shared = index->shared;
+    if (to > atomic_load_explicit(&shared->reserved_blocks, memory_order_relaxed)) {
+        int error = index_reserve(index, INDEX_FREEMAP_OFFSET + from / 8, (to - from) / 8 + 8);
+        if (!error)
+            error = index_reserve(index, INDEX_SUPERSEDED_OFFSET + (uint64_t)from * sizeof(uint32_t),
+                                  (uint64_t)(to - from) * sizeof(uint32_t));
+        if (error)
+            return error;
+        atomic_store_explicit(&shared->reserved_blocks, to, memory_order_relaxed);
+    }
     /* release: who sees the new end sees the map's pages allocated */
-    atomic_store_explicit(&index->shared->log_blocks, to, memory_order_release);
-    atomic_fetch_add_explicit(&index->shared->free_blocks, to - from, memory_order_relaxed);
+    atomic_store_explicit(&shared->log_blocks, to, memory_order_release);
+    atomic_fetch_add_explicit(&shared->free_blocks, to - from, memory_order_relaxed);
     return 0;
 }

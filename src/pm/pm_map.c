@@ -62,7 +62,7 @@ static int pm_map_segment_map(const struct pm_map *map, unsigned segment, char *
     return 0;
 }
 
-int pm_map_open(struct pm_map *map, int fd, bool writable, bool dont_fork, enum pm_map_sync sync)
+void pm_map_prepare(struct pm_map *map, int fd, bool writable, bool dont_fork, enum pm_map_sync sync)
 {
     map->fd = fd;
     map->writable = writable;
@@ -70,7 +70,12 @@ int pm_map_open(struct pm_map *map, int fd, bool writable, bool dont_fork, enum 
     map->sync = sync != PM_MAP_SYNC_NEVER;
     for (unsigned i = 0; i < PM_MAP_SEGMENTS; i++)
         atomic_init(&map->segment[i], NULL);
+}
+
+int pm_map_open(struct pm_map *map, int fd, bool writable, bool dont_fork, enum pm_map_sync sync)
+{
     char *base;
+    pm_map_prepare(map, fd, writable, dont_fork, sync);
     int error = pm_map_segment_map(map, 0, &base);
     /* EOPNOTSUPP: no DAX; EINVAL: a kernel before 4.15 */
     if ((error == -EOPNOTSUPP || error == -EINVAL) && sync == PM_MAP_SYNC_TRY) {

@@ -34,6 +34,9 @@ enum pm_map_sync { PM_MAP_SYNC_REQUIRED, PM_MAP_SYNC_TRY, PM_MAP_SYNC_NEVER };
 /* Prepares `map` and maps segment 0. 0 or -errno (ENOMEM, EOPNOTSUPP where MAP_SYNC is required and refused, ...). */
 int pm_map_open(struct pm_map *map, int fd, bool writable, bool dont_fork, enum pm_map_sync sync);
 
+/* The same without mapping anything yet: only with PM_MAP_SYNC_REQUIRED or PM_MAP_SYNC_NEVER, which leave nothing to try. */
+void pm_map_prepare(struct pm_map *map, int fd, bool writable, bool dont_fork, enum pm_map_sync sync);
+
 /* Unmaps all segments. Nobody may use an address of the map any more. */
 void pm_map_close(struct pm_map *map);
 
@@ -48,6 +51,14 @@ static inline unsigned pm_map_segment(uint64_t offset)
 static inline uint64_t pm_map_segment_start(unsigned segment)
 {
     return segment ? PM_MAP_FIRST << (segment - 1) : 0;
+}
+
+/* The address of the byte at `offset` if its segment is mapped already, else NULL. */
+static inline void *pm_map_peek(struct pm_map *map, uint64_t offset)
+{
+    unsigned segment = pm_map_segment(offset);
+    char *base = segment < PM_MAP_SEGMENTS ? atomic_load_explicit(&map->segment[segment], memory_order_acquire) : NULL;
+    return base ? base + (offset - pm_map_segment_start(segment)) : NULL;
 }
 
 /* The address of the byte at `offset`, NULL if it cannot be mapped. The caller makes sure that the file has that byte. */

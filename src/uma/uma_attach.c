@@ -83,9 +83,14 @@ int uma_open_data(struct uma *uma, int fd)
 
 /* ---- the parts of an attachment ---- */
 
+/* The file is mapped when a home in it is first needed: many a file is detached before. */
 static int map_data(struct uma *uma)
 {
-    return pm_map_open(&uma->data, uma->data_fd, uma->data_writable, true, volume_sync(uma->volume));
+    enum pm_map_sync sync = volume_sync(uma->volume);
+    if (sync == PM_MAP_SYNC_TRY)
+        return pm_map_open(&uma->data, uma->data_fd, uma->data_writable, true, sync);
+    pm_map_prepare(&uma->data, uma->data_fd, uma->data_writable, true, sync);
+    return 0;
 }
 
 static int join_index(struct uma *uma)
@@ -373,7 +378,7 @@ static int detach_settle(struct uma *uma, struct index_record *record, bool last
     if (atomic_load_explicit(&shared->atomic, memory_order_acquire))
         return 0;
     int error = uma_commit_record(uma, record);
-    int64_t n = error ? 0 : uma_writeback(uma, record, UINT64_MAX, false);
+    int64_t n = error ? 0 : uma_writeback_quietly(uma, record, UINT64_MAX, false);
     return n < 0 ? (int)n : error;
 }
 
@@ -395,9 +400,9 @@ int uma_detach(struct uma *uma)
     if (error)
         return error;
     struct index_record *record = uma_claim(uma);
-    uma_deliver_times(uma);
     bool last = !others_live(uma, record);
     error = detach_settle(uma, record, last);
+    uma_deliver_times(uma); /* at the end: while it is pending, nothing needs to put the time back */
     uma_unclaim(uma, record);
     index_leave(&uma->index, uma->participant);
     /* Exclusive: nobody else is attached in truth, also none that the index does not know. */

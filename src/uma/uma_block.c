@@ -147,9 +147,9 @@ static uint64_t plan_in_place(struct uma *uma, const struct uma_change *change, 
         past &= end > start ? lines_from(end - start) : UMA_ALL_LINES;
     uint64_t reach = atomic_load_explicit(&shared->kernel_durable, memory_order_acquire);
     uint64_t file = 0;
-    if (hold->home && start + to <= reach)
+    if (hold->reached && start + to <= reach)
         file = UMA_ALL_LINES;
-    else if (hold->home && reach > start)
+    else if (hold->reached && reach > start)
         file = ~lines_from(reach - start) & ~(UINT64_C(1) << ((reach - start) / UMA_LINE & (LOG_LINES - 1)));
     return past & (hold->newest | file);
 }
@@ -160,7 +160,7 @@ static bool home_usable(struct uma *uma, const struct uma_change *change, uint64
 {
     unsigned last = 63 - (unsigned)__builtin_clzll(lines);
     uint64_t end = uma_min(start + (last + 1) * UMA_LINE, change->size_after);
-    return hold->home && end <= atomic_load_explicit(&uma_shared(uma)->kernel_durable, memory_order_acquire);
+    return hold->reached && end <= atomic_load_explicit(&uma_shared(uma)->kernel_durable, memory_order_acquire);
 }
 
 int uma_block_plan(struct uma *uma, struct index_record *record, const struct uma_change *change, uint64_t block,
@@ -172,16 +172,12 @@ int uma_block_plan(struct uma *uma, struct index_record *record, const struct um
     hold->number = index_state_entry(hold->old);
     hold->entry = NULL;
     hold->log = NULL;
-    hold->home = NULL;
+    hold->reached = start < UMA_MAPPED_MOST && start < atomic_load_explicit(&shared->kernel_size, memory_order_acquire);
+    hold->home = hold->reached ? pm_map_peek(&uma->data, start) : NULL;
     hold->superseded = 0;
     hold->base = hold->flip = 0;
     hold->same_epoch = hold->relocate = false;
     hold->undo = change->undo;
-    if (start < UMA_MAPPED_MOST && start < atomic_load_explicit(&shared->kernel_size, memory_order_acquire)) {
-        hold->home = pm_map_at(&uma->data, start);
-        if (!hold->home)
-            return -ENOMEM;
-    }
     if (hold->number) {
         if (hold->number < LOG_FIRST_BLOCK || hold->number >= atomic_load_explicit(&shared->log_blocks, memory_order_acquire))
             return -EIO;
@@ -199,13 +195,19 @@ int uma_block_plan(struct uma *uma, struct index_record *record, const struct um
     }
     hold->in_place = plan_in_place(uma, change, start, from, to, range, hold);
     hold->set = range & ~hold->in_place;
-    if (!hold->set)
-        return 0;
-    if (change->undo)
-        return home_usable(uma, change, start, hold, hold->set) ? !hold->number : -EIO;
-    uint64_t to_file = hold->set & hold->base;
-    hold->relocate = to_file && !home_usable(uma, change, start, hold, to_file);
-    return !hold->number || hold->relocate;
+    uint64_t to_file = change->undo ? hold->set : hold->set & hold->base;
+    if (to_file && !home_usable(uma, change, start, hold, to_file)) {
+        if (change->undo)
+            return -EIO;
+        hold->relocate = true;
+        to_file = 0;
+    }
+    if ((to_file || hold->in_place & ~hold->newest) && !hold->home) {
+        hold->home = pm_map_at(&uma->data, start);
+        if (!hold->home)
+            return -ENOMEM;
+    }
+    return hold->set && (!hold->number || hold->relocate);
 }
 
 /* ---- storing ---- */

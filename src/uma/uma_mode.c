@@ -53,6 +53,12 @@ int uma_settle(struct uma *uma, struct index_record *record)
         return error;
     uma_lock(uma, record, &shared->kernel_lock);
     uint64_t now = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
+    bool exact = now == size && atomic_load_explicit(&shared->garbage_end, memory_order_relaxed) <= size &&
+                 atomic_load_explicit(&shared->dense_blocks, memory_order_relaxed) <= uma_round_up(size) / UMA_BLOCK;
+    if (exact) {
+        shlock_release(&shared->kernel_lock);
+        return 0;
+    }
     error = grow_truncate(uma->data_fd, size, now); /* cuts what was reserved ahead, too */
     if (!error) {
         atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
@@ -100,8 +106,8 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
     if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
         return 0;
     struct index_record *record = uma_claim(uma);
-    uma_deliver_times(uma);
     error = uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
+    uma_deliver_times(uma);
     uma_unclaim(uma, record);
     if (!error) {
         stats_add(STATS_DEMOTE_STDIO + (enum stats_counter)reason, 1);

@@ -59,7 +59,8 @@ struct uma_hold {
     uint64_t newest;         /* lines whose newest copy is in the log: before; after uma_block_store: to be published */
     struct log_entry *entry; /* the block's entry, NULL if it has none */
     char *log;               /* its log block */
-    char *home;              /* the block in the mapped file, NULL where the kernel's file does not reach */
+    char *home;              /* the block in the mapped file, NULL while it is not mapped */
+    bool reached;            /* the kernel's file has the block, or begins it, where it can be mapped */
     uint64_t set;            /* lines that change homes */
     uint64_t in_place;       /* lines past the committed end, stored where they are (rule 6) */
     uint64_t base, flip;     /* of the record that this write makes or extends, before the write */
@@ -268,6 +269,8 @@ void uma_fail(struct uma *uma, int error);
 int64_t uma_writeback(struct uma *uma, struct index_record *record, uint64_t most, bool all);
 /* The file has no allocated blocks from block `first` on any more, as far as slots and dense_blocks say. Gate closed. */
 void uma_forget_homes(struct uma *uma, struct index_record *record, uint64_t first);
+/* The same, and the file's times stay as they are. */
+int64_t uma_writeback_quietly(struct uma *uma, struct index_record *record, uint64_t most, bool all);
 /* Cuts what lies behind the committed size off the file, if nothing is uncommitted. */
 int uma_trim(struct uma *uma, struct index_record *record);
 

@@ -91,7 +91,7 @@ static void repair_slot(struct uma *uma, struct index_record *mine, uint64_t blo
     bool allocated = uma_home_allocated(uma, block, 0);
     if (allocated && (block + 1) * UMA_BLOCK <= UMA_MAPPED_MOST &&
         (block + 1) * UMA_BLOCK <= atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire)) {
-        char *home = uma->data_writable ? pm_map_at(&uma->data, block * UMA_BLOCK) : NULL;
+        char *home = uma->data_writable ? pm_map_at(&uma->data, block * UMA_BLOCK) : NULL; /* flushed by address */
         if (home) {
             pm_flush(home, UMA_BLOCK);
             pm_fence();

@@ -50,13 +50,13 @@ static int log_extend(struct uma *uma, struct index_record *record, uint32_t lea
 static int log_reclaim(struct uma *uma, struct index_record *record, uint32_t count)
 {
     uint64_t most = uma_max(count, RECLAIM_LEAST);
-    int64_t freed = uma_writeback(uma, record, most, false);
+    int64_t freed = uma_writeback_quietly(uma, record, most, false);
     if (freed == 0 && !atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_relaxed)) {
         int error = uma_commit_record(uma, record);
         if (error)
             return error;
         stats_add(STATS_EARLY_COMMITS, 1);
-        freed = uma_writeback(uma, record, most, true);
+        freed = uma_writeback_quietly(uma, record, most, true);
     }
     return freed < 0 ? (int)freed : freed == 0 ? -ENOSPC : 0;
 }

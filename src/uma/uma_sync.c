@@ -79,7 +79,7 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
             waiting = false;
             uma->unsynced_ms = 0;
         }
-        if (flush && uma_writeback(uma, record, UINT64_MAX, false) >= 0)
+        if (flush && uma_writeback_quietly(uma, record, UINT64_MAX, false) >= 0)
             uma_trim(uma, record);
         uma_unclaim(uma, record);
         if (flush && !waiting) { /* what is uncommitted still waits for a sync, which will wake us */

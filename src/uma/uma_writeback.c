@@ -35,7 +35,7 @@ struct batch {
     struct batch_slot slot[BATCH];
     unsigned count;
     uint64_t reach; /* the file must be that long */
-    bool far;       /* some block is behind what is mapped: stored by pwrite, made durable by fsync */
+    bool by_kernel; /* some block is not mapped here: stored by pwrite, made durable by fsync */
 };
 
 /* The end of what counts in the file: committed or newest, whichever is larger. */
@@ -73,25 +73,22 @@ static void batch_add(struct uma *uma, struct index_record *record, struct batch
 }
 
 /* Step 2 for one block: bytes behind the end are nobody's and stay out of the file. */
-static int block_copy(struct uma *uma, const struct batch_slot *item, bool *far)
+static int block_copy(struct uma *uma, const struct batch_slot *item, bool *by_kernel)
 {
     uint64_t start = item->block * UMA_BLOCK;
     uint64_t end = uma_min(start + UMA_BLOCK, meaningful_end(uma_shared(uma)));
     if (end <= start)
         return 0;
-    bool mapped = start < UMA_MAPPED_MOST;
-    char *home = mapped ? pm_map_at(&uma->data, start) : NULL;
+    char *home = pm_map_peek(&uma->data, start);
     const char *log = log_block(&uma->log, item->number);
-    if (mapped && !home)
-        return -ENOMEM;
-    *far = *far || !mapped;
+    *by_kernel = *by_kernel || !home;
     uint64_t lines = atomic_load_explicit(&item->slot->newest, memory_order_relaxed);
     unsigned first, last;
     while (uma_take_run(&lines, &first, &last)) {
         uint64_t from = first * UMA_LINE, to = uma_min((last + 1) * UMA_LINE, end - start);
         if (from >= to)
             break;
-        if (mapped) {
+        if (home) {
             pm_copy(home + from, log + from, to - from);
         } else {
             ssize_t n = sys_pwrite(uma->data_fd, log + from, to - from, (off_t)(start + from));
@@ -113,7 +110,7 @@ static void batch_unlock(struct batch *batch, bool unchanged)
     }
     batch->count = 0;
     batch->reach = 0;
-    batch->far = false;
+    batch->by_kernel = false;
 }
 
 /* Steps 1 to 5. Returns entries freed or -errno. */
@@ -124,8 +121,8 @@ static int64_t batch_flush(struct uma *uma, struct index_record *record, struct 
         return 0;
     int error = batch->reach ? uma_extend_kernel(uma, record, meaningful_end(uma_shared(uma))) : 0;
     for (unsigned i = 0; i < batch->count && !error; i++)
-        error = block_copy(uma, &batch->slot[i], &batch->far);
-    if (!error && batch->far)
+        error = block_copy(uma, &batch->slot[i], &batch->by_kernel);
+    if (!error && batch->by_kernel)
         error = sys_fsync(uma->data_fd);
     if (error) {
         batch_unlock(batch, true);
@@ -184,8 +181,6 @@ int64_t uma_writeback(struct uma *uma, struct index_record *record, uint64_t mos
     uint32_t mode = atomic_load_explicit(&shared->mode, memory_order_acquire);
     if (mode == INDEX_MODE_PASSTHROUGH || mode == INDEX_MODE_FAILED)
         return 0;
-    struct uma_times times;
-    uma_times_save(uma, &times);
     uint64_t begin = all ? 0 : atomic_load_explicit(&shared->writeback_cursor, memory_order_relaxed);
     uint64_t at = begin;
     int64_t freed = 0;
@@ -210,6 +205,14 @@ int64_t uma_writeback(struct uma *uma, struct index_record *record, uint64_t mos
     }
     atomic_store_explicit(&shared->writeback_cursor, at, memory_order_relaxed);
     atomic_store_explicit(&record->blocks, 0, memory_order_relaxed);
+    return freed;
+}
+
+int64_t uma_writeback_quietly(struct uma *uma, struct index_record *record, uint64_t most, bool all)
+{
+    struct uma_times times;
+    uma_times_save(uma, &times);
+    int64_t freed = uma_writeback(uma, record, most, all);
     uma_times_restore(uma, &times);
     return freed;
 }
@@ -284,7 +287,7 @@ int uma_trim(struct uma *uma, struct index_record *record)
 int uma_write_back(struct uma *uma)
 {
     struct index_record *record = uma_claim(uma);
-    int64_t n = uma_writeback(uma, record, UINT64_MAX, true);
+    int64_t n = uma_writeback_quietly(uma, record, UINT64_MAX, true);
     int error = n < 0 ? (int)n : 0;
     if (!error)
         error = uma_trim(uma, record);

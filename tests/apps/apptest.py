@@ -21,6 +21,11 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import shm  # noqa: E402
+
+shm.private()
+
 SIDES = ("kernel", "managed")
 COUNTER = re.compile(r"([a-z]+\.[a-z_]+)[ =:]+(\d+)\s*$")
 SCALE = max(1, int(os.environ.get("NVMMIO_TEST_SCALE", "1")))
@@ -159,7 +164,7 @@ class App:
         if not self.library:
             return
         left = [p for p in glob.glob(os.path.join(self.dir["managed"], ".nvmmio", "*", "*"))
-                if os.path.basename(p) != "table"]
+                if os.path.basename(p) != "table"] + shm.left_over()
         if left:
             raise Failed("left over: %s" % left)
 

@@ -21,7 +21,13 @@ import sys
 import tempfile
 import traceback
 
-FILECALL = os.path.abspath(sys.argv[1])
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import shm  # noqa: E402
+
+sys.argv[1] = os.path.abspath(sys.argv[1])
+shm.private()
+
+FILECALL = sys.argv[1]
 LIBRARY = "--library" in sys.argv
 PRELOAD = os.environ.get("NVMMIO_PRELOAD", "")
 ACTIVE = LIBRARY or bool(PRELOAD)

@@ -317,6 +317,12 @@ static size_t pick_length(void)
     return below(50) ? tool_length(&run.rng, 200000) : 0;
 }
 
+static void compare_all_closed(void)
+{
+    for (int file = 0; file < FILES; file++)
+        compare_closed(file);
+}
+
 static void do_open(int slot)
 {
     static const int modes[] = {O_RDWR, O_RDWR, O_RDWR, O_RDWR, O_RDWR, O_RDWR, O_RDWR, O_WRONLY, O_RDONLY, O_RDWR};
@@ -350,8 +356,7 @@ static void do_close(int slot)
         run.side[n].fd[slot] = -1;
     }
     same("close", o[0], o[1]);
-    for (int file = 0; file < FILES; file++)
-        compare_closed(file);
+    compare_all_closed();
 }
 
 static void do_dup(int slot)
@@ -374,6 +379,7 @@ static void do_dup(int slot)
         }
     }
     same("dup", o[0], o[1]);
+    compare_all_closed();
 }
 
 static void do_write(int slot)

@@ -230,6 +230,16 @@ static void wrong_arguments(int slot)
     same(file_read(f0, bad, 10), read(f1, bad, 10));
     same(file_write(f0, bad, 10), write(f1, bad, 10));
     same(file_write(f0, bad, 0), write(f1, bad, 0));
+    char *volatile beyond = (char *)-4096;
+    volatile size_t endless = (size_t)1 << 62;
+    struct iovec over[2] = {{.iov_base = buffer[0], .iov_len = 10}, {.iov_base = buffer[0], .iov_len = endless}};
+    same(file_read(f0, beyond, 10), read(f1, beyond, 10));
+    same(file_pread(f0, beyond, 10, INT64_MAX / 2), pread(f1, beyond, 10, INT64_MAX / 2)); /* behind the end, too */
+    same(file_write(f0, beyond, 0), write(f1, beyond, 0));
+    same(file_write(f0, buffer[0], endless), write(f1, buffer[0], endless));
+    same(file_pread(f0, buffer[0], endless, 0), pread(f1, buffer[0], endless, 0));
+    same(file_writev(f0, over, 2), writev(f1, over, 2));
+    same(file_preadv2(f0, over, 2, -2, 0), preadv2(f1, over, 2, -2, 0));
     same(file_read(f0, buffer[0], SIZE_MAX), syscall(SYS_read, f1, buffer[0], SIZE_MAX));
     same(file_write(f0, buffer[0], SIZE_MAX - 1), syscall(SYS_write, f1, buffer[0], SIZE_MAX - 1));
     same(file_readv(f0, iov, below), readv(f1, iov, below));
