@@ -54,6 +54,7 @@ const struct nvmmio_core nvmmio_core = {
     .msync = file_nvmsync,
     .demote = core_demote,
     .demote_inheritable = file_demote_inheritable,
+    .before_exec = file_before_exec,
     .before_fork = api_before_fork,
     .after_fork_parent = api_after_fork_parent,
     .after_fork_child = api_after_fork_child,

@@ -62,6 +62,7 @@ struct nvmmio_core {
     int (*msync)(void *addr, size_t length, int flags);
     int (*demote)(int fd, int reason); /* enum uma_demotion */
     void (*demote_inheritable)(bool own_memory);
+    void (*before_exec)(void); /* with own memory */
     void (*before_fork)(void);
     void (*after_fork_parent)(void);
     void (*after_fork_child)(void);

@@ -7,6 +7,9 @@
  */
 #include "api/init.h"
 
+#include "base/conf.h"
+#include "base/msg.h"
+#include "base/stats.h"
 #include "file/file.h"
 #include "base/rcu.h"
 
@@ -57,9 +60,17 @@ void api_after_fork_child(void)
             fork_table[i].child();
 }
 
+static void write_statistics(void)
+{
+    for (int i = 0; i < STATS_COUNT; i++)
+        msg_statistic(stats_name((enum stats_counter)i), stats_sum((enum stats_counter)i));
+}
+
 void api_exit(void)
 {
     file_exit();
+    if (conf_get()->stats)
+        write_statistics();
 }
 
 __attribute__((constructor)) static void api_load(void)

@@ -1,18 +1,38 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * highfd.c — descriptors of the library out of the application's way. Layer base.
+ * highfd.c — the library's own descriptors. Layer base.
  */
 #include "base/highfd.h"
 
 #include "base/rawsys.h"
 
+#include <stdatomic.h>
+#include <stdint.h>
 #include <sys/resource.h>
 
-int highfd_move(int fd)
+#define HIGHFD_NOTED 65536u /* numbers that are noted; higher ones are not protected */
+#define WORD_BITS 64u
+
+/* One bit a number. Relaxed: a bit concerns a descriptor that is published to other threads by other means. */
+static struct highfd {
+    _Atomic uint64_t noted[HIGHFD_NOTED / WORD_BITS];
+} highfd;
+
+static void note(int fd, bool internal)
 {
-    if (fd < 0)
-        return fd;
+    if ((unsigned)fd >= HIGHFD_NOTED)
+        return;
+    uint64_t bit = UINT64_C(1) << (unsigned)fd % WORD_BITS;
+    _Atomic uint64_t *word = &highfd.noted[(unsigned)fd / WORD_BITS];
+    if (internal)
+        atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
+}
+
+static int move(int fd)
+{
     struct rlimit limit;
     if (rawsys(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0) != 0)
         return fd;
@@ -24,4 +44,41 @@ int highfd_move(int fd)
         return fd;
     sys_close(fd);
     return high;
+}
+
+int highfd_move(int fd)
+{
+    if (fd < 0)
+        return fd;
+    fd = move(fd);
+    note(fd, true);
+    return fd;
+}
+
+void highfd_close(int fd)
+{
+    if (fd < 0)
+        return;
+    note(fd, false); /* before: the number may be the application's at once */
+    sys_close(fd);
+}
+
+bool highfd_is_internal(int fd)
+{
+    return (unsigned)fd < HIGHFD_NOTED &&
+           atomic_load_explicit(&highfd.noted[(unsigned)fd / WORD_BITS], memory_order_relaxed) >>
+                   (unsigned)fd % WORD_BITS & 1;
+}
+
+int highfd_next(unsigned from, unsigned last)
+{
+    while (from <= last && from < HIGHFD_NOTED) {
+        uint64_t rest = atomic_load_explicit(&highfd.noted[from / WORD_BITS], memory_order_relaxed) >> from % WORD_BITS;
+        if (rest) {
+            from += (unsigned)__builtin_ctzll(rest);
+            return from <= last ? (int)from : -1;
+        }
+        from = (from / WORD_BITS + 1) * WORD_BITS;
+    }
+    return -1;
 }

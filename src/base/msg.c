@@ -141,6 +141,18 @@ static void msg_write(int fd, const struct msg_line *line)
     sys_sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
+/* Ends the line and writes it. */
+static void msg_send(const struct conf *conf, struct msg_line *line)
+{
+    line->text[line->used++] = '\n';
+    int fd = msg_open(conf->log_path);
+    if (fd < 0)
+        return;
+    msg_write(fd, line);
+    if (fd != STDERR_FILENO)
+        sys_close(fd);
+}
+
 void msg(enum msg_level level, const char *format, ...)
 {
     static const char *const words[] = {"", "error", "warning", "notice", "debug"};
@@ -158,11 +170,18 @@ void msg(enum msg_level level, const char *format, ...)
     va_start(args, format);
     msg_format(&line, format, &args);
     va_end(args);
-    line.text[line.used++] = '\n';
-    int fd = msg_open(conf->log_path);
-    if (fd < 0)
+    msg_send(conf, &line);
+}
+
+void msg_statistic(const char *name, uint64_t value)
+{
+    const struct conf *conf = conf_get();
+    if (!conf->log_path[0])
         return;
-    msg_write(fd, &line);
-    if (fd != STDERR_FILENO)
-        sys_close(fd);
+    struct msg_line line;
+    line.used = 0;
+    msg_put_string(&line, name);
+    msg_put_string(&line, " ");
+    msg_put_number(&line, value, 10);
+    msg_send(conf, &line);
 }

@@ -82,8 +82,11 @@ int file_nvmemset(void *dst, int c, size_t n);
 /* Hands the file of fd to the kernel, its offset included, until its last close. 0 if fd is not managed. */
 int file_demote(int fd, enum uma_demotion reason);
 /* The same for every managed descriptor without close-on-exec: before exec, posix_spawn, system, popen. In a vfork child
- * (own_memory false) nothing of the process's state may change: offsets are only set in the kernel. */
+ * (own_memory false) no descriptor may be opened: only files that are attached already are demoted, which does not. */
 void file_demote_inheritable(bool own_memory);
+
+/* Before this process becomes another program: the same, and every other file is brought up to date, as closing it would. */
+void file_before_exec(void);
 
 /* ---- process ---- */
 void file_before_fork(void);

@@ -9,6 +9,7 @@
  */
 #include "file/file_private.h"
 
+#include "base/highfd.h"
 #include "base/rawsys.h"
 
 #include <errno.h>
@@ -28,6 +29,8 @@ int file_release(int fd)
 
 int file_close(int fd)
 {
+    if (highfd_is_internal(fd))
+        return -EBADF; /* as far as the application knows */
     int error = file_release(fd);
     handle_end_late();
     int result = sys_close(fd);
@@ -52,6 +55,17 @@ int file_close_range(unsigned first, unsigned last, unsigned flags)
     if (closes && file_owns_table()) {
         fd_table_each(first, last, release_visited, NULL);
         handle_end_late();
+    }
+    /* the library's own are left open; they are close-on-exec already */
+    int internal;
+    while (closes && (internal = highfd_next(first, last)) >= 0) {
+        int result = (unsigned)internal > first ? sys_close_range(first, (unsigned)internal - 1, flags) : 0;
+        if (result)
+            return result;
+        if ((unsigned)internal == last)
+            return 0;
+        flags = 0; /* unshared once */
+        first = (unsigned)internal + 1;
     }
     return sys_close_range(first, last, flags);
 }

@@ -26,25 +26,24 @@ int file_demote(int fd, enum uma_demotion reason)
 
 static void demote_inheritable(int fd, struct fd_handle *handle, void *arg)
 {
-    (void)handle;
-    (void)arg;
+    const bool *own_memory = arg;
     int flags = sys_fcntl(fd, F_GETFD, 0);
-    if (flags >= 0 && !(flags & FD_CLOEXEC))
+    if (flags < 0 || flags & FD_CLOEXEC)
+        return;
+    /* A vfork child works in its parent's memory on descriptors of its own: it can do all that opens none. */
+    if (*own_memory || uma_is_served(handle->uma))
         file_demote(fd, UMA_DEMOTE_EXEC);
-}
-
-/* In a vfork child any number may have been duplicated behind our back, so close-on-exec says nothing. The kernel's
- * offset does not count where the record's does: setting it changes nothing for the parent. */
-static void set_kernel_offset(int fd, struct fd_handle *handle, void *arg)
-{
-    (void)arg;
-    ofd_lock(handle->ofd);
-    if (!ofd_is_in_kernel(handle->ofd))
-        sys_lseek(fd, (off_t)handle->ofd->offset, SEEK_SET);
-    ofd_unlock(handle->ofd);
 }
 
 void file_demote_inheritable(bool own_memory)
 {
-    fd_table_each(0, UINT_MAX, own_memory ? demote_inheritable : set_kernel_offset, NULL);
+    fd_table_each(0, UINT_MAX, demote_inheritable, &own_memory);
+}
+
+void file_before_exec(void)
+{
+    if (!file_owns_table() || !atomic_load_explicit(&file_state.pid, memory_order_relaxed))
+        return;
+    file_demote_inheritable(true);
+    uma_before_exec();
 }

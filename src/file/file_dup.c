@@ -12,6 +12,7 @@
 #include "base/rawsys.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 /* Enters newfd, the duplicate of a descriptor of handle, which has a count for it; handle NULL: of an unmanaged one. */
 static int dup_enter(int newfd, struct fd_handle *handle)
@@ -71,7 +72,7 @@ static int dup_replace(int fd, int newfd, int flags, struct fd_handle *handle, s
             handle_drop(old, keep);
     }
     if (keep >= 0)
-        sys_close(keep);
+        highfd_close(keep);
     return result;
 }
 
@@ -87,8 +88,12 @@ int file_dup3(int fd, int newfd, int flags)
     bool replaces = file_is_managed(newfd) && sys_fcntl(fd, F_GETFD, 0) >= 0;
     struct fd_handle *old = replaces ? fd_table_take(newfd, FD_CHANGING) : NULL;
     int result = old ? dup_replace(fd, newfd, flags, handle, old) : sys_dup3(fd, newfd, flags);
+    if (result >= 0 && !old)
+        result = dup_enter(newfd, handle);
+    if (result >= 0 && handle && newfd <= STDERR_FILENO)
+        file_demote(newfd, UMA_DEMOTE_STDIO); /* libc's standard streams write behind our back */
     if (result >= 0)
-        return old ? result : dup_enter(newfd, handle);
+        return result;
     if (handle)
         handle_drop(handle, fd);
     return result;

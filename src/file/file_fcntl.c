@@ -6,8 +6,10 @@
 #include "file/file_private.h"
 
 #include "base/rawsys.h"
+#include "pm/pm_guard.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 /* Status flags that F_SETFL can change. */
 #define FCNTL_STATUS (O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK)
@@ -28,17 +30,57 @@ static int fcntl_set_flags(int fd, long arg)
     return result;
 }
 
+/* The application's struct flock; false if it cannot be read. */
+static __attribute__((noinline)) bool lock_read(struct flock *lock, const struct flock *from)
+{
+    struct pm_guard guard;
+    if (pm_guard_begin(&guard))
+        return false;
+    *lock = *from;
+    pm_guard_end();
+    return true;
+}
+
+/* A range that is told from the end or the position: the kernel may know neither. */
+static int lock_from_start(int fd, struct flock *lock)
+{
+    struct stat st;
+    off_t base = 0;
+    int error = 0;
+    if (lock->l_whence == SEEK_END) {
+        error = file_fstat(fd, &st);
+        base = st.st_size;
+    } else if (lock->l_whence == SEEK_CUR) {
+        base = file_lseek(fd, 0, SEEK_CUR);
+        error = base < 0 ? (int)base : 0;
+    }
+    if (error || (lock->l_whence != SEEK_END && lock->l_whence != SEEK_CUR))
+        return error;
+    if (__builtin_add_overflow(base, lock->l_start, &lock->l_start))
+        return -EOVERFLOW;
+    lock->l_whence = SEEK_SET;
+    return 0;
+}
+
 static int fcntl_lock(int fd, int cmd, long arg)
 {
     struct fd_handle *handle = handle_borrow(fd);
     if (handle == FD_CLOSING)
         return -EBADF;
-    int result = 0;
-    if (handle) {
-        result = uma_before_lock(handle->uma, fd);
-        handle_drop(handle, fd);
-    }
-    return result < 0 ? result : sys_fcntl(fd, cmd, arg);
+    if (!handle)
+        return sys_fcntl(fd, cmd, arg);
+    int result = uma_before_lock(handle->uma, fd);
+    handle_drop(handle, fd);
+    struct flock lock, *given = (struct flock *)arg;
+    if (result < 0 || !lock_read(&lock, given))
+        return result < 0 ? result : sys_fcntl(fd, cmd, arg);
+    result = lock_from_start(fd, &lock);
+    if (result < 0)
+        return result;
+    result = sys_fcntl(fd, cmd, (long)&lock);
+    if (!result && (cmd == F_GETLK || cmd == F_OFD_GETLK))
+        *given = lock;
+    return result;
 }
 
 int file_fcntl(int fd, int cmd, long arg)
@@ -49,8 +91,10 @@ int file_fcntl(int fd, int cmd, long arg)
         return file_dup_from(fd, cmd, arg);
     case F_SETFL:
         return fcntl_set_flags(fd, arg);
+    case F_GETLK:
     case F_SETLK:
     case F_SETLKW:
+    case F_OFD_GETLK:
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
         return fcntl_lock(fd, cmd, arg);

@@ -18,8 +18,15 @@ uint64_t file_limit_refresh(void)
     return limit;
 }
 
+static void reach(struct uma *uma, void *arg)
+{
+    (void)arg;
+    uma_reach(uma);
+}
+
 void file_limit_changed(void)
 {
+    uma_each(reach, NULL);
     file_limit_refresh();
     atomic_store_explicit(&file_state.limit_told, true, memory_order_relaxed);
 }

@@ -16,54 +16,54 @@
 /* What is asked: one of the three calls. */
 struct stat_call {
     struct file_call call;
-    int (*ask)(struct stat_call *stat); /* the kernel's answer, into what `answer` points to */
+    int (*ask)(struct stat_call *stat);                  /* the kernel's answer, into what `answer` points to */
+    void (*correct)(struct stat_call *stat, off_t size); /* the size in it */
     void *answer;
     int dirfd;
     const char *path;
     int flags;
     unsigned mask; /* statx */
-    bool in_user;  /* set by the step: `size` counts */
-    uint64_t size;
+    bool answered; /* the kernel has been asked already, to find the inode */
 };
 
 static long stat_step(struct file_call *call, enum uma_path path)
 {
     struct stat_call *stat = (struct stat_call *)call;
-    stat->in_user = path == UMA_PATH_USER;
-    if (stat->in_user) {
-        uma_deliver_times(call->uma);
-        stat->size = uma_size(call->uma);
-    }
-    return stat->ask(stat);
+    if (path != UMA_PATH_USER)
+        return stat->answered ? 0 : stat->ask(stat);
+    bool moved = uma_deliver_times(call->uma);
+    off_t size = (off_t)uma_size(call->uma);
+    int error = stat->answered && !moved ? 0 : stat->ask(stat);
+    if (!error)
+        stat->correct(stat, size);
+    return error;
 }
 
 /* ---- the three calls ---- */
 
 static int ask_fstat(struct stat_call *stat)
 {
-    struct stat *st = stat->answer;
-    int error = sys_fstat(stat->dirfd, st);
-    if (!error && stat->in_user)
-        st->st_size = (off_t)stat->size;
-    return error;
+    return sys_fstat(stat->dirfd, stat->answer);
 }
 
 static int ask_fstatat(struct stat_call *stat)
 {
-    struct stat *st = stat->answer;
-    int error = sys_fstatat(stat->dirfd, stat->path, st, stat->flags);
-    if (!error && stat->in_user)
-        st->st_size = (off_t)stat->size;
-    return error;
+    return sys_fstatat(stat->dirfd, stat->path, stat->answer, stat->flags);
+}
+
+static void correct_stat(struct stat_call *stat, off_t size)
+{
+    ((struct stat *)stat->answer)->st_size = size;
 }
 
 static int ask_statx(struct stat_call *stat)
 {
-    struct statx *stx = stat->answer;
-    int error = sys_statx(stat->dirfd, stat->path, stat->flags, stat->mask, stx);
-    if (!error && stat->in_user)
-        stx->stx_size = stat->size;
-    return error;
+    return sys_statx(stat->dirfd, stat->path, stat->flags, stat->mask, stat->answer);
+}
+
+static void correct_statx(struct stat_call *stat, off_t size)
+{
+    ((struct statx *)stat->answer)->stx_size = (uint64_t)size;
 }
 
 static bool nothing_managed(void)
@@ -72,7 +72,7 @@ static bool nothing_managed(void)
            atomic_load_explicit(&file_state.gone, memory_order_relaxed);
 }
 
-/* Asks again if the inode is one of ours. The first answer stands if its size cannot be had: stat by path needs no right
+/* Corrects the answer if the inode is one of ours. The first answer stands if its size cannot be had: stat by path needs no right
  * to the file, and fails for no state of it. */
 static void ask_of_inode(struct stat_call *stat, uint64_t dev, uint64_t ino)
 {
@@ -86,23 +86,27 @@ static void ask_of_inode(struct stat_call *stat, uint64_t dev, uint64_t ino)
 
 int file_fstat(int fd, struct stat *st)
 {
-    struct stat_call stat = {.call = {.fd = fd}, .ask = ask_fstat, .answer = st, .dirfd = fd};
+    struct stat_call stat = {.ask = ask_fstat, .correct = correct_stat, .answer = st, .dirfd = fd};
     struct fd_handle *handle = handle_enter(fd);
-    if (fd_is_handle(handle)) {
-        stat.call.uma = handle->uma;
-        int result = (int)file_call_run(&stat.call, UMA_INTENT_LOOK, stat_step);
-        handle_leave();
-        return result;
+    if (!handle) { /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
+        int error = stat.ask(&stat);
+        if (!error && !nothing_managed() && S_ISREG(st->st_mode))
+            ask_of_inode(&stat, st->st_dev, st->st_ino);
+        return error;
     }
-    int error = handle ? -EBADF : stat.ask(&stat);
-    if (!error && !nothing_managed() && S_ISREG(st->st_mode)) /* O_PATH, or opened inside libc */
-        ask_of_inode(&stat, st->st_dev, st->st_ino);
-    return error;
+    if (!fd_is_handle(handle))
+        return -EBADF;
+    stat.call.uma = handle->uma;
+    stat.call.fd = fd;
+    int result = (int)file_call_run(&stat.call, UMA_INTENT_LOOK, stat_step);
+    handle_leave();
+    return result;
 }
 
 int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
-    struct stat_call stat = {.ask = ask_fstatat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
+    struct stat_call stat = {
+        .ask = ask_fstatat, .correct = correct_stat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
     int error = stat.ask(&stat);
     if (error || nothing_managed() || !S_ISREG(st->st_mode))
         return error;
@@ -112,8 +116,13 @@ int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 
 int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
 {
-    struct stat_call stat = {
-        .ask = ask_statx, .answer = stx, .dirfd = dirfd, .path = path, .flags = flags, .mask = mask};
+    struct stat_call stat = {.ask = ask_statx,
+                             .correct = correct_statx,
+                             .answer = stx,
+                             .dirfd = dirfd,
+                             .path = path,
+                             .flags = flags,
+                             .mask = mask};
     int error = stat.ask(&stat);
     if (error || nothing_managed() || !S_ISREG(stx->stx_mode))
         return error;

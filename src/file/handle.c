@@ -126,7 +126,7 @@ void handle_end_late(void)
         int fd = handle->late_fd;
         end(handle, fd);
         if (fd >= 0)
-            sys_close(fd);
+            highfd_close(fd);
         index = next;
     }
 }

@@ -78,7 +78,7 @@ static int object_new(struct index *index, uint32_t owner, uint64_t nonce)
         error = object_map(index);
     if (error) {
         sys_unlinkat(AT_FDCWD, name, 0);
-        sys_close(index->fd);
+        highfd_close(index->fd);
     }
     return error;
 }
@@ -151,14 +151,14 @@ int index_open(struct index *index, uint32_t owner, uint64_t nonce, uint64_t dev
         error = -ESTALE;
     }
     if (error)
-        sys_close(index->fd);
+        highfd_close(index->fd);
     return error;
 }
 
 void index_close(struct index *index)
 {
     pm_map_close(&index->map);
-    sys_close(index->fd);
+    highfd_close(index->fd);
 }
 
 /* Makes a used object like new, keeping its pages. */
@@ -215,7 +215,7 @@ void index_pool_drain(bool remove)
             log_index_remove(pool.object[i].owner, pool.object[i].nonce);
             index_close(&pool.object[i]);
         } else {
-            sys_close(pool.object[i].fd); /* mappings are not inherited */
+            highfd_close(pool.object[i].fd); /* mappings are not inherited */
         }
     }
     pool.count = 0;

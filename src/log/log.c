@@ -239,14 +239,14 @@ void log_close(struct log *log)
     if (log->map.fd >= 0)
         pm_map_close(&log->map);
     if (log->fd >= 0)
-        sys_close(log->fd);
+        highfd_close(log->fd);
     log_clear(log, log->dirfd);
 }
 
 void log_forget(struct log *log)
 {
     if (log->fd >= 0)
-        sys_close(log->fd);
+        highfd_close(log->fd);
     log_clear(log, log->dirfd);
 }
 

@@ -69,7 +69,9 @@ struct log_identity {
 };
 
 enum log_flags {
-    LOG_FLAG_ATOMIC = 1, /* the file was opened O_ATOMIC: no promotion after process death */
+    LOG_FLAG_ATOMIC = 1,      /* the file was opened O_ATOMIC: no promotion after process death */
+    LOG_FLAG_PASSTHROUGH = 2, /* the kernel serves the file: entries are void, sizes mean nothing, nothing to recover. Stored
+                               * when the log is empty and the file whole, before the first write goes to the kernel */
 };
 
 /* The header page. It is issued (made the log of a file) with magic 0 and all entries void: lines 0 (without magic), 1, 2

@@ -91,7 +91,7 @@ static const char *header_flaw(const struct log_header *copy, uint32_t owner)
     uint64_t floor = atomic_load_explicit(&copy->floor, memory_order_relaxed);
     if (copy->owner != owner)
         return "of another user";
-    if (copy->flags & ~(uint64_t)LOG_FLAG_ATOMIC)
+    if (copy->flags & ~(uint64_t)(LOG_FLAG_ATOMIC | LOG_FLAG_PASSTHROUGH))
         return "unknown flags";
     if (epoch == 0 || epoch > LOG_EPOCH_MAX || floor > epoch + 1)
         return "impossible epoch";

@@ -5,6 +5,7 @@
  */
 #include "log/volume.h"
 
+#include "base/highfd.h"
 #include "base/mem.h"
 #include "base/msg.h"
 #include "base/rawsys.h"
@@ -101,7 +102,7 @@ static int open_volume(struct volume *volume)
         return volume->dirfd;
     int result = volume_table_open(volume);
     if (result < 0) {
-        sys_close(volume->dirfd);
+        highfd_close(volume->dirfd);
         volume->dirfd = -1;
         return result;
     }
@@ -205,11 +206,21 @@ void volume_after_fork_child(void)
         volume_pool_forget(volume);
         /* The parent's entry lives by this description: without closing it the parent would never be dead. */
         if (volume->table_fd >= 0)
-            sys_close(volume->table_fd);
+            highfd_close(volume->table_fd);
         volume->table_fd = -1;
         atomic_store_explicit(&volume->self, 0, memory_order_relaxed); /* the only thread */
     }
     unlock_all();
+}
+
+void volume_drop_pool(void)
+{
+    for (struct volume *volume = atomic_load_explicit(&volume_state.first, memory_order_acquire); volume;
+         volume = volume->next) {
+        volume_private_lock(&volume->lock);
+        volume_pool_unlink(volume);
+        shlock_release(&volume->lock);
+    }
 }
 
 void volume_exit(void)

@@ -91,8 +91,10 @@ static void scan_used(struct scan *scan, struct log *log, uint64_t ino)
         known = log->id;
     if (log_lock(log, LOG_LOCK_EXCLUSIVE) < 0)
         return; /* in use */
-    if (recover_target(scan, log) != 0)
+    if (!(scan->header->flags & LOG_FLAG_PASSTHROUGH) && recover_target(scan, log) != 0)
         return; /* it waits for its file to be opened */
+    if (!pm_map_peek(&log->map, 0) && log_map(log, volume->sync) != 0)
+        return;
     log_retire(log);
     if (known == log->id)
         volume_unregister_log(volume, ino);

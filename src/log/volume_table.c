@@ -143,7 +143,7 @@ static int take_entry(struct volume *volume, bool *unclean)
         return fd;
     fd = highfd_move(fd);
     if (st.st_ino != volume->table_ino) { /* somebody replaced it under us */
-        sys_close(fd);
+        highfd_close(fd);
         return -ESTALE;
     }
     for (uint32_t i = 0; i < VOLUME_PROCESSES; i++) {
@@ -151,7 +151,7 @@ static int take_entry(struct volume *volume, bool *unclean)
         if (result == -EAGAIN || result == -EACCES)
             continue;
         if (result < 0) {
-            sys_close(fd);
+            highfd_close(fd);
             return result;
         }
         struct volume_process *process = &volume->table->process[i];
@@ -160,7 +160,7 @@ static int take_entry(struct volume *volume, bool *unclean)
         begin_entry(volume, i);
         return 0;
     }
-    sys_close(fd);
+    highfd_close(fd);
     return -EAGAIN;
 }
 
@@ -307,7 +307,7 @@ void volume_table_close(struct volume *volume)
 {
     atomic_store_explicit(&volume->self, 0, memory_order_relaxed); /* nobody else knows the volume yet */
     if (volume->table_fd >= 0)
-        sys_close(volume->table_fd);
+        highfd_close(volume->table_fd);
     volume->table_fd = -1;
     if (volume->table)
         sys_munmap(volume->table, sizeof *volume->table);

@@ -207,5 +207,7 @@ void preload_exit_group(int status) __attribute__((noreturn));
 
 /* Before a new program takes the place of this one, or of a child: what it inherits is the kernel's. */
 void preload_before_exec(void);
+/* The same before a child is made that becomes another program: this process goes on. */
+void preload_before_child(void);
 
 #endif

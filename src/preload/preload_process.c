@@ -15,11 +15,20 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-void preload_before_exec(void)
+void preload_before_child(void)
 {
     const struct nvmmio_core *core = preload_core();
     if (core)
         core->demote_inheritable(!preload_foreign());
+}
+
+void preload_before_exec(void)
+{
+    const struct nvmmio_core *core = preload_core();
+    if (core && !preload_foreign())
+        core->before_exec();
+    else if (core)
+        core->demote_inheritable(false);
 }
 
 /* ---- children with another program ---- */
@@ -31,7 +40,7 @@ int preload_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_act
                         const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
     process_spawn_call *real = preload_real(PRELOAD_REAL_posix_spawn);
-    preload_before_exec();
+    preload_before_child();
     return real ? real(pid, path, actions, attributes, argv, envp) : ENOSYS;
 }
 
@@ -39,7 +48,7 @@ int preload_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_ac
                          const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
     process_spawn_call *real = preload_real(PRELOAD_REAL_posix_spawnp);
-    preload_before_exec();
+    preload_before_child();
     return real ? real(pid, file, actions, attributes, argv, envp) : ENOSYS;
 }
 
@@ -57,14 +66,14 @@ int preload_system(const char *command)
 {
     int (*real)(const char *) = preload_real(PRELOAD_REAL_system);
     if (command)
-        preload_before_exec();
+        preload_before_child();
     return real ? real(command) : -1;
 }
 
 FILE *preload_popen(const char *command, const char *mode)
 {
     FILE *(*real)(const char *, const char *) = preload_real(PRELOAD_REAL_popen);
-    preload_before_exec();
+    preload_before_child();
     return real ? real(command, mode) : NULL;
 }
 
@@ -72,9 +81,11 @@ FILE *preload_popen(const char *command, const char *mode)
 
 int preload_prlimit(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *old)
 {
+    const struct nvmmio_core *core = limit && resource == RLIMIT_FSIZE ? preload_owner() : NULL;
+    if (core) /* what was written under the old limit gets its place before the new one forbids it */
+        core->limit_changed();
     long result = rawsys(SYS_prlimit64, pid, resource, (long)limit, (long)old, 0, 0);
-    const struct nvmmio_core *core = limit && result == 0 ? preload_owner() : NULL;
-    if (core)
+    if (core && result == 0)
         core->limit_changed();
     return (int)preload_result(result);
 }

@@ -6,6 +6,7 @@
 #include "uma/uma.h"
 
 #include "base/conf.h"
+#include "base/highfd.h"
 #include "base/mem.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
@@ -209,7 +210,7 @@ int uma_close(struct uma *uma, int fd)
     uma_attach_lock();
     int error = uma_detach(uma);
     if (uma->data_fd >= 0)
-        sys_close(uma->data_fd);
+        highfd_close(uma->data_fd);
     uma_attach_unlock();
     mem_free(uma, sizeof *uma);
     return error;
@@ -276,8 +277,8 @@ static int begin_attached(struct uma *uma)
 static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
 {
     note_thread();
-    if (uma_exiting())
-        return UMA_PATH_KERNEL;
+    if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
+        return UMA_PATH_KERNEL; /* the process ends, or becomes another program */
     bool attach = wants_attach(uma, fd, intent);
     for (;;) {
         struct volume_inflight inflight = {.word = NULL};
@@ -323,6 +324,11 @@ void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
         volume_leave_kernel(&inflight);
         op->inflight = NULL;
     }
+}
+
+bool uma_is_served(const struct uma *uma)
+{
+    return uma_is_attached(uma);
 }
 
 /* ---- all of them ---- */
@@ -377,8 +383,8 @@ void uma_after_fork_parent(void)
 static void child_forget(struct uma *uma)
 {
     if (uma_is_attached(uma)) {
-        sys_close(uma->log.fd);
-        sys_close(uma->index.fd);
+        highfd_close(uma->log.fd);
+        highfd_close(uma->index.fd);
         for (unsigned i = 0; i < INDEX_RECORDS; i++) {
             mem_free(uma->scratch[i], sizeof *uma->scratch[i]);
             uma->scratch[i] = NULL;
@@ -386,7 +392,7 @@ static void child_forget(struct uma *uma)
         atomic_store_explicit(&uma->state, UMA_DETACHED, memory_order_relaxed);
     }
     if (uma->data_fd >= 0) {
-        sys_close(uma->data_fd);
+        highfd_close(uma->data_fd);
         uma->data_fd = -1;
     }
     uma->busy = 0;
@@ -425,11 +431,9 @@ static void exit_detach(struct uma *uma)
     uma_detach(uma);
 }
 
-void uma_exit(void)
+/* Detaches every uma, as its last close would. */
+static void leave_all(void)
 {
-    if (atomic_exchange_explicit(&registry.exiting, true, memory_order_acq_rel))
-        return;
-    uma_sync_stop();
     uma_registry_lock();
     each_in_state(UMA_ATTACHED, exit_close_path);
     uma_registry_unlock();
@@ -438,7 +442,22 @@ void uma_exit(void)
     uma_registry_lock();
     each_in_state(UMA_LEAVING, exit_detach);
     uma_registry_unlock();
-    volume_exit();
+    volume_drop_pool();
     index_pool_drain(true);
     uma_attach_unlock();
+}
+
+void uma_before_exec(void)
+{
+    if (!uma_exiting())
+        leave_all();
+}
+
+void uma_exit(void)
+{
+    if (atomic_exchange_explicit(&registry.exiting, true, memory_order_acq_rel))
+        return;
+    uma_sync_stop();
+    leave_all();
+    volume_exit();
 }

@@ -112,13 +112,19 @@ int uma_resize(struct uma *uma, uint64_t size);
 int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length);
 
 /* Delivers a pending mtime (a write in user space does not move it), so that the kernel's stat is right in all but
- * st_size. */
-void uma_deliver_times(struct uma *uma);
+ * st_size. Whether there was one. */
+bool uma_deliver_times(struct uma *uma);
 /* The application set times itself: a pending mark is void. */
 void uma_forget_times(struct uma *uma);
 
+/* Makes the file in the kernel as long as it is here, where it is longer here. Best effort. Before RLIMIT_FSIZE changes. */
+void uma_reach(struct uma *uma);
+
 /* Brings all committed lines to the file. (In-kernel readers.) */
 int uma_write_back(struct uma *uma);
+
+/* Whether the uma is attached: calls on it are served here (or it is PASSTHROUGH already). */
+bool uma_is_served(const struct uma *uma);
 
 /* ---- leaving user space ---- */
 
@@ -167,6 +173,10 @@ struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *wri
 void uma_before_fork(void);
 void uma_after_fork_parent(void);
 void uma_after_fork_child(void);
+
+/* Before exec: all is committed, written back and detached, as at exit, and ready logs are removed. Files attach again if
+ * the process goes on. */
+void uma_before_exec(void);
 
 /* Orderly exit: commits, writes back and detaches everything; afterwards all calls go to the kernel. */
 void uma_exit(void);

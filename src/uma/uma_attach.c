@@ -142,17 +142,22 @@ static int make_index(struct uma *uma)
     return 0;
 }
 
+void uma_set_log_flag(struct uma *uma, enum log_flags flag)
+{
+    struct log_header *header = log_header(&uma->log);
+    if (header->flags & flag)
+        return;
+    header->flags |= flag;
+    pm_flush(header, PM_LINE);
+    pm_fence();
+}
+
 void uma_note_atomic(struct uma *uma)
 {
     if (!(atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC))
         return;
-    struct log_header *header = log_header(&uma->log);
     atomic_store_explicit(&uma_shared(uma)->atomic, 1, memory_order_release);
-    if (!(header->flags & LOG_FLAG_ATOMIC)) {
-        header->flags |= LOG_FLAG_ATOMIC;
-        pm_flush(header, PM_LINE);
-        pm_fence();
-    }
+    uma_set_log_flag(uma, LOG_FLAG_ATOMIC);
 }
 
 /* The log is exclusively ours and names no file: this one starts with it. */
@@ -219,6 +224,30 @@ static int attach_fresh(struct uma *uma)
     return error;
 }
 
+/* A file that its owner has made read-only since: what was acknowledged comes first. The owner may change the mode, and
+ * does, for the moment that opening it takes. */
+static int recover_by_owner(struct uma *uma)
+{
+    char path[32];
+    struct stat st;
+    int error = sys_fstat(uma->data_fd, &st);
+    if (!error)
+        error = sys_fchmod(uma->data_fd, (st.st_mode & 07777) | S_IRUSR | S_IWUSR);
+    if (error)
+        return -EACCES;
+    fd_path(uma->data_fd, path);
+    int fd = sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
+    sys_fchmod(uma->data_fd, st.st_mode & 07777);
+    if (fd < 0)
+        return -EACCES;
+    error = log_recover(&uma->log, fd, NULL);
+    /* the descriptor stays until the last close: closing it now would drop the process's POSIX locks */
+    highfd_close(uma->data_fd);
+    uma->data_fd = highfd_move(fd);
+    uma->data_writable = true;
+    return error;
+}
+
 /* The registered log belongs to nobody alive: what it holds goes to the file. LOG_GIVEN_BACK; LOG_NOT_OURS; or -errno. */
 static int attach_recovered(struct uma *uma, struct log_header *copy)
 {
@@ -235,17 +264,13 @@ static int attach_recovered(struct uma *uma, struct log_header *copy)
         return error == -EBADMSG || error == -EPROTONOSUPPORT ? LOG_NOT_OURS : error;
     if (!log_identity_equal(&identity, &copy->identity))
         return LOG_NOT_OURS; /* the inode number is another file's now; the log stays for its own */
-    if (!uma->data_writable)
-        return -EACCES;
-    struct log_recovery recovery;
-    error = log_recover(&uma->log, uma->data_fd, &recovery);
-    if (error) {
-        msg(MSG_ERROR, "inode %llu: recovery failed with %d, the log is kept", (unsigned long long)uma->ino, -error);
-        return error == -ENOSPC ? error : -EIO;
+    if (!(copy->flags & LOG_FLAG_PASSTHROUGH)) {
+        error = uma->data_writable ? log_recover(&uma->log, uma->data_fd, NULL) : recover_by_owner(uma);
+        if (error) {
+            msg(MSG_ERROR, "inode %llu: recovery failed with %d, the log is kept", (unsigned long long)uma->ino, -error);
+            return error == -ENOSPC || error == -EACCES ? error : -EIO;
+        }
     }
-    stats_add(STATS_RECOVERIES, 1);
-    msg(MSG_NOTICE, "inode %llu: recovered, %u entries, %u lines, size %llu%s", (unsigned long long)uma->ino,
-        recovery.entries, recovery.lines, (unsigned long long)recovery.size, recovery.promoted ? ", promoted" : "");
     log_index_remove(volume_owner(uma->volume), copy->index_nonce);
     log_retire(&uma->log);
     volume_unregister_log(uma->volume, uma->ino);
@@ -313,7 +338,7 @@ static int attach_existing(struct uma *uma, uint64_t id, struct log_header *copy
 int uma_attach(struct uma *uma, int fd)
 {
     uma_attach_lock();
-    if (uma_exiting()) {
+    if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING) {
         uma_attach_unlock();
         return -EPERM;
     }

@@ -85,6 +85,8 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
         uma_times_save(uma, &times);
         error = mode == INDEX_MODE_LOGGED ? 0 : uma_settle(uma, record);
         uma_times_restore(uma, &times);
+        if (!error && mode == INDEX_MODE_PASSTHROUGH)
+            uma_set_log_flag(uma, LOG_FLAG_PASSTHROUGH);
         if (!error) /* release: readers that see the mode see the file complete */
             atomic_store_explicit(&shared->mode, (uint32_t)mode, memory_order_release);
     }
@@ -96,6 +98,11 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
 int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
 {
     atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_DEMOTED, memory_order_acq_rel);
+    /* Another program is about to have the file, and nobody serves it in user space: it is the kernel's already. */
+    if (reason == UMA_DEMOTE_EXEC && !uma_is_attached(uma) && !volume_is_attached(uma->volume, uma->ino)) {
+        atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
+        return 0;
+    }
     int error = uma_attach(uma, fd);
     if (error == -EBUSY || error == -EIO)
         return error;

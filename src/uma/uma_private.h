@@ -254,6 +254,13 @@ int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t firs
 /* Makes the file reach `size` in the kernel, durably, if it does not. */
 int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size);
 
+/* ---- data and holes (uma_seek.c) ---- */
+
+/* The first offset >= `offset` where the file or the log has data, UINT64_MAX if there is none; and the first one that is in
+ * a hole. Neither looks at the logical size. */
+uint64_t uma_next_data(struct uma *uma, uint64_t offset);
+uint64_t uma_next_hole(struct uma *uma, uint64_t offset);
+
 /* ---- commit (uma_commit.c) ---- */
 int uma_commit_record(struct uma *uma, struct index_record *record);
 /* The same for a caller that holds the commit lock. */
@@ -288,6 +295,8 @@ int uma_attach(struct uma *uma, int fd);
 int uma_detach(struct uma *uma);
 /* Tells log and index when this process opened the file O_ATOMIC. */
 void uma_note_atomic(struct uma *uma);
+/* Sets a flag in the log's header, durably. */
+void uma_set_log_flag(struct uma *uma, enum log_flags flag);
 /* Opens data_fd from an application's descriptor if there is none yet. Under the attach lock. */
 int uma_open_data(struct uma *uma, int fd);
 

@@ -26,38 +26,40 @@ static uint64_t next_entry(struct uma *uma, uint64_t block)
     return block;
 }
 
-int64_t uma_seek_data(struct uma *uma, uint64_t offset)
+uint64_t uma_next_data(struct uma *uma, uint64_t offset)
 {
-    uint64_t size = uma_size(uma);
-    if (offset >= size)
-        return -ENXIO;
     off_t kernel = sys_lseek(uma->data_fd, (off_t)offset, SEEK_DATA);
-    if (kernel < 0 && kernel != -ENXIO)
-        return kernel;
     uint64_t found = kernel < 0 ? UINT64_MAX : (uint64_t)kernel;
     uint64_t block = next_entry(uma, uma_block_of(offset));
     if (block != UINT64_MAX)
         found = uma_min(found, uma_max(offset, block << UMA_BLOCK_SHIFT));
+    return found;
+}
+
+uint64_t uma_next_hole(struct uma *uma, uint64_t offset)
+{
+    for (;;) {
+        if (has_entry(uma, uma_block_of(offset))) {
+            offset = (uma_block_of(offset) + 1) << UMA_BLOCK_SHIFT;
+            continue;
+        }
+        off_t hole = sys_lseek(uma->data_fd, (off_t)offset, SEEK_HOLE);
+        if (hole <= (off_t)offset) /* a hole, or behind the kernel's end: nothing is there */
+            return offset;
+        /* the kernel's implicit hole at its end may be inside a block with an entry: look again from there */
+        offset = (uint64_t)hole;
+    }
+}
+
+int64_t uma_seek_data(struct uma *uma, uint64_t offset)
+{
+    uint64_t size = uma_size(uma);
+    uint64_t found = offset < size ? uma_next_data(uma, offset) : UINT64_MAX;
     return found < size ? (int64_t)found : -ENXIO;
 }
 
 int64_t uma_seek_hole(struct uma *uma, uint64_t offset)
 {
     uint64_t size = uma_size(uma);
-    if (offset >= size)
-        return -ENXIO;
-    while (offset < size) {
-        if (has_entry(uma, uma_block_of(offset))) {
-            offset = (uma_block_of(offset) + 1) << UMA_BLOCK_SHIFT;
-            continue;
-        }
-        off_t hole = sys_lseek(uma->data_fd, (off_t)offset, SEEK_HOLE);
-        if (hole < 0 && hole != -ENXIO)
-            return hole;
-        if (hole <= (off_t)offset) /* a hole, or behind the kernel's end: nothing is there */
-            break;
-        /* the kernel's implicit hole at its end may be inside a block with an entry: look again from there */
-        offset = (uint64_t)hole;
-    }
-    return (int64_t)uma_min(offset, size);
+    return offset < size ? (int64_t)uma_min(uma_next_hole(uma, offset), size) : -ENXIO;
 }

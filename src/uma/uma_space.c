@@ -149,6 +149,18 @@ int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t firs
     return error;
 }
 
+void uma_reach(struct uma *uma)
+{
+    if (!uma_is_attached(uma) || !uma->data_writable)
+        return;
+    uint32_t mode = atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire);
+    if (mode == INDEX_MODE_PASSTHROUGH || mode == INDEX_MODE_FAILED)
+        return;
+    struct index_record *record = uma_claim(uma);
+    uma_extend_kernel(uma, record, uma_size(uma));
+    uma_unclaim(uma, record);
+}
+
 int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size)
 {
     struct index_shared *shared = uma_shared(uma);

@@ -9,14 +9,15 @@
 #include "base/rawsys.h"
 #include "uma/uma_private.h"
 
-void uma_deliver_times(struct uma *uma)
+bool uma_deliver_times(struct uma *uma)
 {
     struct index_shared *shared = uma_shared(uma);
     if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_DETACHED || !atomic_load_explicit(&shared->times_pending, memory_order_relaxed) ||
         !atomic_exchange_explicit(&shared->times_pending, 0, memory_order_acq_rel))
-        return;
+        return false;
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
     sys_utimensat(uma->data_fd, NULL, times, 0);
+    return true;
 }
 
 void uma_forget_times(struct uma *uma)

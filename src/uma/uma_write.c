@@ -316,9 +316,10 @@ static int piece_write(struct piece *piece)
 int uma_write_zeros(struct uma *uma, struct index_record *record, uint64_t from, uint64_t to)
 {
     struct source source = {.iov = NULL};
-    while (from < to) {
+    /* holes are zeros already: a file may have been cut from, and grown to, any size */
+    while ((from = uma_next_data(uma, from)) < to) {
         struct piece piece = {.uma = uma, .record = record, .source = &source, .offset = from, .has_resize = true};
-        piece.length = uma_min(to - from, UMA_PIECE - from % UMA_PIECE);
+        piece.length = uma_min(uma_min(to, uma_next_hole(uma, from)) - from, UMA_PIECE - from % UMA_PIECE);
         int error = piece_write(&piece);
         if (error)
             return error;

@@ -24,7 +24,7 @@
     X(openat) X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(is_managed) X(read)        \
     X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
     X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
-    X(mmap) X(munmap) X(msync) X(demote) X(demote_inheritable) X(limit_changed) X(exit)
+    X(mmap) X(munmap) X(msync) X(demote) X(demote_inheritable) X(before_exec) X(limit_changed) X(exit)
 /* clang-format on */
 
 enum fake_function {
@@ -326,6 +326,11 @@ static int fake_demote(int fd, int reason)
     fake_call(FAKE_demote);
     fake.reason = reason;
     return 0;
+}
+
+static void fake_before_exec(void)
+{
+    fake_call(FAKE_before_exec);
 }
 
 static void fake_demote_inheritable(bool own_memory)

@@ -206,39 +206,39 @@ static void run_execle(void)
     execle("/bin/sh", "sh", "-c", "exit $N", (char *)NULL, envp);
 }
 
-CALL(execve, "demote_inheritable")
+CALL(execve, "before_exec")
 {
     return interpose_in_child(run_execve) == 7;
 }
-CALL(execveat, "demote_inheritable")
+CALL(execveat, "before_exec")
 {
     return interpose_in_child(run_execveat) == 7;
 }
-CALL(fexecve, "demote_inheritable")
+CALL(fexecve, "before_exec")
 {
     return interpose_in_child(run_fexecve) == 7;
 }
-CALL(execv, "demote_inheritable")
+CALL(execv, "before_exec")
 {
     return interpose_in_child(run_execv) == 7;
 }
-CALL(execvp, "demote_inheritable")
+CALL(execvp, "before_exec")
 {
     return interpose_in_child(run_execvp) == 7;
 }
-CALL(execvpe, "demote_inheritable")
+CALL(execvpe, "before_exec")
 {
     return interpose_in_child(run_execvpe) == 7;
 }
-CALL(execl, "demote_inheritable")
+CALL(execl, "before_exec")
 {
     return interpose_in_child(run_execl) == 7;
 }
-CALL(execle, "demote_inheritable")
+CALL(execle, "before_exec")
 {
     return interpose_in_child(run_execle) == 7;
 }
-CALL(execlp, "demote_inheritable")
+CALL(execlp, "before_exec")
 {
     return interpose_in_child(run_execlp) == 7;
 }

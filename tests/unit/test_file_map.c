@@ -211,6 +211,7 @@ static void test_mmap_demotes(void **state)
     map = nvmmio_core.mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_false(sys_is_error(map));
     assert_int_equal(fake_uma.demotions, 1);
+    assert_int_equal(fake_uma.held, 1); /* until it is unmapped the file stays with the kernel */
     map[5] = 'm';
     assert_int_equal(nvmmio_core.msync(map, PAGE, MS_SYNC), 0);
     char c;

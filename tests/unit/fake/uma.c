@@ -305,16 +305,42 @@ int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length)
     return fallocate(uma->fd, mode, (off_t)offset, (off_t)length) ? -errno : 0;
 }
 
-void uma_deliver_times(struct uma *uma)
+bool uma_deliver_times(struct uma *uma)
 {
     check(uma);
     fake_uma.delivered++;
+    return false;
+}
+
+void uma_reach(struct uma *uma)
+{
+    check(uma);
+    fake_uma.reached++;
+}
+
+bool uma_is_served(const struct uma *uma)
+{
+    return fake_uma.user || uma->passthrough;
 }
 
 void uma_forget_times(struct uma *uma)
 {
     check(uma);
     fake_uma.forgotten++;
+}
+
+int64_t uma_seek_data(struct uma *uma, uint64_t offset)
+{
+    check(uma);
+    off_t result = lseek(uma->fd, (off_t)offset, SEEK_DATA);
+    return result < 0 ? -errno : result;
+}
+
+int64_t uma_seek_hole(struct uma *uma, uint64_t offset)
+{
+    check(uma);
+    off_t result = lseek(uma->fd, (off_t)offset, SEEK_HOLE);
+    return result < 0 ? -errno : result;
 }
 
 int uma_write_back(struct uma *uma)
@@ -369,6 +395,17 @@ int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset,
     return -ENOMEM;
 }
 
+/* Noted as a mapping that nvmemcpy does not see: nothing to do for a fake that knows no modes. */
+int uma_hold_mapping(struct uma *uma, int fd, void *addr, size_t length)
+{
+    (void)fd;
+    (void)addr;
+    (void)length;
+    check(uma);
+    fake_uma.held++;
+    return 0;
+}
+
 /* Whole mappings only. */
 void uma_unmap(void *addr, size_t length)
 {
@@ -413,6 +450,10 @@ void uma_after_fork_parent(void)
 void uma_after_fork_child(void)
 {
     pthread_mutex_unlock(&umas.lock);
+}
+void uma_before_exec(void)
+{
+    fake_uma.execs++;
 }
 void uma_exit(void)
 {
