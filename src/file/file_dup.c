@@ -30,8 +30,10 @@ static int dup_enter(int newfd, struct fd_handle *handle)
 /* A duplicate with a number that the kernel chooses: from `least` on by command `cmd` (F_DUPFD...), or by dup. */
 static int dup_any(int fd, int cmd, long least)
 {
-    if (!file_owns_table())
+    if (!file_owns_table()) {
+        file_leave_to_child(fd);
         return sys_fcntl(fd, cmd, least);
+    }
     struct fd_handle *handle = handle_borrow(fd);
     if (handle == FD_CLOSING)
         return -EBADF;

@@ -81,7 +81,7 @@ FILE *preload_popen(const char *command, const char *mode)
 
 int preload_prlimit(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *old)
 {
-    const struct nvmmio_core *core = limit && resource == RLIMIT_FSIZE ? preload_owner() : NULL;
+    const struct nvmmio_core *core = limit ? preload_owner() : NULL;
     if (core) /* what was written under the old limit gets its place before the new one forbids it */
         core->limit_changed();
     long result = rawsys(SYS_prlimit64, pid, resource, (long)limit, (long)old, 0, 0);

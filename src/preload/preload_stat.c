@@ -11,7 +11,7 @@
 
 int preload_fstat(int fd, struct stat *st)
 {
-    const struct nvmmio_core *core = preload_serves(fd);
+    const struct nvmmio_core *core = preload_core(); /* also for descriptors that are not managed: O_PATH, for one */
     return (int)preload_result(core ? core->fstat(fd, st) : sys_fstat(fd, st));
 }
 

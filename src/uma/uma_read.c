@@ -160,8 +160,10 @@ static int copy_home(struct reading *reading, struct sink *sink, uint64_t from, 
         size_t part = end - from;
         char *at = sink_part(sink, &part);
         ssize_t n = sys_pread(uma->data_fd, at, part, (off_t)from);
-        if (n < 0)
+        if (n < 0) {
+            reading->good = from - reading->offset;
             return (int)n;
+        }
         atomic_fetch_add_explicit(&uma->bytes_read, (uint64_t)n, memory_order_relaxed);
         memset(at + n, 0, part - (size_t)n);
         from += part;

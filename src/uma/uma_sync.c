@@ -24,12 +24,13 @@
 
 enum sync_state { SYNC_NONE, SYNC_STARTING, SYNC_RUNNING, SYNC_STOPPED };
 
-/* The thread. `asleep` is the futex word: 1 while it sleeps until woken. All fields are atomic: writers wake it from any
- * thread without a lock. */
+/* The thread. `asleep` and `stop` are futex words: it sleeps on the first without end while that is 1, and on the second
+ * for a tick while that is 0, so that an exit need not wait. All fields are atomic: writers wake it from any thread without
+ * a lock. */
 static struct sync_thread {
     _Atomic uint32_t asleep;
     _Atomic uint32_t state; /* enum sync_state */
-    _Atomic bool stop;
+    _Atomic uint32_t stop;
 } sync_thread;
 
 void uma_sync_wake(struct uma *uma)
@@ -115,7 +116,7 @@ static void *sync_main(void *arg)
         passed = ms;
         if (more) {
             atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
-            rawsys(SYS_nanosleep, (long)&tick, 0, 0, 0, 0, 0);
+            sys_futex((uint32_t *)&sync_thread.stop, FUTEX_WAIT_PRIVATE, 0, &tick);
         } else if (!atomic_load_explicit(&sync_thread.stop, memory_order_acquire)) {
             sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAIT_PRIVATE, 1, NULL);
         }
@@ -151,9 +152,10 @@ void uma_sync_start(void)
 
 void uma_sync_stop(void)
 {
-    atomic_store_explicit(&sync_thread.stop, true, memory_order_seq_cst);
+    atomic_store_explicit(&sync_thread.stop, 1, memory_order_seq_cst);
     if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) != SYNC_RUNNING)
         return;
+    sys_futex((uint32_t *)&sync_thread.stop, FUTEX_WAKE_PRIVATE, 1, NULL);
     atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
     sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAKE_PRIVATE, 1, NULL);
     const struct timespec pause = {.tv_nsec = 1000000};
@@ -168,5 +170,5 @@ void uma_sync_after_fork_child(void)
 {
     atomic_store_explicit(&sync_thread.state, SYNC_NONE, memory_order_relaxed);
     atomic_store_explicit(&sync_thread.asleep, 0, memory_order_relaxed);
-    atomic_store_explicit(&sync_thread.stop, false, memory_order_relaxed);
+    atomic_store_explicit(&sync_thread.stop, 0, memory_order_relaxed);
 }

@@ -72,7 +72,8 @@ static void batch_add(struct uma *uma, struct index_record *record, struct batch
     batch->count++;
 }
 
-/* Step 2 for one block: bytes behind the end are nobody's and stay out of the file. */
+/* Step 2 for one block: bytes behind the end are nobody's and stay out of the file. Where the file is not mapped here the
+ * kernel copies, which is faster than faulting the pages in. */
 static int block_copy(struct uma *uma, const struct batch_slot *item, bool *by_kernel)
 {
     uint64_t start = item->block * UMA_BLOCK;
@@ -81,6 +82,11 @@ static int block_copy(struct uma *uma, const struct batch_slot *item, bool *by_k
         return 0;
     char *home = pm_map_peek(&uma->data, start);
     const char *log = log_block(&uma->log, item->number);
+    if (!home && start < UMA_MAPPED_MOST && end > grow_limit()) { /* the kernel would refuse what was written before */
+        home = pm_map_at(&uma->data, start);
+        if (!home)
+            return -ENOMEM;
+    }
     *by_kernel = *by_kernel || !home;
     uint64_t lines = atomic_load_explicit(&item->slot->newest, memory_order_relaxed);
     unsigned first, last;

@@ -509,7 +509,7 @@ static void test_create_fails_whole(void **state)
         long number;
         int error;
     } failures[] = {{SYS_openat, EMFILE}, {SYS_openat, EACCES}, {SYS_fallocate, ENOSPC}, {SYS_fstat, EIO},
-                    {SYS_mmap, EAGAIN},   {SYS_madvise, EIO},   {SYS_fcntl, EMFILE}};
+                    {SYS_mmap, ENOMEM},   {SYS_madvise, EIO},   {SYS_fcntl, EMFILE}};
     (void)state;
     for (unsigned i = 0; i < sizeof failures / sizeof *failures; i++) {
         unsigned nth = 1;

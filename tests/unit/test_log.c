@@ -366,7 +366,7 @@ static void test_check(void **state)
     REFUSED(header->magic ^= 1, -EBADMSG);
     REFUSED(header->version = 2, -EPROTONOSUPPORT);
     REFUSED(header->owner++, -EBADMSG);
-    REFUSED(header->flags = 2, -EBADMSG);
+    REFUSED(header->flags = LOG_FLAG_PASSTHROUGH << 1, -EBADMSG);
     REFUSED(header->epoch = 0, -EBADMSG);
     REFUSED(header->epoch = UINT64_MAX, -EBADMSG);
     REFUSED(header->floor = 3, -EBADMSG);
