@@ -24,23 +24,6 @@ int file_demote(int fd, enum uma_demotion reason)
     return error;
 }
 
-/* Without opening a descriptor, which would be the child's alone: what is not served here is the kernel's already, but for
- * the offset. */
-void file_leave_to_child(int fd)
-{
-    struct fd_handle *handle = handle_borrow(fd);
-    if (!fd_is_handle(handle))
-        return;
-    if (uma_is_served(handle->uma)) {
-        file_demote(fd, UMA_DEMOTE_EXEC);
-    } else {
-        ofd_lock(handle->ofd);
-        ofd_to_kernel(handle->ofd, fd);
-        ofd_unlock(handle->ofd);
-    }
-    handle_drop(handle, fd);
-}
-
 static void demote_inheritable(int fd, struct fd_handle *handle, void *arg)
 {
     const bool *own_memory = arg;

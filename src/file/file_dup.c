@@ -30,10 +30,8 @@ static int dup_enter(int newfd, struct fd_handle *handle)
 /* A duplicate with a number that the kernel chooses: from `least` on by command `cmd` (F_DUPFD...), or by dup. */
 static int dup_any(int fd, int cmd, long least)
 {
-    if (!file_owns_table()) {
-        file_leave_to_child(fd);
+    if (!file_owns_table())
         return sys_fcntl(fd, cmd, least);
-    }
     struct fd_handle *handle = handle_borrow(fd);
     if (handle == FD_CLOSING)
         return -EBADF;
@@ -82,6 +80,8 @@ int file_dup3(int fd, int newfd, int flags)
 {
     if (fd == newfd || (flags & ~O_CLOEXEC) || newfd < 0 || !file_owns_table())
         return sys_dup3(fd, newfd, flags);
+    if (highfd_is_internal(newfd))
+        return -EBUSY; /* which dup2 may say of a number that is being opened */
     struct fd_handle *handle = handle_borrow(fd);
     if (handle == FD_CLOSING)
         return -EBADF;

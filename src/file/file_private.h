@@ -60,10 +60,6 @@ void file_drop_stale(int fd);
 /* F_DUPFD and F_DUPFD_CLOEXEC (file_dup.c). */
 int file_dup_from(int fd, int cmd, long least);
 
-/* A vfork child duplicates fd, for the program that it will execute: the file goes to the kernel, its offset included. No
- * effect on what is not managed (file_demote.c). */
-void file_leave_to_child(int fd);
-
 /* Makes newfd an entry for handle, whose count for it the caller has taken. If the table has no room the file goes to the
  * kernel and newfd stays unmanaged. Returns newfd, or -errno: newfd is still open then, but must not stay so. */
 int file_publish(int newfd, struct fd_handle *handle);

@@ -8,6 +8,7 @@
 #include "base/conf.h"
 #include "base/highfd.h"
 #include "base/mem.h"
+#include "base/rcu.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
 #include "nvmmio.h"
@@ -15,8 +16,6 @@
 
 #include <errno.h>
 #include <sys/sysmacros.h>
-#define _LGPL_SOURCE
-#include <urcu/urcu-bp.h>
 
 #define HASH_BUCKETS 1024u
 #define FRESH_LEAST (UINT64_C(1) << 20) /* bytes moved before a fresh file is looked at */
@@ -80,12 +79,12 @@ struct uma *uma_find(uint64_t dev, uint64_t ino)
 static void grace_period(void)
 {
     if (atomic_load_explicit(&registry.threads, memory_order_acquire) > (thread_known ? 1u : 0u))
-        urcu_bp_synchronize_rcu();
+        rcu_wait();
 }
 
-static void note_thread(void)
+static inline void note_thread(void)
 {
-    if (!thread_known) {
+    if (__builtin_expect(!thread_known, 0)) {
         thread_known = true;
         atomic_fetch_add_explicit(&registry.threads, 1, memory_order_acq_rel);
     }
@@ -276,7 +275,6 @@ static int begin_attached(struct uma *uma)
 
 static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
 {
-    note_thread();
     if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
         return UMA_PATH_KERNEL; /* the process ends, or becomes another program */
     bool attach = wants_attach(uma, fd, intent);
@@ -291,6 +289,8 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
             return begin_attached(uma);
         if (error == -EIO || !attach)
             return error == -EACCES && intent != UMA_INTENT_WRITE ? UMA_PATH_KERNEL : error == -EIO ? -EIO : -EBUSY;
+        if (fd < 0) /* without a descriptor there is no attaching: the caller tries again with one */
+            return -EBADF;
         /* no space, no permission, too many: the kernel serves the file, unless somebody else has it */
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
         attach = false;
@@ -300,6 +300,7 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
 int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
 {
     op->inflight = NULL;
+    note_thread();
     if (__builtin_expect(uma_is_attached(uma), 1))
         return begin_attached(uma);
     return begin_detached(uma, fd, intent, op);

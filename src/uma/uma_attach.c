@@ -62,6 +62,8 @@ int uma_open_data(struct uma *uma, int fd)
     char path[32];
     if (uma->data_fd >= 0)
         return 0;
+    if (fd < 0)
+        return -EBADF;
     fd_path(fd, path);
     int own = sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
     uma->data_writable = own >= 0;

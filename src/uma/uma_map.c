@@ -8,12 +8,11 @@
  * loads from the mapping see them.
  */
 #include "base/mem.h"
+#include "base/rcu.h"
 #include "uma/uma_private.h"
 
 #include <errno.h>
 #include <string.h>
-#define _LGPL_SOURCE
-#include <urcu/urcu-bp.h>
 
 struct range {
     uintptr_t start, end;
@@ -55,7 +54,7 @@ static void table_replace(struct range_table *table)
     struct range_table *old = map.table;
     rcu_assign_pointer(map.table, table);
     if (old) {
-        urcu_bp_synchronize_rcu();
+        rcu_wait();
         mem_free(old, old->bytes);
     }
 }
@@ -207,7 +206,7 @@ int uma_map_attached(struct uma *uma)
 {
     uint32_t count = 0;
     bool plain = false;
-    urcu_bp_read_lock();
+    rcu_enter();
     const struct range_table *table = rcu_dereference(map.table);
     for (size_t i = 0; table && i < table->count; i++) {
         if (table->range[i].uma == uma) {
@@ -215,7 +214,7 @@ int uma_map_attached(struct uma *uma)
             plain = plain || table->range[i].plain;
         }
     }
-    urcu_bp_read_unlock();
+    rcu_leave();
     atomic_fetch_add_explicit(&uma_shared(uma)->maps, count, memory_order_acq_rel);
     if (!plain)
         return count ? follow_maps(uma) : 0;
@@ -228,11 +227,11 @@ int uma_map_attached(struct uma *uma)
 /* Whether any range meets [start, end); without a lock, for the many unmappings that are none of ours. */
 static bool range_meets(uintptr_t start, uintptr_t end)
 {
-    urcu_bp_read_lock();
+    rcu_enter();
     const struct range_table *table = rcu_dereference(map.table);
     size_t i = table ? table_search(table, start) : 0;
     bool meets = table && i < table->count && table->range[i].start < end;
-    urcu_bp_read_unlock();
+    rcu_leave();
     return meets;
 }
 
