@@ -106,13 +106,14 @@ struct index_shared {
 
     /* line 3: commits */
     struct shlock commit_lock;
-    _Atomic uint32_t kernel_dirty;  /* something went through the kernel since the last fsync of the file */
+    _Atomic uint32_t kernel_changes; /* counts what went through the kernel: allocation, size */
     _Atomic uint64_t dirty_epoch;   /* the last epoch in which something changed */
     _Atomic uint32_t times_pending; /* mtime is to be delivered */
     _Atomic uint32_t synced;        /* the application has synced the file */
     _Atomic uint32_t atomic;        /* somebody opened it O_ATOMIC */
     _Atomic uint32_t maps;          /* nvmmap'ed mappings */
-    uint64_t reserved4[3];
+    _Atomic uint32_t kernel_synced; /* kernel_changes that the last fsync of a commit covered; under commit_lock */
+    uint32_t reserved4[5];
 
     /* line 4: allocation of log blocks; under alloc_lock */
     struct shlock alloc_lock;
@@ -120,9 +121,9 @@ struct index_shared {
     _Atomic uint32_t log_blocks;     /* blocks that exist: [LOG_FIRST_BLOCK, log_blocks) */
     _Atomic uint32_t free_blocks;
     _Atomic uint32_t alloc_hint;
-    _Atomic uint32_t used_blocks;
+    uint32_t reserved5;
     _Atomic uint64_t seq; /* of the last entry made */
-    uint64_t reserved5[3];
+    uint64_t reserved6[3];
 
     /* line 5: nodes, kernel size */
     struct shlock node_lock;
@@ -134,7 +135,7 @@ struct index_shared {
     _Atomic uint32_t participants; /* high-water mark of used process words */
     _Atomic uint64_t writeback_cursor;
     _Atomic uint32_t reserved_blocks; /* log blocks that free map and superseded[] have pages for */
-    uint32_t reserved6[5];
+    uint32_t reserved7[5];
 };
 
 _Static_assert(offsetof(struct index_shared, epoch) == 64, "line 1");

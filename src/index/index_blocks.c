@@ -86,7 +86,8 @@ static uint32_t find_run(struct index *index, uint32_t from, uint32_t end, uint3
 int index_take_blocks(struct index *index, struct index_record *record, uint32_t count, uint32_t *first)
 {
     struct index_shared *shared = index->shared;
-    if (atomic_load_explicit(&shared->free_blocks, memory_order_relaxed) == 0)
+    uint32_t free = atomic_load_explicit(&shared->free_blocks, memory_order_relaxed);
+    if (free == 0)
         return 0;
     int error = shlock_acquire(&shared->alloc_lock, index_record_id(index, record));
     if (error)
@@ -107,6 +108,11 @@ int index_take_blocks(struct index *index, struct index_record *record, uint32_t
         run_mark(index, *first, n);
         atomic_fetch_sub_explicit(&shared->free_blocks, n, memory_order_relaxed);
         atomic_store_explicit(&shared->alloc_hint, *first + n, memory_order_relaxed);
+    }
+    else if (next_free(index, LOG_FIRST_BLOCK, end) == end) {
+        /* counted too high: a process died between map and count. Unless somebody gave one back just now. */
+        atomic_compare_exchange_strong_explicit(&shared->free_blocks, &free, 0, memory_order_relaxed,
+                                                memory_order_relaxed);
     }
     shlock_release(&shared->alloc_lock);
     return (int)n;

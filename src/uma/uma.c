@@ -100,7 +100,7 @@ static struct uma *uma_new(struct volume *volume, const struct statx *stx, uint6
     uma->dev = dev;
     uma->ino = stx->stx_ino;
     uma->volume = volume;
-    uma->data_fd = -1;
+    uma->data_fd = uma->spare_fd = -1;
     atomic_store_explicit(&uma->size_at_open, stx->stx_size, memory_order_relaxed);
     atomic_store_explicit(&uma->fresh_until, FRESH_LEAST, memory_order_relaxed);
     unsigned flags = stx->stx_size == 0 ? UMA_FLAG_FRESH : 0;
@@ -208,8 +208,8 @@ int uma_close(struct uma *uma, int fd)
     grace_period();
     uma_attach_lock();
     int error = uma_detach(uma);
-    if (uma->data_fd >= 0)
-        highfd_close(uma->data_fd);
+    highfd_close(uma->data_fd);
+    highfd_close(uma->spare_fd);
     uma_attach_unlock();
     mem_free(uma, sizeof *uma);
     return error;
@@ -291,8 +291,9 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
             return error == -EACCES && intent != UMA_INTENT_WRITE ? UMA_PATH_KERNEL : error == -EIO ? -EIO : -EBUSY;
         if (fd < 0) /* without a descriptor there is no attaching: the caller tries again with one */
             return -EBADF;
-        /* no space, no permission, too many: the kernel serves the file, unless somebody else has it */
-        atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
+        /* no space, no permission, too many: the kernel serves the file for good, unless somebody else has it */
+        if (error != -EDEADLK && error != -EAGAIN && error != -EINTR)
+            atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
         attach = false;
     }
 }
@@ -367,6 +368,7 @@ struct uma *uma_registry_next(struct uma *previous, struct uma_walk *walk)
 
 void uma_before_fork(void)
 {
+    uma_map_before_fork();
     uma_attach_lock();
     uma_registry_lock();
     volume_before_fork();
@@ -377,6 +379,7 @@ void uma_after_fork_parent(void)
     volume_after_fork_parent();
     uma_registry_unlock();
     uma_attach_unlock();
+    uma_map_after_fork();
 }
 
 /* The child shares nothing with the parent's participants: it lets go of what it inherited and attaches anew. Log, index
@@ -392,10 +395,9 @@ static void child_forget(struct uma *uma)
         }
         atomic_store_explicit(&uma->state, UMA_DETACHED, memory_order_relaxed);
     }
-    if (uma->data_fd >= 0) {
-        highfd_close(uma->data_fd);
-        uma->data_fd = -1;
-    }
+    highfd_close(uma->data_fd);
+    highfd_close(uma->spare_fd);
+    uma->data_fd = uma->spare_fd = -1;
     uma->busy = 0;
 }
 
@@ -411,6 +413,7 @@ void uma_after_fork_child(void)
     uma_sync_after_fork_child();
     uma_registry_unlock();
     uma_attach_unlock();
+    uma_map_after_fork();
 }
 
 static void each_in_state(enum uma_state state, void (*visit)(struct uma *uma))
@@ -427,6 +430,16 @@ static void exit_close_path(struct uma *uma)
     atomic_store_explicit(&uma->state, UMA_LEAVING, memory_order_release);
 }
 
+/* Waits until the sync thread is out of the uma; it does not come back to one that is leaving. */
+static void exit_wait(struct uma *uma)
+{
+    while (uma->busy) {
+        uma_registry_unlock();
+        sys_sched_yield();
+        uma_registry_lock();
+    }
+}
+
 static void exit_detach(struct uma *uma)
 {
     uma_detach(uma);
@@ -441,6 +454,7 @@ static void leave_all(void)
     grace_period(); /* other threads may still be inside */
     uma_attach_lock();
     uma_registry_lock();
+    each_in_state(UMA_LEAVING, exit_wait);
     each_in_state(UMA_LEAVING, exit_detach);
     uma_registry_unlock();
     volume_drop_pool();

@@ -37,7 +37,7 @@ static int allocate_settled(struct uma *uma, struct index_record *record, int mo
     atomic_store_explicit(&shared->garbage_end, size, memory_order_relaxed);
     uma_mark_changed(uma, epoch);
     uma_size_set(uma, epoch, size);
-    atomic_store_explicit(&shared->kernel_dirty, 1, memory_order_release);
+    atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_release);
     error = uma_commit_locked(uma, record); /* with the kernel's fsync */
     if (!error)
         atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);
@@ -54,7 +54,7 @@ int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length)
         error = grow_allocate(uma->data_fd, FALLOC_FL_KEEP_SIZE, offset, length);
         if (error)
             return error;
-        atomic_store_explicit(&shared->kernel_dirty, 1, memory_order_release);
+        atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_release);
         return !(mode & FALLOC_FL_KEEP_SIZE) && offset + length > uma_size(uma) ? uma_resize(uma, offset + length) : 0;
     }
     struct index_record *record = uma_claim(uma);

@@ -147,9 +147,9 @@ static int make_index(struct uma *uma)
 void uma_set_log_flag(struct uma *uma, enum log_flags flag)
 {
     struct log_header *header = log_header(&uma->log);
-    if (header->flags & flag)
+    /* relaxed: an atomic or, since another process may set another flag; durable by the flush below */
+    if (__atomic_fetch_or(&header->flags, (uint64_t)flag, __ATOMIC_RELAXED) & flag)
         return;
-    header->flags |= flag;
     pm_flush(header, PM_LINE);
     pm_fence();
 }
@@ -243,8 +243,7 @@ static int recover_by_owner(struct uma *uma)
     if (fd < 0)
         return -EACCES;
     error = log_recover(&uma->log, fd, NULL);
-    /* the descriptor stays until the last close: closing it now would drop the process's POSIX locks */
-    highfd_close(uma->data_fd);
+    uma->spare_fd = uma->data_fd; /* until the last close: closing it now would drop the process's POSIX locks */
     uma->data_fd = highfd_move(fd);
     uma->data_writable = true;
     return error;
@@ -345,6 +344,7 @@ int uma_attach(struct uma *uma, int fd)
         return -EPERM;
     }
     if (uma_is_attached(uma)) {
+        uma_note_atomic(uma); /* by an open that came while another thread attached */
         uma_attach_unlock();
         return 0;
     }

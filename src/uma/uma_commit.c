@@ -31,7 +31,8 @@ static bool commit_needed(struct index_shared *shared, uint64_t durable)
 {
     return atomic_load_explicit(&shared->epoch, memory_order_acquire) > durable ||
            atomic_load_explicit(&shared->dirty_epoch, memory_order_acquire) >= durable ||
-           atomic_load_explicit(&shared->kernel_dirty, memory_order_acquire);
+           atomic_load_explicit(&shared->kernel_changes, memory_order_acquire) !=
+               atomic_load_explicit(&shared->kernel_synced, memory_order_relaxed);
 }
 
 int uma_commit_locked(struct uma *uma, struct index_record *record)
@@ -45,12 +46,15 @@ int uma_commit_locked(struct uma *uma, struct index_record *record)
     /* seq_cst: pairs with uma_guard_enter; either that writer sees the new epoch or we see its record */
     atomic_exchange_explicit(&shared->epoch, epoch + 1, memory_order_seq_cst);
     uma_guard_drain(uma, record, epoch);
-    if (atomic_exchange_explicit(&shared->kernel_dirty, 0, memory_order_acq_rel)) {
+    uint32_t changes = atomic_load_explicit(&shared->kernel_changes, memory_order_acquire);
+    if (changes != atomic_load_explicit(&shared->kernel_synced, memory_order_relaxed)) {
         int error = sys_fsync(uma->data_fd);
         if (error) {
             uma_fail(uma, error);
             return error == -ENOSPC || error == -EDQUOT ? error : -EIO;
         }
+        /* after the fsync: who takes over from a dead committer makes it again */
+        atomic_store_explicit(&shared->kernel_synced, changes, memory_order_relaxed);
     }
     struct log_header *header = log_header(&uma->log);
     uint64_t size = uma_size_of_epoch(uma, epoch);

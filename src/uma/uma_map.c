@@ -27,7 +27,7 @@ struct range_table {
     struct range range[];
 };
 
-/* lock: changes of the table, one at a time; rank as the attach lock, which is not taken inside. */
+/* lock: changes of the table, one at a time; before the attach lock in order, which the last close of a uma takes. */
 static struct range_map {
     struct shlock lock;
     struct range_table *table; /* RCU */
@@ -37,6 +37,16 @@ static void map_lock(void)
 {
     while (shlock_acquire(&map.lock, 1) == -ETIMEDOUT)
         ; /* threads of this process */
+}
+
+void uma_map_before_fork(void)
+{
+    map_lock();
+}
+
+void uma_map_after_fork(void)
+{
+    shlock_release(&map.lock);
 }
 
 static struct range_table *table_new(size_t count)

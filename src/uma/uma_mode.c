@@ -8,11 +8,13 @@
  *     IN_PLACE      PASSTHROUGH   uma_demote            the same
  *     LOGGED        IN_PLACE      uma_map               the same: newest copies are in the file
  *     IN_PLACE      LOGGED        uma_unmap             nothing
+ *     LOGGED, ...   PASSTHROUGH   uma_detach (last)     the same, uma_map_attached (a child's plain mapping) too
  *     any           FAILED        uma_fail              nothing; sticky
  * All but the last hold resize, commit and gate: no writer is inside the guard.
  */
 #include "base/msg.h"
 #include "base/grow.h"
+#include "base/rawsys.h"
 #include "base/stats.h"
 #include "uma/uma_private.h"
 
@@ -65,7 +67,7 @@ int uma_settle(struct uma *uma, struct index_record *record)
         atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);
         uma_forget_homes(uma, record, uma_round_up(size) / UMA_BLOCK);
         atomic_store_explicit(&shared->garbage_end, size, memory_order_relaxed);
-        atomic_store_explicit(&shared->kernel_dirty, 1, memory_order_release);
+        error = sys_fsync(uma->data_fd); /* the log that knows the size is about to go */
     }
     shlock_release(&shared->kernel_lock);
     return error;
@@ -97,7 +99,6 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
 
 int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
 {
-    atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_DEMOTED, memory_order_acq_rel);
     /* Another program is about to have the file, and nobody serves it in user space: it is the kernel's already. */
     if (reason == UMA_DEMOTE_EXEC && !uma_is_attached(uma) && !volume_is_attached(uma->volume, uma->ino)) {
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
@@ -106,6 +107,8 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
     int error = uma_attach(uma, fd);
     if (error == -EBUSY || error == -EIO)
         return error;
+    if (error && volume_is_attached(uma->volume, uma->ino))
+        return -EBUSY;
     if (error) { /* cannot be attached, so nobody serves it in user space: the kernel does already */
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
         return 0;

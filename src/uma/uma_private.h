@@ -3,16 +3,18 @@
  *
  * uma_private.h — what the files of layer uma share: struct uma, operations, waiting. Not for other layers.
  *
- * Locks, in acquisition order (enum uma_rank); all but the registry's and the attach lock lie in shared memory:
+ * Locks, in acquisition order; all but the registry's and the attach lock lie in shared memory:
  *
+ *     map            process: the table of mapped ranges
  *     attach         process: attaching and detaching, one at a time
- *     inode bucket   volume: the same between processes
  *     registry       process: list of umas, holders, the sync thread's list
+ *     inode bucket   volume: attaching and detaching between processes
  *     resize         whoever changes the size, appends, or allocates behind the end
  *     slots          ascending
  *     guard          not a lock: a record's epoch; commits wait for it
- *     commit         one commit at a time; takes neither resize nor slots while held
- *     gate           mode changes and kernel truncation; taken holding commit; waits for all guards to be left
+ *     commit         one commit at a time; a commit takes neither resize nor slots while it holds it
+ *     gate           mode changes and kernel truncation; taken holding resize and commit; waits for all guards to be left,
+ *                    then locks slots (whose holders do not wait for anything while the gate is closed)
  *     kernel         the file's size and allocation in the kernel
  *     grow, alloc, node, repair   leaves
  */
@@ -49,7 +51,6 @@ enum uma_flags {
     UMA_FLAG_FRESH = 1,    /* empty when opened, not synced since: the kernel's path until then */
     UMA_FLAG_ATOMIC = 2,   /* opened O_ATOMIC by this process */
     UMA_FLAG_ALONE = 4,    /* attaching failed for good (no space, no permission): kernel's path */
-    UMA_FLAG_DEMOTED = 8,  /* to be PASSTHROUGH when attached */
 };
 
 /* What an operation knows of one block whose slot it has locked (uma_block.c). */
@@ -93,6 +94,7 @@ struct uma {
 
     /* valid while attached */
     int data_fd; /* own description of the file; -1: none. Opened before the application's first lock, or at attach */
+    int spare_fd; /* one that data_fd has taken the place of; closed with it, see uma_open_data */
     bool data_writable;
     unsigned participant;
     uint64_t process; /* volume_self when joined */
@@ -304,6 +306,8 @@ int uma_open_data(struct uma *uma, int fd);
 
 /* A forked child attaches: the mappings that it inherited count as well. */
 int uma_map_attached(struct uma *uma);
+void uma_map_before_fork(void);
+void uma_map_after_fork(void); /* in parent and child */
 
 /* ---- times (uma_times.c) ---- */
 struct uma_times {

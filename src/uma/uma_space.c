@@ -116,7 +116,7 @@ static int home_allocate(struct uma *uma, uint64_t first, uint64_t count)
     if (error == -EOPNOTSUPP)
         error = -EIO; /* no way to tell ENOSPC in time: the caller hands the file to the kernel */
     if (!error)
-        atomic_store_explicit(&uma_shared(uma)->kernel_dirty, 1, memory_order_release);
+        atomic_fetch_add_explicit(&uma_shared(uma)->kernel_changes, 1, memory_order_release);
     return error;
 }
 

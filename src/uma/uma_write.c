@@ -384,6 +384,11 @@ static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct
     return done ? (ssize_t)done : error;
 }
 
+static bool log_is_full(ssize_t error)
+{
+    return error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -ENOMEM;
+}
+
 ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length, unsigned flags,
                   uint64_t *end)
 {
@@ -408,6 +413,9 @@ ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t
     }
     uma_unclaim(uma, record);
     *end = offset;
+    if (log_is_full(result) && !atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_relaxed) &&
+        uma_demote(uma, -1, UMA_DEMOTE_NOSPACE) == 0)
+        return -UMA_AGAIN; /* the kernel may still have room in the file, or tells what is wrong */
     if (result > 0) {
         stats_add(STATS_WRITES, 1);
         stats_add(STATS_WRITE_BYTES, (uint64_t)result);

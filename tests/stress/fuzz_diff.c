@@ -389,7 +389,9 @@ static void do_write(int slot)
     struct iovec iov[2][5];
     struct outcome o[2];
     /* Past the end tmpfs lets a write that fails with EFAULT raise the size: nothing to imitate. */
-    bool bad = !below(300) && offset + (off_t)length <= (off_t)size_of(&run.side[1], slot), planted = run.plant && !below(500);
+    bool at_offset = run.kind != K_WRITE && run.kind != K_WRITEV;
+    bool bad = !below(300) && at_offset && offset + (off_t)length <= (off_t)size_of(&run.side[1], slot);
+    bool planted = run.plant && !below(500);
     uint64_t key = tool_random(&run.rng);
     tool_pattern(run.data, length, key, 0);
     uint8_t *from = bad ? (uint8_t *)8 : run.data;
