@@ -5,19 +5,38 @@
 # test.sh — builds nvmmio with gcc, clang and the sanitizers and runs all tests; on a fresh Debian 12 machine too, where it
 # installs what is missing (as root, or with sudo).
 #
-#   scripts/test.sh            everything
+#   scripts/test.sh            everything, in about ten minutes
 #   scripts/test.sh quick      gcc only: build, all tests
 #
-# Environment: NVMMIO_BUILD (where to build; default: build), NVMMIO_JOBS (default: the number of processors).
+# Environment: NVMMIO_BUILD (where to build; default: build), NVMMIO_JOBS (default: the number of processors),
+# NVMMIO_TEST_SCALE (N: the random tests run N times as long).
 # The last two lines are "N passed, M failed", counting tests and steps, and the verdict. Exit status 0 if all passed.
 
 set -u
 cd "$(dirname "$0")/.." || exit 1
+
+# As root all runs in namespaces of its own: what a test leaves over is seen, and ends with the run.
+enclosed=${NVMMIO_TEST_ENCLOSED:-}
+if [ -z "$enclosed" ] && [ "$(id -u)" -eq 0 ]; then
+    export NVMMIO_TEST_ENCLOSED=no
+    enclose="unshare --mount --pid --fork --kill-child --mount-proc"
+    own_shm="mount -t tmpfs -o mode=1777 tmpfs /dev/shm"
+    if $enclose $own_shm 2>/dev/null; then
+        export NVMMIO_TEST_ENCLOSED=yes
+        # shellcheck disable=SC2016
+        exec $enclose sh -c "$own_shm && exec \"\$@\"" sh scripts/test.sh "$@"
+    fi
+fi
+# The first process of a pid namespace gets only the signals that it handles.
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 . scripts/packages.sh
 
 build=${NVMMIO_BUILD:-build}
 jobs=${NVMMIO_JOBS:-$(nproc)}
 what=${1:-all}
+kills_wanted=500
 passed=0
 failed=0
 failures=
@@ -33,17 +52,25 @@ note() { # note STATUS NAME: counts one step
     fi
 }
 
+begin_stage() { # begin_stage NAME
+    echo "== $1"
+    stage_start=$(date +%s)
+}
+
+end_stage() { # end_stage TEXT
+    echo "   $1 ($(($(date +%s) - stage_start)) s)"
+}
+
 step() { # step NAME COMMAND...: runs it, with its output in a log that is shown if it fails
     name=$1
     shift
-    echo "== $name"
-    if "$@" >"$build/$name.log" 2>&1; then
-        note 0 "$name"
-        return 0
-    fi
-    tail -n 60 "$build/$name.log"
-    note 1 "$name"
-    return 1
+    begin_stage "$name"
+    "$@" >"$build/$name.log" 2>&1
+    status=$?
+    [ "$status" -eq 0 ] || tail -n 60 "$build/$name.log"
+    note "$status" "$name"
+    end_stage "status $status"
+    return "$status"
 }
 
 configure_and_build() { # configure_and_build DIRECTORY COMPILER SANITIZER
@@ -54,40 +81,79 @@ configure_and_build() { # configure_and_build DIRECTORY COMPILER SANITIZER
 run_ctest() { # run_ctest NAME COMMAND...: runs ctest in the directory of NAME, counts its tests
     name=$1
     shift
-    echo "== $name: tests"
+    begin_stage "$name: tests"
     log=$build/$name.ctest.log
     "$@" --test-dir "$build/$name" --output-on-failure --timeout 900 --no-tests=error >"$log" 2>&1
     status=$?
     # "97% tests passed, 1 tests failed out of 40"
-    counts=$(sed -n 's/^[0-9]*% tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$log")
+    counts=$(sed -n 's/^[0-9]*% tests passed, \([0-9]*\) tests\{0,1\} failed out of \([0-9]*\)$/\1 \2/p' "$log")
     if [ -z "$counts" ]; then
         tail -n 40 "$log"
         note 1 "$name.ctest"
+        end_stage "status $status"
         return
     fi
     bad=${counts% *}
     all=${counts#* }
     passed=$((passed + all - bad))
     failed=$((failed + bad))
-    grep 'tests passed' "$log"
     if [ "$status" -ne 0 ]; then
-        grep -v '^ *[0-9]*/[0-9]* Test .* Passed ' "$log" | tail -n 120
-        failures="$failures $name:$(sed -n 's/^[[:space:]]*[0-9]* - \([^ ]*\) (.*/\1/p' "$log" | tr '\n' ',')"
+        grep -v -e '^ *[0-9]*/[0-9]* Test .* Passed ' -e '^ *Start ' "$log" | tail -n 300
+        # "	 20 - unit.test_msg (Failed)"
+        list=$(sed -n 's/^[[:space:]]*[0-9]* - \([^ ]*\) (.*/\1/p' "$log")
+        for test in $list; do
+            echo "FAILED: $name:$test"
+            failures="$failures $name:$test"
+        done
+        [ "$bad" -gt 0 ] || note 1 "$name.ctest" # ctest itself
     fi
+    end_stage "$((all - bad)) of $all tests passed"
+}
+
+enough_kills() { # enough_kills NAME: did the kill campaign of that build kill as many writers as it must?
+    kills=$(awk '/^kill campaign on /{ ours = /the preload library|kill_worker_nv,/ } /^ok: /{ if (ours) n += $4 }
+        END { print n + 0 }' "$build/$1/Testing/Temporary/LastTest.log")
+    echo "$kills writers killed, wanted are $kills_wanted"
+    [ "$kills" -ge "$kills_wanted" ]
+}
+
+others() { # the processes of this namespace but for this one, zombies aside; without starting any
+    found=
+    for process in /proc/[0-9]*; do
+        [ "$process" != /proc/$$ ] && read -r line <"$process/stat" || continue
+        case $line in
+        *") Z "*) ;;
+        *) found="$found [$line]" ;;
+        esac
+    done 2>/dev/null
+}
+
+nothing_left() { # nothing_left: neither processes nor files of the tests
+    others
+    for _ in 1 2 3 4 5; do # what was killed may need a moment
+        [ -z "$found" ] && break
+        sleep 1
+        others
+    done
+    files=$(ls -A /dev/shm)
+    echo "processes left: ${found:-none}"
+    echo "files left in /dev/shm: ${files:-none}"
+    [ -z "$found$files" ]
 }
 
 if ! step packages packages_install; then
-    echo "0 passed, 1 failed"
+    echo "$passed passed, $failed failed"
     echo "nvmmio: packages are missing and could not be installed"
     exit 1
 fi
 
 if step gcc configure_and_build "$build/gcc" gcc none; then
     run_ctest gcc ctest -j "$jobs"
+    step kills enough_kills gcc
 fi
 if [ "$what" != quick ]; then
     if step clang configure_and_build "$build/clang" clang none; then
-        run_ctest clang ctest -j "$jobs" -L unit
+        run_ctest clang ctest -j "$jobs"
     fi
     if step address configure_and_build "$build/address" gcc address; then
         run_ctest address ctest -j "$jobs" -L unit
@@ -102,6 +168,7 @@ if [ "$what" != quick ]; then
     step format scripts/check-format.sh
     step layers scripts/check-layers.sh
 fi
+[ "$enclosed" = yes ] && step leftovers nothing_left
 
 echo "$passed passed, $failed failed"
 if [ "$failed" -eq 0 ]; then

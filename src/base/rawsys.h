@@ -162,6 +162,10 @@ static inline int sys_unlinkat(int dirfd, const char *path, int flags)
 {
     return (int)rawsys(SYS_unlinkat, dirfd, (long)path, flags, 0, 0, 0);
 }
+static inline int sys_renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned flags)
+{
+    return (int)rawsys(SYS_renameat2, fromfd, (long)from, tofd, (long)to, (long)flags, 0);
+}
 static inline int sys_mkdirat(int dirfd, const char *path, mode_t mode)
 {
     return (int)rawsys(SYS_mkdirat, dirfd, (long)path, (long)mode, 0, 0, 0);

@@ -7,7 +7,8 @@
  * ROOT/.nvmmio/UID/ (0700, owned by UID) holds the logs of all files below ROOT that UID owns, and `table`, a small file
  * that is mapped shared by every process that uses them. The table lives as long as a boot (a boot id in it tells) and is
  * never flushed: it says which inodes are attached, with which log, which processes are alive, and who is inside a
- * system call on a file that nobody has attached.
+ * system call on a file that nobody has attached. Other users cannot see it: ROOT/.nvmmio/UID.live (0644) tells them which
+ * inodes are in it, and is never believed by UID's own processes.
  *
  * Liveness. A process owns one entry of the table by an OFD write lock on byte `index` of the table file, held by its own
  * description (a forked child closes the inherited one and takes an entry of its own). An entry is dead when nobody holds
@@ -35,6 +36,12 @@ struct volume;
  * The first call for a volume maps the table, resets it in a new boot, and looks through the logs that nobody uses: it
  * recovers those whose file still has the path of the header's hint and enters the others under their inode. */
 struct volume *volume_of(int fd, const struct statx *stx);
+
+/* Where volume_of gave NULL: -EBUSY if the file is another user's, below a root, and attached or waiting for recovery by its
+ * owner's side, and not PASSTHROUGH: the kernel would show a stale file. Else 0, also for the owner and root, and where the
+ * owner's side could not make the list that tells. For open, and looked at only there: a process that has the file open
+ * already when its owner attaches stays on the kernel's path, and sees what was written back. */
+int volume_foreign(int fd, const struct statx *stx);
 
 uint32_t volume_owner(const struct volume *volume);
 enum pm_map_sync volume_sync(const struct volume *volume);
@@ -66,6 +73,10 @@ void volume_unlock_inode(struct volume *volume, uint64_t ino);
 uint64_t volume_find_log(struct volume *volume, uint64_t ino);
 int volume_register_log(struct volume *volume, uint64_t ino, uint64_t id);
 void volume_unregister_log(struct volume *volume, uint64_t ino);
+
+/* By one who is attached, with or without the lock: the kernel serves the file from now on, until the log is unregistered,
+ * so that other users may open it (volume_foreign). */
+void volume_note_passthrough(struct volume *volume, uint64_t ino);
 
 /* Without a lock: whether the inode is attached or has a log to recover. For open. */
 bool volume_is_attached(struct volume *volume, uint64_t ino);

@@ -166,6 +166,7 @@ int volume_lock_inode(struct volume *volume, uint64_t ino)
         uint32_t owner = shlock_owner(&bucket->lock);
         if (owner && volume_is_dead(volume, owner) && shlock_take_over(&bucket->lock, owner, (uint32_t)self) == 0) {
             repair_bucket(bucket);
+            volume_live_note(volume, bucket);
             return 0;
         }
     }
@@ -215,10 +216,19 @@ static bool wait_for_calls(struct volume *volume, uint32_t bucket)
     return true;
 }
 
+/* A slot begins with a log that serves its file. Under the lock. */
+static void clear_kernels(struct volume_bucket *bucket, const struct volume_slot *slot)
+{
+    uint32_t bit = slot ? UINT32_C(1) << (slot - bucket->slot) : 0;
+    if (atomic_load_explicit(&bucket->kernels, memory_order_relaxed) & bit) /* of this slot nobody sets it now */
+        atomic_fetch_and_explicit(&bucket->kernels, ~bit, memory_order_relaxed);
+}
+
 int volume_register_log(struct volume *volume, uint64_t ino, uint64_t id)
 {
     struct volume_bucket *bucket = volume_bucket(volume, ino);
     struct volume_slot *slot = find_slot(bucket, ino);
+    clear_kernels(bucket, slot ? slot : find_slot(bucket, 0));
     if (slot) { /* in the place of a log that was given up: callers knew of an attachment all the time */
         atomic_store_explicit(&slot->id, id, memory_order_relaxed);
     } else {
@@ -228,6 +238,7 @@ int volume_register_log(struct volume *volume, uint64_t ino, uint64_t id)
         atomic_store_explicit(&slot->id, id, memory_order_relaxed);
         atomic_store_explicit(&slot->ino, ino, memory_order_seq_cst); /* visible: no call begins from now on */
     }
+    volume_live_note(volume, bucket);
     if (wait_for_calls(volume, bucket_number(volume, bucket)))
         return 0;
     volume_unregister_log(volume, ino);
@@ -236,9 +247,21 @@ int volume_register_log(struct volume *volume, uint64_t ino, uint64_t id)
 
 void volume_unregister_log(struct volume *volume, uint64_t ino)
 {
-    struct volume_slot *slot = find_slot(volume_bucket(volume, ino), ino);
+    struct volume_bucket *bucket = volume_bucket(volume, ino);
+    struct volume_slot *slot = find_slot(bucket, ino);
     if (!slot)
         return;
     atomic_store_explicit(&slot->ino, 0, memory_order_seq_cst);
     atomic_store_explicit(&slot->id, 0, memory_order_relaxed); /* under the lock; id counts only beside an inode */
+    volume_live_note(volume, bucket);
+}
+
+void volume_note_passthrough(struct volume *volume, uint64_t ino)
+{
+    struct volume_bucket *bucket = volume_bucket(volume, ino);
+    struct volume_slot *slot = find_slot(bucket, ino); /* stays ours while we are attached */
+    if (!slot)
+        return;
+    atomic_fetch_or_explicit(&bucket->kernels, UINT32_C(1) << (slot - bucket->slot), memory_order_seq_cst);
+    volume_live_drop(volume, bucket, slot);
 }

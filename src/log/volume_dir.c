@@ -84,8 +84,7 @@ static int open_top(int root_fd, uint32_t owner)
     return fd;
 }
 
-/* A number as text, for a name: at most ten digits and a zero byte. */
-static void put_number(char *out, uint32_t value)
+char *volume_put_number(char *out, uint32_t value)
 {
     char digits[10];
     int n = 0;
@@ -95,6 +94,7 @@ static void put_number(char *out, uint32_t value)
     while (n > 0)
         *out++ = digits[--n];
     *out = 0;
+    return out;
 }
 
 int volume_dir_open(int root_fd, uint32_t owner)
@@ -102,8 +102,8 @@ int volume_dir_open(int root_fd, uint32_t owner)
     int top = open_top(root_fd, owner);
     if (top < 0)
         return top;
-    char name[11];
-    put_number(name, owner);
+    char name[VOLUME_NUMBER_BYTES];
+    volume_put_number(name, owner);
     int fd = open_or_make(top, name, owner, DIR_MODE_OWN);
     sys_close(top);
     if (fd < 0)

@@ -28,7 +28,7 @@
 #define VOLUME_WORDS 7u
 #define VOLUME_BUCKET_BITS 12u
 #define VOLUME_BUCKETS (1u << VOLUME_BUCKET_BITS)
-#define VOLUME_SLOTS 7u
+#define VOLUME_SLOTS 7u            /* this and the buckets are also the format of struct volume_live */
 #define VOLUME_INIT_BYTE (1 << 20) /* byte of the init lock; bytes below VOLUME_PROCESSES tell who lives */
 
 /* A process. An entry is taken by locking its byte, then raising the generation. */
@@ -44,8 +44,8 @@ struct volume_slot {
 };
 
 struct volume_bucket {
-    struct shlock lock; /* guards the stores to the slots; owner: volume_self */
-    uint32_t reserved0;
+    struct shlock lock;       /* guards the stores to the slots; owner: volume_self */
+    _Atomic uint32_t kernels; /* bit i: the kernel has the file of slot i for good; set without the lock */
     uint64_t reserved1;
     struct volume_slot slot[VOLUME_SLOTS];
 };
@@ -58,6 +58,11 @@ struct volume_table {
     uint8_t reserved[4096 - 32];
     struct volume_process process[VOLUME_PROCESSES];
     struct volume_bucket bucket[VOLUME_BUCKETS];
+};
+
+/* ROOT/.nvmmio/UID.live: for other users, the inode numbers of the table's slots; 0 where a slot is free or the kernel's. */
+struct volume_live {
+    _Atomic uint64_t ino[VOLUME_BUCKETS][VOLUME_SLOTS];
 };
 
 _Static_assert(sizeof(struct volume_process) == 64, "a line, so that processes do not disturb each other");
@@ -82,6 +87,7 @@ struct volume {
     enum pm_map_sync sync;
     int dirfd;
     struct volume_table *table; /* mapped through a description without locks: a forked child may keep it */
+    struct volume_live *live;   /* mapped likewise, NULL: there is none */
     uint64_t table_ino;
     int table_fd;          /* own description, holds the byte of our entry; -1: none. Under lock */
     _Atomic uint64_t self; /* volume_self, 0 none. Release after table_fd */
@@ -98,10 +104,15 @@ static inline void volume_private_lock(struct shlock *lock)
         ;
 }
 
-static inline struct volume_bucket *volume_bucket(struct volume *volume, uint64_t ino)
+static inline uint32_t volume_bucket_number(uint64_t ino)
 {
     /* Fibonacci hashing: neighbouring inode numbers go to different buckets. */
-    return &volume->table->bucket[ino * UINT64_C(0x9e3779b97f4a7c15) >> (64 - VOLUME_BUCKET_BITS)];
+    return (uint32_t)(ino * UINT64_C(0x9e3779b97f4a7c15) >> (64 - VOLUME_BUCKET_BITS));
+}
+
+static inline struct volume_bucket *volume_bucket(struct volume *volume, uint64_t ino)
+{
+    return &volume->table->bucket[volume_bucket_number(ino)];
 }
 
 /* ---- volume_root.c: where a file lies ---- */
@@ -117,6 +128,30 @@ bool volume_is_internal(const char *path, size_t root_length);
 
 /* Opens, and makes where it is missing, ROOT/.nvmmio/UID for `owner`: a descriptor or -errno; -ESTALE for a planted one. */
 int volume_dir_open(int root_fd, uint32_t owner);
+
+/* A number as text, for a name, with a zero byte: at most VOLUME_NUMBER_BYTES. Returns the zero byte's place. */
+#define VOLUME_NUMBER_BYTES 11
+char *volume_put_number(char *out, uint32_t value);
+
+/* ---- volume_live.c: what other users may know ---- */
+
+/* "UID.live". */
+#define VOLUME_LIVE_NAME_BYTES (VOLUME_NUMBER_BYTES + 5)
+void volume_live_name(char name[VOLUME_LIVE_NAME_BYTES], uint32_t owner);
+
+/* With a valid table: maps the file if there is a right one. */
+void volume_live_open(struct volume *volume);
+
+/* With a new table, under the init lock: maps a new file; after the scan: gives it its name. */
+void volume_live_make(struct volume *volume);
+void volume_live_publish(struct volume *volume);
+void volume_live_close(struct volume *volume);
+
+/* After a change of the bucket, under its lock: all its slots, so that a number that somebody could not take out goes. */
+void volume_live_note(struct volume *volume, const struct volume_bucket *bucket);
+
+/* Without the lock, by one who is attached, after the slot's bit in `kernels` was set: the slot is not listed any more. */
+void volume_live_drop(struct volume *volume, const struct volume_bucket *bucket, const struct volume_slot *slot);
 
 /* ---- volume_table.c: the table and its processes ---- */
 

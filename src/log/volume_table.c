@@ -253,6 +253,7 @@ static int scan(struct volume *volume)
 static int join(struct volume *volume, int fd)
 {
     bool unclean = false;
+    volume_live_open(volume);
     int result = take_entry(volume, &unclean);
     if (result < 0 || !(unclean || needs_scan(volume)))
         return result;
@@ -275,11 +276,15 @@ static int reset_and_join(struct volume *volume, int fd, const uint64_t boot[2])
     }
     bool unclean;
     reset(volume->table, boot);
+    volume_live_make(volume);
     result = take_entry(volume, &unclean);
     if (result == 0)
         result = scan(volume);
-    if (result == 0) /* release: whoever finds the table ready finds all logs registered */
+    if (result == 0) {
+        volume_live_publish(volume); /* until now others see what was so before the boot */
+        /* release: whoever finds the table ready finds all logs registered */
         atomic_store_explicit(&volume->table->magic, VOLUME_MAGIC, memory_order_release);
+    }
     lock_byte(fd, F_OFD_SETLK, F_UNLCK, VOLUME_INIT_BYTE);
     return result;
 }
@@ -312,4 +317,5 @@ void volume_table_close(struct volume *volume)
     if (volume->table)
         sys_munmap(volume->table, sizeof *volume->table);
     volume->table = NULL;
+    volume_live_close(volume);
 }

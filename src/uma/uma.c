@@ -133,7 +133,7 @@ int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
         return 0;
     struct volume *volume = volume_of(fd, &stx);
     if (!volume)
-        return 0;
+        return volume_foreign(fd, &stx);
     note_thread();
     uint64_t dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
     uma_registry_lock();

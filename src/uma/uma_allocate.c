@@ -27,10 +27,13 @@ static int allocate_settled(struct uma *uma, struct index_record *record, int mo
     do
         error = sys_fallocate(uma->data_fd, mode, (off_t)offset, (off_t)length);
     while (error == -EINTR);
-    if (!error)
-        error = sys_fstat(uma->data_fd, &st);
     if (error)
         return error;
+    error = sys_fstat(uma->data_fd, &st);
+    if (error) { /* the file may have another size now */
+        uma_fail(uma, error);
+        return -EIO;
+    }
     uint64_t size = (uint64_t)st.st_size;
     uint64_t epoch = atomic_load_explicit(&shared->epoch, memory_order_acquire);
     atomic_store_explicit(&shared->kernel_size, size, memory_order_release);

@@ -67,7 +67,7 @@ int uma_open_data(struct uma *uma, int fd)
     fd_path(fd, path);
     int own = sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
     uma->data_writable = own >= 0;
-    if (own < 0)
+    if (own == -EACCES || own == -EPERM || own == -EROFS || own == -ETXTBSY) /* not for lack of descriptors */
         own = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
     if (own < 0)
         return own;

@@ -163,7 +163,35 @@ static bool home_usable(struct uma *uma, const struct uma_change *change, uint64
     return hold->reached && end <= atomic_load_explicit(&uma_shared(uma)->kernel_durable, memory_order_acquire);
 }
 
-int uma_block_plan(struct uma *uma, struct index_record *record, const struct uma_change *change, uint64_t block,
+/* A line of the file that is not mapped, with zeros behind the file's end. */
+static int line_from_kernel(struct uma *uma, uint64_t at, char *line)
+{
+    uint64_t reach = atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire);
+    size_t n = reach > at ? (size_t)uma_min(reach - at, UMA_LINE) : 0;
+    memset(line, 0, UMA_LINE);
+    ssize_t got = 0;
+    if (n)
+        do
+            got = sys_pread(uma->data_fd, line, n, (off_t)at);
+        while (got == -EINTR);
+    return got < 0 ? (int)got : 0;
+}
+
+/* Reads the lines that the write covers in part, where that takes a system call: it may fail, and nothing is stored yet. */
+static int plan_edges(struct uma *uma, struct uma_change *change, uint64_t start, unsigned from, unsigned to,
+                      const struct uma_hold *hold)
+{
+    unsigned first = from / UMA_LINE, last = (to - 1) / UMA_LINE;
+    uint64_t lines = hold->home ? 0 : hold->set & ~hold->newest;
+    int error = 0;
+    if ((from % UMA_LINE || (first == last && to % UMA_LINE)) && lines >> first & 1)
+        error = line_from_kernel(uma, start + first * UMA_LINE, change->edge[0]);
+    if (!error && first != last && to % UMA_LINE && lines >> last & 1)
+        error = line_from_kernel(uma, start + last * UMA_LINE, change->edge[1]);
+    return error;
+}
+
+int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_change *change, uint64_t block,
                    unsigned from, unsigned to, struct uma_hold *hold)
 {
     struct index_shared *shared = uma_shared(uma);
@@ -186,8 +214,11 @@ int uma_block_plan(struct uma *uma, struct index_record *record, const struct um
         if (!hold->entry || !hold->log)
             return -ENOMEM;
         struct uma_newest newest = uma_entry_newest(hold->entry);
-        if (newest.epoch < change->epoch && newest.epoch >= atomic_load_explicit(&shared->durable, memory_order_acquire))
+        if (newest.epoch < change->epoch && newest.epoch >= atomic_load_explicit(&shared->durable, memory_order_acquire)) {
             uma_wait_durable(uma, record, newest.epoch);
+            if (newest.epoch >= atomic_load_explicit(&shared->durable, memory_order_acquire))
+                return -EIO; /* its commit failed: what was committed before it must stay */
+        }
         hold->which = (uint8_t)newest.which;
         hold->same_epoch = newest.epoch >= change->epoch;
         hold->base = hold->same_epoch ? newest.base : newest.base ^ newest.flip;
@@ -207,7 +238,8 @@ int uma_block_plan(struct uma *uma, struct index_record *record, const struct um
         if (!hold->home)
             return -ENOMEM;
     }
-    return hold->set && (!hold->number || hold->relocate);
+    int error = plan_edges(uma, change, start, from, to, hold);
+    return error ? error : hold->set && (!hold->number || hold->relocate);
 }
 
 /* ---- storing ---- */
@@ -220,25 +252,22 @@ struct block_source {
     bool partial[2];
 };
 
-static void line_newest(struct uma *uma, uint64_t start, const struct uma_hold *hold, unsigned line, char *out)
+static void line_newest(struct uma *uma, uint64_t start, const struct uma_hold *hold, unsigned line, const char *edge,
+                        char *out)
 {
-    if (hold->newest >> line & 1) {
-        memcpy(out, hold->log + line * UMA_LINE, UMA_LINE);
+    if (hold->newest >> line & 1 || !hold->home) {
+        memcpy(out, hold->newest >> line & 1 ? hold->log + line * UMA_LINE : edge, UMA_LINE);
         return;
     }
     uint64_t reach = atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire);
     uint64_t at = start + line * UMA_LINE;
     size_t n = reach > at ? (size_t)uma_min(reach - at, UMA_LINE) : 0;
-    if (n && hold->home) {
-        memcpy(out, hold->home + line * UMA_LINE, n);
-    } else if (n) {
-        ssize_t got = sys_pread(uma->data_fd, out, n, (off_t)at);
-        n = got > 0 ? (size_t)got : 0;
-    }
+    memcpy(out, hold->home + line * UMA_LINE, n);
     memset(out + n, 0, UMA_LINE - n);
 }
 
-static void source_edges(struct uma *uma, uint64_t start, const struct uma_hold *hold, struct block_source *source)
+static void source_edges(struct uma *uma, const struct uma_change *change, uint64_t start, const struct uma_hold *hold,
+                         struct block_source *source)
 {
     unsigned first = source->from / UMA_LINE, last = (source->to - 1) / UMA_LINE;
     source->partial[0] = source->from % UMA_LINE || (first == last && source->to % UMA_LINE);
@@ -246,11 +275,11 @@ static void source_edges(struct uma *uma, uint64_t start, const struct uma_hold 
     if (source->partial[0] && hold->set >> first & 1) {
         unsigned skip = source->from % UMA_LINE;
         unsigned n = (unsigned)uma_min(UMA_LINE - skip, source->to - source->from);
-        line_newest(uma, start, hold, first, source->edge[0]);
+        line_newest(uma, start, hold, first, change->edge[0], source->edge[0]);
         memcpy(source->edge[0] + skip, source->bytes, n);
     }
     if (source->partial[1] && hold->set >> last & 1) {
-        line_newest(uma, start, hold, last, source->edge[1]);
+        line_newest(uma, start, hold, last, change->edge[1], source->edge[1]);
         memcpy(source->edge[1], source->bytes + (last * UMA_LINE - source->from), source->to % UMA_LINE);
     }
 }
@@ -348,7 +377,7 @@ void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t 
     }
     if (!hold->set)
         return;
-    source_edges(uma, block * UMA_BLOCK, hold, &source);
+    source_edges(uma, change, block * UMA_BLOCK, hold, &source);
     if (hold->number)
         hold->superseded = uma_void_superseded(uma, hold->number, hold->entry);
     if (hold->undo) {

@@ -87,8 +87,10 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
         uma_times_save(uma, &times);
         error = mode == INDEX_MODE_LOGGED ? 0 : uma_settle(uma, record);
         uma_times_restore(uma, &times);
-        if (!error && mode == INDEX_MODE_PASSTHROUGH)
+        if (!error && mode == INDEX_MODE_PASSTHROUGH) {
             uma_set_log_flag(uma, LOG_FLAG_PASSTHROUGH);
+            volume_note_passthrough(uma->volume, uma->ino);
+        }
         if (!error) /* release: readers that see the mode see the file complete */
             atomic_store_explicit(&shared->mode, (uint32_t)mode, memory_order_release);
     }

@@ -213,11 +213,12 @@ struct uma_change {
     uint64_t epoch;
     uint64_t size_after; /* logical size when the write is done */
     bool undo;           /* the uma is IN_PLACE */
+    char edge[2][UMA_LINE]; /* set by the plan: newest copies of the first and last line, where the kernel must be asked */
 };
 
 /* Decides which home each line of the bytes [from, to) of the block goes to; fills *hold, whose slot, old and newest are
  * set. Stores nothing. Returns how many fresh log blocks are needed (0 or 1), or -ENOMEM, -EIO. */
-int uma_block_plan(struct uma *uma, struct index_record *record, const struct uma_change *change, uint64_t block,
+int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_change *change, uint64_t block,
                    unsigned from, unsigned to, struct uma_hold *hold);
 
 /* Stores the bytes at `source` and the entry that shows them; flushed, to be fenced by the caller. `fresh`: a log block if

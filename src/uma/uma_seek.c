@@ -29,6 +29,8 @@ static uint64_t next_entry(struct uma *uma, uint64_t block)
 uint64_t uma_next_data(struct uma *uma, uint64_t offset)
 {
     off_t kernel = sys_lseek(uma->data_fd, (off_t)offset, SEEK_DATA);
+    if (kernel < 0 && kernel != -ENXIO)
+        return offset; /* it cannot tell: data, which is always right to say */
     uint64_t found = kernel < 0 ? UINT64_MAX : (uint64_t)kernel;
     uint64_t block = next_entry(uma, uma_block_of(offset));
     if (block != UINT64_MAX)
@@ -44,6 +46,8 @@ uint64_t uma_next_hole(struct uma *uma, uint64_t offset)
             continue;
         }
         off_t hole = sys_lseek(uma->data_fd, (off_t)offset, SEEK_HOLE);
+        if (hole < 0 && hole != -ENXIO)
+            return UINT64_MAX;
         if (hole <= (off_t)offset) /* a hole, or behind the kernel's end: nothing is there */
             return offset;
         /* the kernel's implicit hole at its end may be inside a block with an entry: look again from there */

@@ -217,7 +217,7 @@ static int piece_check(struct piece *piece, struct uma_change *change)
     return 0;
 }
 
-static int piece_plan(struct piece *piece, const struct uma_change *change)
+static int piece_plan(struct piece *piece, struct uma_change *change)
 {
     uint32_t need = 0;
     for (uint32_t i = 0; i < piece->blocks; i++) {

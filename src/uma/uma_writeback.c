@@ -74,7 +74,7 @@ static void batch_add(struct uma *uma, struct index_record *record, struct batch
 
 /* Step 2 for one block: bytes behind the end are nobody's and stay out of the file. Where the file is not mapped here the
  * kernel copies, which is faster than faulting the pages in. */
-static int block_copy(struct uma *uma, const struct batch_slot *item, bool *by_kernel)
+static int block_copy(struct uma *uma, const struct batch_slot *item, uint64_t limit, bool *by_kernel)
 {
     uint64_t start = item->block * UMA_BLOCK;
     uint64_t end = uma_min(start + UMA_BLOCK, meaningful_end(uma_shared(uma)));
@@ -82,7 +82,7 @@ static int block_copy(struct uma *uma, const struct batch_slot *item, bool *by_k
         return 0;
     char *home = pm_map_peek(&uma->data, start);
     const char *log = log_block(&uma->log, item->number);
-    if (!home && start < UMA_MAPPED_MOST && end > grow_limit()) { /* the kernel would refuse what was written before */
+    if (!home && start < UMA_MAPPED_MOST && end > limit) { /* the kernel would refuse what was written before */
         home = pm_map_at(&uma->data, start);
         if (!home)
             return -ENOMEM;
@@ -126,8 +126,9 @@ static int64_t batch_flush(struct uma *uma, struct index_record *record, struct 
     if (!batch->count)
         return 0;
     int error = batch->reach ? uma_extend_kernel(uma, record, meaningful_end(uma_shared(uma))) : 0;
+    uint64_t limit = pm_map_peek(&uma->data, batch->slot[0].block * UMA_BLOCK) ? UINT64_MAX : grow_limit();
     for (unsigned i = 0; i < batch->count && !error; i++)
-        error = block_copy(uma, &batch->slot[i], &batch->by_kernel);
+        error = block_copy(uma, &batch->slot[i], limit, &batch->by_kernel);
     if (!error && batch->by_kernel)
         error = sys_fsync(uma->data_fd);
     if (error) {

@@ -60,7 +60,8 @@ static void print_trace(void)
         uint64_t ops = atomic_load(&w->ops);
         printf("  writer %u: %llu operations, state %u, the last ones:\n", i, (unsigned long long)ops,
                atomic_load(&w->flight.state));
-        for (uint64_t n = ops > 12 ? ops - 12 : 0; n <= ops; n++) {
+        uint64_t begun = ops + (atomic_load(&w->flight.state) != KJ_IDLE);
+        for (uint64_t n = ops > 12 ? ops - 12 : 0; n < begun; n++) {
             const struct kj_flight *t = &w->trace[n % KJ_TRACE];
             printf("    %s offset %llu length %llu new size %llu\n", kj_op_name(t->op), (unsigned long long)t->offset,
                    (unsigned long long)t->length, (unsigned long long)t->new_size);

@@ -419,7 +419,9 @@ static void loop(struct worker *k)
 {
     while (!atomic_load(&j->stop))
         step(k);
+    begin(k, (struct kj_flight){.op = KJ_OP_SYNC}); /* for O_ATOMIC the last close is one */
     close_all(k);
+    end(k);
 }
 
 /* The child writes as writer 1 on the descriptors it inherited. */

@@ -103,6 +103,8 @@ static long watch_invoke(long number, long a, long b, long c, long d, long e, lo
     const struct failing *failing = watch.armed ? failing_of(number) : NULL;
     if (failing && (watch.nth <= 1 ? watch.nth == 1 || watch.sticky : false)) {
         int error = failing->error[watch.variant];
+        if (error == EINTR && watch.sticky)
+            error = EIO; /* who repeats after EINTR would do so for ever */
         if (!watch.hit) {
             watch.number = number;
             watch.error = error;

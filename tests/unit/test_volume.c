@@ -102,7 +102,7 @@ static void wait_step(uint32_t step)
 static void clean(void)
 {
     char command[2 * UNIT_PATH_MAX + 64];
-    snprintf(command, sizeof command, "rm -rf %s/* %s/.nvmmio", root, root);
+    snprintf(command, sizeof command, "rm -rf %s/* %s/.nvmmio*", root, root);
     if (system(command))
         abort();
 }

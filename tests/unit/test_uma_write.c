@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * test_uma_write.c — where the bytes of a write go, and what that costs: flips between homes, first touches, partial lines,
+ * appends, relocation, log pressure, sparse and far files. The counters of base/stats.h are the witness.
+ */
+#include "unit/managed.h"
+
+#include "base/conf.h"
+#include "base/stats.h"
+
+#include "nvmmio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define K 1024
+#define LINE 64u
+
+static uint64_t pm_bytes, pm_meta, relocations;
+
+static void count_from_here(void)
+{
+    pm_bytes = stats_sum(STATS_PM_BYTES);
+    pm_meta = stats_sum(STATS_PM_META_BYTES);
+    relocations = stats_sum(STATS_RELOCATIONS);
+}
+
+/* Bytes of data and of entries and header stored since then. */
+static void expect_stored(uint64_t bytes, uint64_t meta)
+{
+    assert_int_equal(stats_sum(STATS_PM_BYTES) - pm_bytes, bytes);
+    assert_int_equal(stats_sum(STATS_PM_META_BYTES) - pm_meta, meta);
+}
+
+/* A block that is rewritten for ever flips between its homes: one byte stored for each byte written, one line of entry a
+ * block and epoch, one line for the commit; no relocation, and no more than one log block. */
+static void test_flip(void **state)
+{
+    enum { ROUNDS = 100 };
+    struct managed m;
+    (void)state;
+    managed_open(&m, 64 * K, 64 * K, 0);
+    assert_int_equal(managed_write(&m, 4 * K, 4 * K, 0), 4 * K);
+    assert_int_equal(managed_commit(&m), 0);
+    count_from_here();
+    for (int i = 0; i < ROUNDS; i++) {
+        assert_int_equal(managed_write(&m, 4 * K, 4 * K, 0), 4 * K);
+        assert_int_equal(managed_commit(&m), 0);
+        managed_check(&m);
+    }
+    expect_stored(ROUNDS * 4 * K, ROUNDS * 2 * LINE);
+    assert_int_equal(stats_sum(STATS_RELOCATIONS), relocations);
+    assert_int_equal(managed_log_blocks_used(&m), 1);
+    managed_remove(&m);
+}
+
+/* In one epoch the entry is stored once: a second write of the same lines is data alone. */
+static void test_same_epoch(void **state)
+{
+    enum { ROUNDS = 100 };
+    struct managed m;
+    (void)state;
+    managed_open(&m, 64 * K, 64 * K, 0);
+    assert_int_equal(managed_write(&m, 4 * K, 4 * K, 0), 4 * K);
+    count_from_here();
+    for (int i = 0; i < ROUNDS; i++)
+        assert_int_equal(managed_write(&m, 4 * K, 4 * K, 0), 4 * K);
+    expect_stored(ROUNDS * 4 * K, 0);
+    managed_check(&m);
+    managed_remove(&m);
+}
+
+/* REDO: the first touch stores one copy, in the log; the file keeps what was committed until write-back. */
+static void test_first_touch(void **state)
+{
+    struct managed m;
+    uint8_t before[4 * K], file[4 * K];
+    (void)state;
+    managed_open(&m, 64 * K, 64 * K, 0);
+    managed_attach(&m);
+    memcpy(before, m.want + 8 * K, sizeof before);
+    count_from_here();
+    assert_int_equal(managed_write(&m, 8 * K, 4 * K, 0), 4 * K);
+    expect_stored(4 * K, LINE);
+    assert_int_equal(pread(m.fd, file, sizeof file, 8 * K), sizeof file);
+    assert_memory_equal(file, before, sizeof file);
+    managed_check(&m);
+    assert_int_equal(managed_write_back(&m), 0); /* not committed: stays where it is */
+    assert_int_equal(pread(m.fd, file, sizeof file, 8 * K), sizeof file);
+    assert_memory_equal(file, before, sizeof file);
+    assert_int_equal(managed_commit(&m), 0);
+    assert_int_equal(managed_write_back(&m), 0);
+    managed_check_kernel(&m);
+    assert_int_equal(managed_log_blocks_used(&m), 0);
+    managed_remove(&m);
+}
+
+/* A partial line is filled from its newest copy: at most one line at each edge is stored beyond what was written. */
+static void test_partial_lines(void **state)
+{
+    static const struct {
+        unsigned offset, length, lines;
+    } cases[] = {{0, 1, 1},  {63, 1, 1}, {63, 2, 2},         {10, 20, 1},       {1, 64, 2},
+                 {0, 64, 1}, {60, 8, 2}, {1, 4 * K - 2, 64}, {4 * K - 1, 2, 2}, {100, 8 * K, 129}};
+    struct managed m;
+    (void)state;
+    for (unsigned warm = 0; warm < 3; warm++) { /* in the file, in the log, back in the file */
+        managed_open(&m, 64 * K, 64 * K, 0);
+        managed_attach(&m);
+        for (unsigned round = 0; round < warm; round++) {
+            assert_int_equal(managed_write(&m, 0, 16 * K, 0), 16 * K);
+            assert_int_equal(managed_commit(&m), 0);
+        }
+        for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+            count_from_here();
+            assert_int_equal(managed_write(&m, cases[i].offset, cases[i].length, 0), cases[i].length);
+            assert_int_equal(stats_sum(STATS_PM_BYTES) - pm_bytes, cases[i].lines * LINE);
+            managed_check(&m);
+            assert_int_equal(managed_commit(&m), 0);
+            managed_check(&m);
+        }
+        managed_remove(&m);
+    }
+}
+
+/* Past the committed end, where the kernel's file already reaches, an append goes straight to the file: no log block, no
+ * entry. (Here the file had been longer.) */
+static void test_append_in_place(void **state)
+{
+    struct managed m;
+    (void)state;
+    managed_open(&m, 64 * K, 64 * K, 0);
+    managed_attach(&m);
+    assert_int_equal(managed_resize(&m, 100), 0);
+    assert_int_equal(managed_commit(&m), 0);
+    count_from_here();
+    assert_int_equal(managed_write(&m, 0, 156, UMA_WRITE_APPEND),
+                     156); /* begins in line 1, the begin of which is committed */
+    assert_int_equal(managed_write(&m, 0, 5000, UMA_WRITE_APPEND), 5000);
+    assert_int_equal(managed_write(&m, 1000, 10, 0), 10); /* not committed yet, so again */
+    assert_int_equal(stats_sum(STATS_PM_BYTES) - pm_bytes, 156 + 5000 + 10);
+    assert_int_equal(managed_log_blocks_used(&m), 0);
+    managed_check(&m);
+    assert_int_equal(managed_commit(&m), 0);
+    managed_check(&m);
+    assert_int_equal(managed_close(&m), 0);
+    managed_check_kernel(&m);
+    managed_remove(&m);
+}
+
+/* A block behind the kernel's durable end has no file home: each epoch's write moves it to a fresh log block, copying
+ * nothing that the write brings itself, and the superseded one is freed. */
+static void test_relocation(void **state)
+{
+    enum { ROUNDS = 200 };
+    struct managed m;
+    (void)state;
+    managed_open(&m, 4 * K, 64 * K, 0);
+    managed_attach(&m);
+    assert_int_equal(managed_write(&m, 8 * K, 4 * K, 0), 4 * K);
+    assert_int_equal(managed_commit(&m), 0);
+    count_from_here();
+    for (int i = 0; i < ROUNDS; i++) {
+        uint64_t length = i % 2 ? 4 * K : 1 + managed_random(300);
+        uint64_t offset = 8 * K + (i % 2 ? 0 : managed_random(3000));
+        assert_int_equal(managed_write(&m, offset, length, 0), length);
+        assert_int_equal(managed_write(&m, 9 * K, 10, 0), 10);
+        managed_check(&m);
+        assert_int_equal(managed_commit(&m), 0);
+        assert_in_range(managed_log_blocks_used(&m), 1, 2);
+    }
+    assert_int_equal(stats_sum(STATS_RELOCATIONS) - relocations, ROUNDS);
+    assert_int_equal(managed_write_back(&m), 0);
+    assert_int_equal(managed_log_blocks_used(&m), 0);
+    managed_check_kernel(&m);
+    count_from_here();
+    for (int i = 0; i < 10; i++) { /* now it has a home */
+        assert_int_equal(managed_write(&m, 8 * K, 4 * K, 0), 4 * K);
+        assert_int_equal(managed_commit(&m), 0);
+    }
+    assert_int_equal(stats_sum(STATS_RELOCATIONS), relocations);
+    managed_remove(&m);
+}
+
+/* What lay behind a shrunk end never comes back: not by growing, not by writing behind a gap, committed or not, trimmed or
+ * not. */
+static void test_gap_is_zero(void **state)
+{
+    (void)state;
+    for (unsigned how = 0; how < 32; how++) {
+        struct managed m;
+        managed_open(&m, 40 * K, 64 * K, 0);
+        managed_attach(&m);
+        if (how & 1) /* garbage in the log as well */
+            assert_int_equal(managed_write(&m, 0, 40 * K, 0), 40 * K);
+        if (how & 2)
+            assert_int_equal(managed_commit(&m), 0);
+        assert_int_equal(managed_resize(&m, 9000), 0);
+        if (how & 4)
+            assert_int_equal(managed_commit(&m), 0);
+        if (how & 8)
+            assert_int_equal(managed_write_back(&m), 0);
+        managed_check(&m);
+        if (how & 16)
+            assert_int_equal(managed_write(&m, 50 * K, 10, 0), 10);
+        else
+            assert_int_equal(managed_resize(&m, 60 * K), 0);
+        managed_check(&m);
+        assert_int_equal(managed_commit(&m), 0);
+        managed_check(&m);
+        assert_int_equal(managed_close(&m), 0);
+        managed_check_kernel(&m);
+        managed_reopen(&m, 0);
+        managed_check(&m);
+        managed_remove(&m);
+    }
+}
+
+/* A log that may not grow is reclaimed: committed blocks go back to the file; without committed ones an early commit is
+ * made and counted. Nothing fails, and nothing is lost. An O_ATOMIC file gets ENOSPC instead, and keeps what it has. */
+static void test_log_pressure(void **state)
+{
+    struct conf *conf = (struct conf *)conf_get();
+    uint64_t log_max = conf->log_max;
+    (void)state;
+    conf->log_max = 1024 * K; /* 256 numbers, 64 of which do not exist */
+    for (int atomic = 0; atomic < 2; atomic++) {
+        struct managed m;
+        managed_open(&m, 4096 * K, 4096 * K, atomic ? O_ATOMIC : 0);
+        uint64_t early = stats_sum(STATS_EARLY_COMMITS);
+        for (uint64_t i = 0; i < 3000; i++) {
+            assert_int_equal(managed_write(&m, managed_random(1024) * 4 * K, 4 * K, 0), 4 * K);
+            if (i % 100 == 99)
+                assert_int_equal(managed_commit(&m), 0);
+        }
+        managed_check(&m);
+        assert_int_equal(stats_sum(STATS_EARLY_COMMITS), early);
+        assert_int_equal(managed_commit(&m), 0);
+        ssize_t result = 4 * K;
+        for (uint64_t i = 0; i < 1024 && result > 0; i++) {
+            result = managed_write(&m, i * 4 * K, 4 * K, 0);
+            assert_true(result == 4 * K || (atomic && result == -ENOSPC && i > 150));
+        }
+        managed_check(&m);
+        assert_int_equal(result, atomic ? -ENOSPC : 4 * K);
+        assert_int_equal(stats_sum(STATS_EARLY_COMMITS) > early, !atomic);
+        assert_int_equal(managed_commit(&m), 0);
+        assert_int_equal(managed_write(&m, 0, 512 * K, 0), 512 * K); /* there is room again */
+        managed_check(&m);
+        assert_int_equal(managed_close(&m), 0);
+        managed_check_kernel(&m);
+        managed_remove(&m);
+    }
+    conf->log_max = log_max;
+}
+
+/* ---- sparse and far files ---- */
+
+static uint64_t allocated(const struct managed *m)
+{
+    struct stat st;
+    assert_int_equal(stat(m->path, &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+/* Reading holes allocates nothing, however often it is done and however the file is read; writing allocates what it
+ * writes. */
+static void test_sparse(void **state)
+{
+    enum { SIZE = 8 << 20 };
+    struct managed m;
+    (void)state;
+    managed_open(&m, 0, SIZE, 0);
+    assert_int_equal(truncate(m.path, SIZE), 0);
+    m.size = SIZE;
+    managed_reopen(&m, 0);
+    managed_attach(&m);
+    for (int round = 0; round < 4; round++)
+        managed_check(&m);
+    assert_int_equal(allocated(&m), 0);
+    for (uint64_t at = 0; at < SIZE; at += 2 << 20)
+        assert_int_equal(managed_write(&m, at + 5000, 100, 0), 100);
+    for (int round = 0; round < 4; round++)
+        managed_check(&m);
+    assert_int_equal(allocated(&m), 4 * 4 * K);
+    assert_int_equal(managed_commit(&m), 0);
+    assert_int_equal(managed_write_back(&m), 0);
+    for (int round = 0; round < 4; round++)
+        managed_check(&m);
+    assert_int_equal(allocated(&m), 4 * 4 * K);
+    assert_int_equal(managed_close(&m), 0);
+    assert_int_equal(allocated(&m), 4 * 4 * K);
+    managed_check_kernel(&m);
+    managed_remove(&m);
+}
+
+/* A file that grew by appends ends with the blocks it needs: what was reserved ahead is given back at the last close. */
+static void test_no_blocks_left_ahead(void **state)
+{
+    struct managed m;
+    (void)state;
+    managed_open(&m, 1, 1024 * K, 0);
+    managed_attach(&m);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(managed_write(&m, 0, 5000, UMA_WRITE_APPEND), 5000);
+    assert_int_equal(managed_commit(&m), 0);
+    assert_int_equal(managed_close(&m), 0);
+    managed_check_kernel(&m);
+    assert_int_equal(allocated(&m), (500001 + 4095) / 4096 * 4096);
+    managed_remove(&m);
+}
+
+/* A place in a file that is too far for the model. */
+struct far {
+    uint64_t offset;
+    uint8_t bytes[10000];
+};
+
+static ssize_t far_write(struct managed *m, const struct far *far, uint64_t length)
+{
+    uint64_t end;
+    const struct iovec iov = {(void *)far->bytes, length};
+    ssize_t result = uma_write(m->uma, &iov, 1, far->offset, length, 0, &end);
+    if (result != -UMA_AGAIN)
+        return result;
+    result = pwrite(m->fd, far->bytes, length, (off_t)far->offset); /* the file was handed to the kernel */
+    return result < 0 ? -errno : result;
+}
+
+static int far_resize(struct managed *m, uint64_t size)
+{
+    int result = uma_resize(m->uma, size);
+    if (result != -UMA_AGAIN)
+        return result;
+    return ftruncate(m->fd, (off_t)size) ? -errno : 0;
+}
+
+static void far_check(struct managed *m, const struct far *far, uint64_t length)
+{
+    uint8_t got[sizeof far->bytes];
+    const struct iovec iov = {got, length};
+    if (m->uma)
+        assert_int_equal(uma_read(m->uma, &iov, 1, far->offset, length), length);
+    else {
+        int fd = open(m->path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(pread(fd, got, length, (off_t)far->offset), length);
+        close(fd);
+    }
+    assert_memory_equal(got, far->bytes, length);
+}
+
+/* Any offset that the kernel takes is good: beyond what is mapped, across that border, and up to the last byte. */
+static void test_far(void **state)
+{
+    static struct far far[] = {
+        {.offset = UMA_MAPPED_MOST - 5000},      {.offset = UMA_MAPPED_MOST + 12345},
+        {.offset = (UINT64_C(1) << 51) - 100},   {.offset = (UINT64_C(1) << 62) + 1},
+        {.offset = (uint64_t)INT64_MAX - 20000},
+    };
+    enum { PLACES = sizeof far / sizeof *far };
+    struct managed m;
+    (void)state;
+    managed_open(&m, 4 * K, 4 * K, 0);
+    managed_attach(&m);
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < PLACES; i++) {
+            uint64_t length = round ? sizeof far[i].bytes : 5000;
+            for (unsigned j = 0; j < length; j++)
+                far[i].bytes[j] = (uint8_t)managed_random(256);
+            assert_int_equal(far_write(&m, &far[i], length), length);
+        }
+        for (int i = 0; i < PLACES; i++)
+            far_check(&m, &far[i], round ? sizeof far[i].bytes : 5000);
+        if (round & 1)
+            assert_int_equal(managed_commit(&m), 0);
+        if (round == 1)
+            assert_int_equal(managed_write_back(&m), 0);
+        for (int i = 0; i < PLACES; i++)
+            far_check(&m, &far[i], round ? sizeof far[i].bytes : 5000);
+    }
+    assert_int_equal(uma_size(m.uma), far[PLACES - 1].offset + sizeof far->bytes);
+    assert_int_equal(managed_close(&m), 0);
+    for (int i = 0; i < PLACES; i++)
+        far_check(&m, &far[i], sizeof far->bytes);
+    struct stat st;
+    assert_int_equal(stat(m.path, &st), 0);
+    assert_int_equal(st.st_size, far[PLACES - 1].offset + sizeof far->bytes);
+    assert_true(st.st_blocks * 512 < 40 * 4 * K);
+    managed_remove(&m);
+}
+
+/* The largest file ends where the kernel's does: the same writes and sizes work there, and the same fail with EFBIG. (tmpfs
+ * cannot allocate the very last page ahead of a write; the kernel serves the file from then on.) */
+static void test_largest(void **state)
+{
+    static struct far far = {.bytes = "the end"};
+    struct managed m;
+    (void)state;
+    managed_open(&m, 4 * K, 4 * K, 0);
+    managed_attach(&m);
+    for (uint64_t back = 1; back <= 6000; back += 1999) {
+        char plain[MANAGED_PATH_MAX + 8];
+        snprintf(plain, sizeof plain, "%s.plain", m.path);
+        int fd = open(plain, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        far.offset = (uint64_t)INT64_MAX - back;
+        ssize_t want = pwrite(fd, far.bytes, 1, (off_t)far.offset);
+        assert_int_equal(far_write(&m, &far, 1), want < 0 ? -errno : want);
+        want = ftruncate(fd, (off_t)far.offset);
+        assert_int_equal(far_resize(&m, far.offset), want < 0 ? -errno : want);
+        close(fd);
+        unlink(plain);
+    }
+    far.offset = INT64_MAX;
+    assert_int_equal(far_write(&m, &far, 1), -EFBIG);
+    assert_int_equal(managed_resize(&m, 100), 0);
+    managed_check(&m);
+    assert_int_equal(managed_close(&m), 0);
+    managed_check_kernel(&m);
+    managed_remove(&m);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    managed_end();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flip),
+        cmocka_unit_test(test_same_epoch),
+        cmocka_unit_test(test_first_touch),
+        cmocka_unit_test(test_partial_lines),
+        cmocka_unit_test(test_append_in_place),
+        cmocka_unit_test(test_relocation),
+        cmocka_unit_test(test_gap_is_zero),
+        cmocka_unit_test(test_log_pressure),
+        cmocka_unit_test(test_sparse),
+        cmocka_unit_test(test_no_blocks_left_ahead),
+        cmocka_unit_test(test_far),
+        cmocka_unit_test(test_largest),
+    };
+    managed_begin("idle:1000s,commit_interval:1000s");
+    return cmocka_run_group_tests(tests, NULL, end);
+}
