@@ -18,16 +18,11 @@
 #define STATS_STRIPES 64
 #define STATS_SHARED (STATS_STRIPES - 1)
 
-struct stats_stripe {
-    _Alignas(64) _Atomic uint64_t count[STATS_COUNT];
-    _Atomic int owner; /* thread id, 0: nobody's */
-};
-
 static struct stats {
     struct stats_stripe stripe[STATS_STRIPES];
 } stats;
 
-static __thread struct stats_stripe *stats_mine;
+__thread struct stats_stripe *stats_own;
 
 /* relaxed throughout this file: counts order nothing, and the exchange of `owner` alone makes a stripe's owner unique
  */
@@ -54,16 +49,15 @@ static struct stats_stripe *stats_assign(void)
     return &stats.stripe[STATS_SHARED];
 }
 
-void stats_add(enum stats_counter counter, uint64_t n)
+void stats_add_slow(enum stats_counter counter, uint64_t n)
 {
-    struct stats_stripe *stripe = stats_mine;
-    if (__builtin_expect(!stripe, 0))
-        stats_mine = stripe = stats_assign();
-    _Atomic uint64_t *count = &stripe->count[counter];
-    if (__builtin_expect(stripe != &stats.stripe[STATS_SHARED], 1))
-        atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n, memory_order_relaxed);
-    else
-        atomic_fetch_add_explicit(count, n, memory_order_relaxed);
+    struct stats_stripe *stripe = stats_assign();
+    if (stripe == &stats.stripe[STATS_SHARED]) {
+        atomic_fetch_add_explicit(&stripe->count[counter], n, memory_order_relaxed);
+        return;
+    }
+    stats_own = stripe;
+    stats_add(counter, n);
 }
 
 uint64_t stats_sum(enum stats_counter counter)

@@ -9,6 +9,7 @@
 #ifndef BASE_STATS_H
 #define BASE_STATS_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 enum stats_counter {
@@ -42,7 +43,28 @@ enum stats_counter {
     STATS_COUNT
 };
 
-void stats_add(enum stats_counter counter, uint64_t n);
+struct stats_stripe {
+    _Alignas(64) _Atomic uint64_t count[STATS_COUNT];
+    _Atomic int owner; /* thread id, 0: nobody's */
+};
+
+/* The stripe that this thread alone adds to; NULL: none yet, or it must share. */
+extern __thread struct stats_stripe *stats_own __attribute__((tls_model("initial-exec")));
+
+/* For a thread without a stripe of its own. */
+void stats_add_slow(enum stats_counter counter, uint64_t n);
+
+/* Inline, since a write adds several times. relaxed: counts order nothing. */
+static inline void stats_add(enum stats_counter counter, uint64_t n)
+{
+    struct stats_stripe *stripe = stats_own;
+    if (__builtin_expect(!stripe, 0)) {
+        stats_add_slow(counter, n);
+        return;
+    }
+    _Atomic uint64_t *count = &stripe->count[counter];
+    atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n, memory_order_relaxed);
+}
 uint64_t stats_sum(enum stats_counter counter);
 const char *stats_name(enum stats_counter counter);
 

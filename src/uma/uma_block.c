@@ -20,27 +20,6 @@
 
 /* ---- entries ---- */
 
-struct uma_newest uma_entry_newest(const struct log_entry *entry)
-{
-    /* relaxed: the slot's lock orders us after the writer; the repairer reads a dead process's stores */
-    uint64_t first = atomic_load_explicit(&entry->record[0].epoch, memory_order_relaxed);
-    uint64_t second = atomic_load_explicit(&entry->record[1].epoch, memory_order_relaxed);
-    unsigned which = first >= second ? 0 : 1;
-    return (struct uma_newest){
-        .which = which,
-        .base = atomic_load_explicit(&entry->record[which].base, memory_order_relaxed),
-        .flip = atomic_load_explicit(&entry->record[which].flip, memory_order_relaxed),
-        .epoch = which ? second : first,
-    };
-}
-
-bool uma_entry_committed(const struct log_entry *entry, uint64_t durable)
-{
-    uint64_t first = atomic_load_explicit(&entry->record[0].epoch, memory_order_relaxed);
-    uint64_t second = atomic_load_explicit(&entry->record[1].epoch, memory_order_relaxed);
-    return (first && first < durable) || (second && second < durable);
-}
-
 void uma_entry_zero(struct log_entry *entry)
 {
     unsigned newest = uma_entry_newest(entry).which;
@@ -86,15 +65,16 @@ static void entry_update(const struct uma_change *change, struct uma_hold *hold,
     pm_flush(entry, PM_LINE);
 }
 
-uint32_t uma_void_superseded(struct uma *uma, uint32_t number, const struct log_entry *entry)
+uint32_t uma_void_chain(struct uma *uma, uint32_t number, const struct log_entry *entry)
 {
     uint32_t end = atomic_load_explicit(&uma_shared(uma)->log_blocks, memory_order_acquire);
     _Atomic uint32_t *link = index_superseded(&uma->index, number);
     uint32_t first = atomic_load_explicit(link, memory_order_relaxed);
     uint64_t durable = atomic_load_explicit(&uma_shared(uma)->durable, memory_order_acquire);
-    if (!first || !uma_entry_committed(entry, durable))
+    if (!uma_entry_committed(entry, durable))
         return 0;
-    for (uint32_t n = first; n && n < end; n = atomic_load_explicit(index_superseded(&uma->index, n), memory_order_relaxed)) {
+    for (uint32_t n = first; n && n < end;
+         n = atomic_load_explicit(index_superseded(&uma->index, n), memory_order_relaxed)) {
         struct log_entry *older = log_entry(&uma->log, n);
         if (!older)
             return 0;
@@ -116,14 +96,7 @@ void uma_give_chain(struct uma *uma, uint32_t number)
     }
 }
 
-bool uma_home_allocated(struct uma *uma, uint64_t block, uint64_t old)
-{
-    return block < atomic_load_explicit(&uma_shared(uma)->dense_blocks, memory_order_acquire) ||
-           (uint32_t)(old >> 32) & INDEX_HOME_ALLOCATED;
-}
-
 /* ---- planning ---- */
-
 
 /* Lines of a block that begin at or above `limit` (bytes of the block). */
 static inline uint64_t lines_from(uint64_t limit)
@@ -133,8 +106,8 @@ static inline uint64_t lines_from(uint64_t limit)
 }
 
 /* Lines past the committed end that can be stored where they are: in the log block, or in the file as far as it reaches. */
-static uint64_t plan_in_place(struct uma *uma, const struct uma_change *change, uint64_t start, unsigned from, unsigned to,
-                              uint64_t range, const struct uma_hold *hold)
+static uint64_t plan_in_place(struct uma *uma, const struct uma_change *change, uint64_t start, unsigned from,
+                              unsigned to, uint64_t range, const struct uma_hold *hold)
 {
     struct index_shared *shared = uma_shared(uma);
     if (atomic_load_explicit(&shared->durable, memory_order_acquire) != change->epoch)
@@ -177,6 +150,12 @@ static int line_from_kernel(struct uma *uma, uint64_t at, char *line)
     return got < 0 ? (int)got : 0;
 }
 
+/* Which edge of a whole write the first line of a block is, if it is covered in part: its end, unless it begins in it. */
+static inline unsigned first_edge(unsigned from)
+{
+    return from % UMA_LINE ? 0 : 1;
+}
+
 /* Reads the lines that the write covers in part, where that takes a system call: it may fail, and nothing is stored yet. */
 static int plan_edges(struct uma *uma, struct uma_change *change, uint64_t start, unsigned from, unsigned to,
                       const struct uma_hold *hold)
@@ -185,7 +164,7 @@ static int plan_edges(struct uma *uma, struct uma_change *change, uint64_t start
     uint64_t lines = hold->home ? 0 : hold->set & ~hold->newest;
     int error = 0;
     if ((from % UMA_LINE || (first == last && to % UMA_LINE)) && lines >> first & 1)
-        error = line_from_kernel(uma, start + first * UMA_LINE, change->edge[0]);
+        error = line_from_kernel(uma, start + first * UMA_LINE, change->edge[first_edge(from)]);
     if (!error && first != last && to % UMA_LINE && lines >> last & 1)
         error = line_from_kernel(uma, start + last * UMA_LINE, change->edge[1]);
     return error;
@@ -207,14 +186,16 @@ int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_chan
     hold->same_epoch = hold->relocate = false;
     hold->undo = change->undo;
     if (hold->number) {
-        if (hold->number < LOG_FIRST_BLOCK || hold->number >= atomic_load_explicit(&shared->log_blocks, memory_order_acquire))
+        if (hold->number < LOG_FIRST_BLOCK ||
+            hold->number >= atomic_load_explicit(&shared->log_blocks, memory_order_acquire))
             return -EIO;
         hold->entry = log_entry(&uma->log, hold->number);
         hold->log = log_block(&uma->log, hold->number);
         if (!hold->entry || !hold->log)
             return -ENOMEM;
         struct uma_newest newest = uma_entry_newest(hold->entry);
-        if (newest.epoch < change->epoch && newest.epoch >= atomic_load_explicit(&shared->durable, memory_order_acquire)) {
+        if (newest.epoch < change->epoch &&
+            newest.epoch >= atomic_load_explicit(&shared->durable, memory_order_acquire)) {
             uma_wait_durable(uma, record, newest.epoch);
             if (newest.epoch >= atomic_load_explicit(&shared->durable, memory_order_acquire))
                 return -EIO; /* its commit failed: what was committed before it must stay */
@@ -247,8 +228,8 @@ int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_chan
 /* The bytes of a write within one block; partial lines at its edges are completed from their newest copies. */
 struct block_source {
     unsigned from, to;
-    const char *bytes;       /* of [from, to) */
-    char edge[2][UMA_LINE];  /* whole first and last line, where they are partial */
+    const char *bytes;      /* of [from, to) */
+    char edge[2][UMA_LINE]; /* whole first and last line, where they are partial */
     bool partial[2];
 };
 
@@ -275,7 +256,7 @@ static void source_edges(struct uma *uma, const struct uma_change *change, uint6
     if (source->partial[0] && hold->set >> first & 1) {
         unsigned skip = source->from % UMA_LINE;
         unsigned n = (unsigned)uma_min(UMA_LINE - skip, source->to - source->from);
-        line_newest(uma, start, hold, first, change->edge[0], source->edge[0]);
+        line_newest(uma, start, hold, first, change->edge[first_edge(source->from)], source->edge[0]);
         memcpy(source->edge[0] + skip, source->bytes, n);
     }
     if (source->partial[1] && hold->set >> last & 1) {
@@ -368,7 +349,11 @@ static void store_undo(struct uma *uma, const struct uma_change *change, uint64_
 void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t block, unsigned from, unsigned to,
                      const char *bytes, uint32_t fresh, struct uma_hold *hold)
 {
-    struct block_source source = {.from = from, .to = to, .bytes = bytes};
+    struct block_source source; /* the edges are not worth clearing */
+    source.from = from;
+    source.to = to;
+    source.bytes = bytes;
+    source.partial[0] = source.partial[1] = false;
     if (hold->in_place) {
         if (hold->in_place & hold->newest)
             store_bytes(hold->log, hold->in_place & hold->newest, &source);
@@ -399,7 +384,8 @@ void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t 
 
 void uma_block_publish(struct uma *uma, struct uma_hold *hold)
 {
-    uma_give_chain(uma, hold->superseded);
+    if (hold->superseded)
+        uma_give_chain(uma, hold->superseded);
     /* relaxed: the release of the state publishes it */
     atomic_store_explicit(&hold->slot->newest, hold->newest, memory_order_relaxed);
     index_slot_unlock(hold->slot, hold->old, hold->number | INDEX_HOME_ALLOCATED);

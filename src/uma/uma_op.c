@@ -121,13 +121,6 @@ int uma_guard_enter(struct uma *uma, struct index_record *record, uint64_t *epoc
     }
 }
 
-void uma_guard_leave(struct index_record *record)
-{
-    /* Release, behind the fence that every writer has executed: when a committer (acquire) sees us outside, all that we
-     * have written is persistent. */
-    atomic_store_explicit(&record->epoch, 0, memory_order_release);
-}
-
 void uma_gate_wait(struct uma *uma, struct index_record *record)
 {
     struct uma_wait wait = {0};

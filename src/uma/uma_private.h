@@ -177,8 +177,12 @@ uint64_t uma_lock_slot(struct uma *uma, struct index_record *record, struct inde
 
 /* Enters the epoch guard: 0 with *epoch, or -EAGAIN (outside again) if the gate is closed. */
 int uma_guard_enter(struct uma *uma, struct index_record *record, uint64_t *epoch);
-/* Leaves it. The caller has fenced what it stored to PM. */
-void uma_guard_leave(struct index_record *record);
+/* Leaves it. The caller has fenced what it stored to PM. Release: when a committer (acquire) sees us outside, all that we
+ * have written is persistent. */
+static inline void uma_guard_leave(struct index_record *record)
+{
+    atomic_store_explicit(&record->epoch, 0, memory_order_release);
+}
 /* Waits, outside, until the gate is open. */
 void uma_gate_wait(struct uma *uma, struct index_record *record);
 
@@ -200,13 +204,34 @@ struct uma_newest {
     unsigned which; /* 0 or 1 */
     uint64_t base, flip, epoch;
 };
-struct uma_newest uma_entry_newest(const struct log_entry *entry);
+static inline struct uma_newest uma_entry_newest(const struct log_entry *entry)
+{
+    /* relaxed: the slot's lock orders us after the writer; the repairer reads a dead process's stores */
+    uint64_t first = atomic_load_explicit(&entry->record[0].epoch, memory_order_relaxed);
+    uint64_t second = atomic_load_explicit(&entry->record[1].epoch, memory_order_relaxed);
+    unsigned which = first >= second ? 0 : 1;
+    return (struct uma_newest){
+        .which = which,
+        .base = atomic_load_explicit(&entry->record[which].base, memory_order_relaxed),
+        .flip = atomic_load_explicit(&entry->record[which].flip, memory_order_relaxed),
+        .epoch = which ? second : first,
+    };
+}
 /* Whether some record of the entry is committed at `durable`. */
-bool uma_entry_committed(const struct log_entry *entry, uint64_t durable);
+static inline bool uma_entry_committed(const struct log_entry *entry, uint64_t durable)
+{
+    uint64_t first = atomic_load_explicit(&entry->record[0].epoch, memory_order_relaxed);
+    uint64_t second = atomic_load_explicit(&entry->record[1].epoch, memory_order_relaxed);
+    return (first && first < durable) || (second && second < durable);
+}
 /* Zeroes the epochs, the older first, and flushes; the caller fences. */
 void uma_entry_zero(struct log_entry *entry);
 /* Whether the file has an allocated block at this place (`old` is the slot's state). */
-bool uma_home_allocated(struct uma *uma, uint64_t block, uint64_t old);
+static inline bool uma_home_allocated(struct uma *uma, uint64_t block, uint64_t old)
+{
+    return block < atomic_load_explicit(&uma_shared(uma)->dense_blocks, memory_order_acquire) ||
+           (uint32_t)(old >> 32) & INDEX_HOME_ALLOCATED;
+}
 
 /* One write, in the guard of `epoch`: what uma_block_plan and uma_block_store need to know of it. */
 struct uma_change {
@@ -231,7 +256,14 @@ void uma_block_publish(struct uma *uma, struct uma_hold *hold);
 
 /* Makes void the entries that entry `number` supersedes, if it has a committed record: returns the first of them, else 0.
  * Flushed; the caller fences and then gives them back with uma_give_chain. */
-uint32_t uma_void_superseded(struct uma *uma, uint32_t number, const struct log_entry *entry);
+uint32_t uma_void_chain(struct uma *uma, uint32_t number, const struct log_entry *entry);
+static inline uint32_t uma_void_superseded(struct uma *uma, uint32_t number, const struct log_entry *entry)
+{
+    /* seldom any; relaxed: under the slot's lock */
+    return atomic_load_explicit(index_superseded(&uma->index, number), memory_order_relaxed)
+               ? uma_void_chain(uma, number, entry)
+               : 0;
+}
 void uma_give_chain(struct uma *uma, uint32_t number);
 struct uma_scratch *uma_scratch(struct uma *uma, const struct index_record *record);
 

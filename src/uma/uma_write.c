@@ -145,17 +145,16 @@ static int piece_prepare_slots(struct piece *piece, uint32_t *missing)
                 uma_repair(uma, piece->record);
         }
         piece->hold[i].slot = slot;
-        uint32_t entry = index_state_entry(atomic_load_explicit(&slot->state, memory_order_relaxed));
-        if (!entry)
+        if (!index_state_entry(atomic_load_explicit(&slot->state, memory_order_relaxed)))
             ++*missing;
-        else if (entry < LOG_BLOCKS_MAX) /* its line is read and written soon, and seldom in the cache */
-            __builtin_prefetch(log_entry(&uma->log, entry), 1);
     }
     return 0;
 }
 
 static void piece_give_fresh(struct piece *piece)
 {
+    if (!piece->fresh_count)
+        return;
     atomic_store_explicit(&piece->record->alloc_count, 0, memory_order_release); /* first, as in uma_take_blocks */
     while (piece->fresh_count)
         index_give_block(&piece->uma->index, piece->fresh[--piece->fresh_count]);
@@ -244,6 +243,8 @@ static void piece_store(struct piece *piece, const struct uma_change *change)
         next += takes;
     }
     pm_fence();
+    if (!next)
+        return;
     /* The used ones are in entries now; once the slots are unlocked others may free them. */
     atomic_store_explicit(&piece->record->alloc_count, 0, memory_order_release);
     piece->fresh_count -= next;
@@ -384,6 +385,18 @@ static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct
     return done ? (ssize_t)done : error;
 }
 
+/* Starts the loads that a write of one block will wait for, before its first locked instruction: that one waits until the
+ * write before is persistent, and these can be done meanwhile. */
+static inline void prefetch_block(struct uma *uma, uint64_t block)
+{
+    struct index_slot *slot = index_find(&uma->index, block);
+    if (!slot)
+        return;
+    uint32_t entry = index_state_entry(atomic_load_explicit(&slot->state, memory_order_relaxed));
+    if (entry >= LOG_FIRST_BLOCK && entry < LOG_BLOCKS_MAX)
+        __builtin_prefetch(log_entry(&uma->log, entry), 1);
+}
+
 static bool log_is_full(ssize_t error)
 {
     return error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -ENOMEM;
@@ -401,6 +414,7 @@ ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t
     if (offset > (uint64_t)UMA_SIZE_MAX - length && !(flags & UMA_WRITE_APPEND))
         return -EFBIG;
     struct source source = {.iov = iov, .count = iovcnt};
+    prefetch_block(uma, uma_block_of(offset));
     struct index_record *record = uma_claim(uma);
     bool has_resize = false;
     ssize_t result = write_pieces(uma, record, &source, &offset, length, flags & UMA_WRITE_APPEND, &has_resize);

@@ -55,12 +55,14 @@ static enum step draw(const struct plan *plan)
 /* Mostly small and odd, at times whole blocks. */
 static uint64_t draw_length(void)
 {
-    switch (managed_random(6)) {
+    switch (managed_random(7)) {
     case 0:
         return 4096 * (1 + managed_random(3));
     case 1:
         return 1 + managed_random(14000);
-    case 2:
+    case 2: /* ends in the first line of a block, if it begins in one */
+        return 4096 * (1 + managed_random(3)) + managed_random(64);
+    case 3:
         return 64 * (1 + managed_random(4));
     default:
         return 1 + managed_random(300);
