@@ -63,6 +63,8 @@ static const struct description table[] = {
     {"time_based", NULL, KIND_SWITCH, false, offsetof(struct job_options, time_based),
      "go on for all of runtime, whatever io_size is"},
     {"ramp_time", NULL, KIND_TIME, false, offsetof(struct job_options, ramp_time_us), "do not count the first so long"},
+    {"gtod_reduce", NULL, KIND_SWITCH, false, offsetof(struct job_options, gtod_reduce),
+     "measure no latencies: two clock readings less for each operation"},
     {"ramp_size", NULL, KIND_SIZE, false, offsetof(struct job_options, ramp_size), "do not count the first bytes"},
     {"number_ios", NULL, KIND_COUNT, false, offsetof(struct job_options, number_ios), "stop after so many operations"},
     {"randseed", NULL, KIND_COUNT, false, offsetof(struct job_options, randseed), "all that is random follows from it"},

@@ -40,6 +40,7 @@ struct job_options {
     uint64_t randseed;
     bool thread;
     bool end_fsync;
+    bool gtod_reduce; /* no latencies: the clock is read now and then, to end in time */
     bool time_based;
     bool norandommap;
     bool verify;

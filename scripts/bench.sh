@@ -123,7 +123,7 @@ measure() { # measure ROUND INDEX WAY: appends "index round way ns" to the resul
     # Two passes before timing: memory that is touched for the first time is no part of the comparison.
     # shellcheck disable=SC2086
     line=$(run_way "$3" --name=bench --filename="file.$mib" --size="${mib}m" --ramp_size=$((2 * mib))m --time_based \
-        --runtime=$runtime --output-format=terse $options 2>"$pm/errors") || {
+        --runtime=$runtime --gtod_reduce=1 --output-format=terse $options 2>"$pm/errors") || {
         cat "$pm/errors"
         fail "$title by $3"
     }

@@ -19,6 +19,7 @@
 
 #include "base/msg.h"
 #include "base/stats.h"
+#include "base/tsan.h"
 
 #include <libpmem.h>
 #include <stdbool.h>
@@ -126,6 +127,7 @@ void pm_copy(void *dst, const void *src, size_t n)
 {
     if (!n)
         return;
+    tsan_copied(dst, src, n);
     pmem_memcpy(dst, src, n, PM_COPY_FLAGS);
     pm_stored(dst, n);
 }
@@ -134,6 +136,7 @@ void pm_zero(void *dst, size_t n)
 {
     if (!n)
         return;
+    tsan_copied(dst, NULL, n);
     pmem_memset(dst, 0, n, PM_COPY_FLAGS);
     pm_stored(dst, n);
 }

@@ -13,6 +13,7 @@
  * Signal actions are set by the system call, never by libc's sigaction, which a preload library may interpose.
  */
 #include "pm/pm_guard.h"
+#include "pm/pm_probe.h"
 
 #include "base/rawsys.h"
 
@@ -147,9 +148,25 @@ static void guard_chain(int signal, siginfo_t *info, void *context)
         guard_default(signal, info);
 }
 
+/* Whether the fault was in pm_probe; the return from the handler then goes on behind it. */
+static bool guard_resume_probe(ucontext_t *context)
+{
+#if defined(__x86_64__)
+    uintptr_t resume = pm_probe_resume((uintptr_t)context->uc_mcontext.gregs[REG_RIP]);
+    if (resume)
+        context->uc_mcontext.gregs[REG_RIP] = (greg_t)resume;
+    return resume != 0;
+#else
+    (void)context;
+    return false;
+#endif
+}
+
 static void guard_handler(int signal, siginfo_t *info, void *context)
 {
     struct pm_guard *guard = pm_guard_armed;
+    if (guard_is_fault(signal, info) && guard_resume_probe(context))
+        return;
     if (guard && guard_is_fault(signal, info)) {
         pm_guard_armed = NULL;
         guard->address = (uintptr_t)info->si_addr;

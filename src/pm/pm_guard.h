@@ -34,7 +34,9 @@ void pm_guard_arm(struct pm_guard *guard);
 void pm_guard_end(void);
 
 /* A macro, since the frame that calls __builtin_setjmp must live as long as the guard. 0 first, 1 after a fault (the
- * guard is disarmed then). Locals that change inside the guard and are read after a fault must be volatile. */
+ * guard is disarmed then). clang does not know that the way back begins inside the guarded part, and reuses there the
+ * stack slots of what only the branch after a fault reads: the function that contains the guard must be noinline, and all
+ * that its branch after a fault reads, parameters too, must be volatile or lie in the guard. */
 #define pm_guard_begin(guard) (__builtin_setjmp((guard)->context) ? 1 : (pm_guard_arm(guard), 0))
 
 #endif

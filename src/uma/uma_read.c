@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
+#include "base/tsan.h"
 #include "pm/pm_guard.h"
 #include "uma/uma_private.h"
 
@@ -213,8 +214,8 @@ static int copy_views(struct reading *reading, struct sink sink)
         int error;
         if (view->newest) {
             uint64_t to = uma_min(end, (block + 1) * UMA_BLOCK);
-            error = copy_block(reading, &sink, block, (unsigned)(from % UMA_BLOCK),
-                               (unsigned)(to - block * UMA_BLOCK), view);
+            error = copy_block(reading, &sink, block, (unsigned)(from % UMA_BLOCK), (unsigned)(to - block * UMA_BLOCK),
+                               view);
             i++;
         } else {
             bool allocated = uma_home_allocated(reading->uma, block, view->state);
@@ -231,21 +232,37 @@ static int copy_views(struct reading *reading, struct sink sink)
 }
 
 /* A copy under the fault guard: 0, -EFAULT (the user's buffer), -EIO (ours), or an error of copy_views. */
-static int copy_guarded(struct reading *reading, const struct sink *sink)
+static __attribute__((noinline)) int copy_guarded(struct reading *reading, const struct sink *sink)
 {
     struct pm_guard guard;
+    struct reading *volatile kept_reading = reading; /* pm_guard.h tells why */
+    const struct sink *volatile kept_sink = sink;
+    tsan_optimistic_begin();
     if (pm_guard_begin(&guard)) {
-        uint64_t before = sink_before(sink, reading->length, guard.address);
+        tsan_optimistic_end();
+        reading = kept_reading;
+        uint64_t before = sink_before(kept_sink, reading->length, guard.address);
         reading->good = before < reading->length ? before : 0;
         return before < reading->length || guard.signal == SIGSEGV ? -EFAULT : -EIO;
     }
     int error = copy_views(reading, *sink);
     pm_guard_end();
+    tsan_optimistic_end();
     return error;
 }
 
-/* With the slots locked: what optimistic tries did not get done. Only those that exist need locking: who makes another
- * one meanwhile writes it after us. */
+/* Whether blocks that had no slot still have none that anybody has used. */
+static bool views_miss_none(const struct reading *reading)
+{
+    for (uint32_t i = 0; i < reading->blocks; i++) {
+        struct index_slot *slot = reading->view[i].slot ? NULL : index_find(&reading->uma->index, reading->first + i);
+        if (slot && atomic_load_explicit(&slot->state, memory_order_acquire))
+            return false;
+    }
+    return true;
+}
+
+/* With the slots locked: what optimistic tries did not get done. -EAGAIN if a slot was made meanwhile. */
 static int read_locked(struct reading *reading, const struct sink *sink)
 {
     struct uma *uma = reading->uma;
@@ -262,6 +279,9 @@ static int read_locked(struct reading *reading, const struct sink *sink)
         }
     }
     int error = copy_guarded(reading, sink);
+    atomic_thread_fence(memory_order_acquire); /* as in views_hold */
+    if (!views_miss_none(reading))
+        error = -EAGAIN;
     for (uint32_t i = 0; i < reading->blocks; i++)
         if (reading->view[i].slot)
             index_slot_unlock(reading->view[i].slot, reading->view[i].state, (uint32_t)(reading->view[i].state >> 32));
@@ -285,7 +305,11 @@ static int read_piece(struct reading *reading, const struct sink *sink)
             continue;
         return error;
     }
-    return read_locked(reading, sink);
+    int error;
+    do
+        error = read_locked(reading, sink);
+    while (error == -EAGAIN);
+    return error;
 }
 
 ssize_t uma_read(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length)

@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include "base/stats.h"
 #include "pm/pm.h"
-#include "pm/pm_guard.h"
+#include "pm/pm_probe.h"
 #include "uma/uma_private.h"
 
 #include <errno.h>
@@ -68,13 +68,10 @@ static const char *source_take(struct source *source, size_t n, char *bounce)
     return bounce;
 }
 
-/* How many of the next n bytes can be read: touches each page once, under a fault guard, before any lock is taken. */
+/* How many of the next n bytes can be read: touches each page once, before any lock is taken. */
 static size_t source_probe(const struct source *source, size_t n)
 {
-    struct pm_guard guard;
-    volatile size_t good = 0;
-    if (pm_guard_begin(&guard))
-        return good;
+    size_t good = 0;
     const struct iovec *iov = source->iov;
     size_t skip = source->skip;
     while (good < n) {
@@ -83,15 +80,15 @@ static size_t source_probe(const struct source *source, size_t n)
             skip = 0;
             continue;
         }
-        const volatile char *at = (const volatile char *)iov->iov_base + skip;
+        const char *at = (const char *)iov->iov_base + skip;
         size_t page = UMA_BLOCK - ((uintptr_t)at & (UMA_BLOCK - 1));
         size_t take = iov->iov_len - skip;
         take = take < page ? take : page;
-        (void)*at;
+        if (!pm_probe(at))
+            break;
         good += take < n - good ? take : n - good;
         skip += take;
     }
-    pm_guard_end();
     return good;
 }
 

@@ -4,22 +4,23 @@
 
 import glob
 import os
+import shutil
+import subprocess
 import sys
 
 MARK = "NVMMIO_TEST_SHM"
 
 
 def private():
-    """Starts this script again with a private /dev/shm, if it is root; else, or in the second start, just returns.
-    NVMMIO_TEST_SHM=shared keeps the common one."""
+    """Starts this script again with a private /dev/shm, if it is root and may; else, or in the second start, just
+    returns. NVMMIO_TEST_SHM=shared keeps the common one."""
     if os.geteuid() or os.environ.get(MARK):
         return
-    os.environ[MARK] = "private"
-    script = "mount --make-rprivate / && mount -t tmpfs -o mode=1777 tmpfs /dev/shm || export %s=shared; exec \"$@\""
-    try:
-        os.execvp("unshare", ["unshare", "-m", "sh", "-c", script % MARK, "sh", sys.executable] + sys.argv)
-    except OSError:
-        os.environ[MARK] = "shared"
+    enclose = ["unshare", "-m", "sh", "-c", "mount -t tmpfs -o mode=1777 tmpfs /dev/shm && exec \"$@\"", "sh"]
+    may = shutil.which("unshare") and subprocess.run(enclose + ["true"], stderr=subprocess.DEVNULL).returncode == 0
+    os.environ[MARK] = "private" if may else "shared"
+    if may:
+        os.execvp(enclose[0], enclose + [sys.executable] + sys.argv)
 
 
 def left_over():

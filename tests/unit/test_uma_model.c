@@ -185,7 +185,7 @@ static void run_plan(const struct plan *plan, uint64_t seed, unsigned steps)
     managed_remove(&m);
 }
 
-static unsigned rounds = 6, length = 250;
+static unsigned rounds = MANAGED_SAMPLE ? 1 : 6, length = 250;
 
 static void test_plan(void **state)
 {
