@@ -67,7 +67,7 @@ struct nvmmio_core {
     void (*after_fork_parent)(void);
     void (*after_fork_child)(void);
     void (*limit_changed)(void); /* after setrlimit and prlimit; once at load promises that it will be called */
-    void (*exit)(void); /* orderly end of the process by _exit and the like: commits and writes back */
+    void (*exit)(void);          /* orderly end of the process by _exit and the like: commits and writes back */
 };
 
 extern const struct nvmmio_core nvmmio_core __attribute__((visibility("default")));

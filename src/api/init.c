@@ -9,9 +9,9 @@
 
 #include "base/conf.h"
 #include "base/msg.h"
+#include "base/rcu.h"
 #include "base/stats.h"
 #include "file/file.h"
-#include "base/rcu.h"
 
 #include <pthread.h>
 #include <stddef.h>

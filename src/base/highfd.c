@@ -67,7 +67,8 @@ bool highfd_is_internal(int fd)
 {
     return (unsigned)fd < HIGHFD_NOTED &&
            atomic_load_explicit(&highfd.noted[(unsigned)fd / WORD_BITS], memory_order_relaxed) >>
-                   (unsigned)fd % WORD_BITS & 1;
+                   (unsigned)fd % WORD_BITS &
+               1;
 }
 
 int highfd_next(unsigned from, unsigned last)

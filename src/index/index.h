@@ -107,18 +107,18 @@ struct index_shared {
     /* line 3: commits */
     struct shlock commit_lock;
     _Atomic uint32_t kernel_changes; /* counts what went through the kernel: allocation, size */
-    _Atomic uint64_t dirty_epoch;   /* the last epoch in which something changed */
-    _Atomic uint32_t times_pending; /* mtime is to be delivered */
-    _Atomic uint32_t synced;        /* the application has synced the file */
-    _Atomic uint32_t atomic;        /* somebody opened it O_ATOMIC */
-    _Atomic uint32_t maps;          /* nvmmap'ed mappings */
-    _Atomic uint32_t kernel_synced; /* kernel_changes that the last fsync of a commit covered; under commit_lock */
+    _Atomic uint64_t dirty_epoch;    /* the last epoch in which something changed */
+    _Atomic uint32_t times_pending;  /* mtime is to be delivered */
+    _Atomic uint32_t synced;         /* the application has synced the file */
+    _Atomic uint32_t atomic;         /* somebody opened it O_ATOMIC */
+    _Atomic uint32_t maps;           /* nvmmap'ed mappings */
+    _Atomic uint32_t kernel_synced;  /* kernel_changes that the last fsync of a commit covered; under commit_lock */
     uint32_t reserved4[5];
 
     /* line 4: allocation of log blocks; under alloc_lock */
     struct shlock alloc_lock;
-    struct shlock grow_lock;         /* growing the log file */
-    _Atomic uint32_t log_blocks;     /* blocks that exist: [LOG_FIRST_BLOCK, log_blocks) */
+    struct shlock grow_lock;     /* growing the log file */
+    _Atomic uint32_t log_blocks; /* blocks that exist: [LOG_FIRST_BLOCK, log_blocks) */
     _Atomic uint32_t free_blocks;
     _Atomic uint32_t alloc_hint;
     uint32_t reserved5;
@@ -232,8 +232,7 @@ static inline bool index_slot_try_lock(struct index_slot *slot, uint32_t owner, 
     if (index_state_locked(state))
         return false;
     *old = state;
-    return atomic_compare_exchange_strong_explicit(&slot->state, &state,
-                                                   (uint64_t)owner << 32 | (uint32_t)(state + 1),
+    return atomic_compare_exchange_strong_explicit(&slot->state, &state, (uint64_t)owner << 32 | (uint32_t)(state + 1),
                                                    memory_order_acq_rel, memory_order_relaxed);
 }
 

@@ -41,7 +41,8 @@ static uint32_t run_length(struct index *index, uint32_t block, uint32_t end, ui
 static uint32_t next_free(struct index *index, uint32_t from, uint32_t end)
 {
     while (from < end) {
-        uint64_t free = ~atomic_load_explicit(map_word(index, from / WORD_BITS), memory_order_relaxed) >> from % WORD_BITS;
+        uint64_t free =
+            ~atomic_load_explicit(map_word(index, from / WORD_BITS), memory_order_relaxed) >> from % WORD_BITS;
         if (free) {
             from += (uint32_t)__builtin_ctzll(free);
             break;
@@ -108,8 +109,7 @@ int index_take_blocks(struct index *index, struct index_record *record, uint32_t
         run_mark(index, *first, n);
         atomic_fetch_sub_explicit(&shared->free_blocks, n, memory_order_relaxed);
         atomic_store_explicit(&shared->alloc_hint, *first + n, memory_order_relaxed);
-    }
-    else if (next_free(index, LOG_FIRST_BLOCK, end) == end) {
+    } else if (next_free(index, LOG_FIRST_BLOCK, end) == end) {
         /* counted too high: a process died between map and count. Unless somebody gave one back just now. */
         atomic_compare_exchange_strong_explicit(&shared->free_blocks, &free, 0, memory_order_relaxed,
                                                 memory_order_relaxed);

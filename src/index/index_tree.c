@@ -12,7 +12,7 @@
 #include <errno.h>
 
 #define INDEX_NODE_WAYS (1u << INDEX_NODE_SHIFT)
-#define INDEX_NODES_MAX (UINT32_C(1) << 30)  /* pages; bounds what is read from shared memory */
+#define INDEX_NODES_MAX (UINT32_C(1) << 30) /* pages; bounds what is read from shared memory */
 #define INDEX_RESERVE_FIRST 4u
 #define INDEX_RESERVE_MOST 64u
 
@@ -70,7 +70,8 @@ static uint32_t node_new(struct index *index)
         uint32_t more = reserved / 2;
         more = more < INDEX_RESERVE_FIRST ? INDEX_RESERVE_FIRST : more;
         more = more > INDEX_RESERVE_MOST ? INDEX_RESERVE_MOST : more;
-        while (index_reserve(index, INDEX_NODES_OFFSET + (uint64_t)reserved * INDEX_PAGE, (uint64_t)more * INDEX_PAGE)) {
+        while (
+            index_reserve(index, INDEX_NODES_OFFSET + (uint64_t)reserved * INDEX_PAGE, (uint64_t)more * INDEX_PAGE)) {
             if (more == 1)
                 return 0;
             more = 1;

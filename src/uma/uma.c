@@ -8,8 +8,8 @@
 #include "base/conf.h"
 #include "base/highfd.h"
 #include "base/mem.h"
-#include "base/rcu.h"
 #include "base/rawsys.h"
+#include "base/rcu.h"
 #include "base/stats.h"
 #include "nvmmio.h"
 #include "uma/uma_private.h"
@@ -20,7 +20,7 @@
 #define HASH_BUCKETS 1024u
 #define FRESH_LEAST (UINT64_C(1) << 20) /* bytes moved before a fresh file is looked at */
 #define FRESH_SHARE 2u                  /* fresh no more when so many times its size was moved */
-#define PRIVATE_OWNER 1u /* of locks that only threads of this process take */
+#define PRIVATE_OWNER 1u                /* of locks that only threads of this process take */
 
 /* All umas. lock guards the chains (writers) and holders; readers walk the chains under RCU. attach_lock: one attach or
  * detach at a time, before lock in order. */

@@ -37,10 +37,10 @@ struct uma;
 #define UMA_AGAIN 4094
 
 enum uma_intent {
-    UMA_INTENT_READ,     /* data are read */
-    UMA_INTENT_WRITE,    /* data are written, or the size changes */
-    UMA_INTENT_SYNC,     /* fsync and the like */
-    UMA_INTENT_LOOK,     /* the size is looked at: stat, SEEK_END. Never attaches an inode that nobody has attached */
+    UMA_INTENT_READ,  /* data are read */
+    UMA_INTENT_WRITE, /* data are written, or the size changes */
+    UMA_INTENT_SYNC,  /* fsync and the like */
+    UMA_INTENT_LOOK,  /* the size is looked at: stat, SEEK_END. Never attaches an inode that nobody has attached */
 };
 
 enum uma_path { UMA_PATH_USER, UMA_PATH_KERNEL };
@@ -91,8 +91,8 @@ enum uma_write_flags {
 };
 /* Writes `length` bytes; *end receives the offset after the last byte. Bytes written (short only after ENOSPC, EFAULT,
  * EIO behind the first piece), or -errno. The file grows where needed. */
-ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length, unsigned flags,
-                  uint64_t *end);
+ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length,
+                  unsigned flags, uint64_t *end);
 
 /* Makes everything written before durable, as one. */
 int uma_commit(struct uma *uma);
@@ -129,15 +129,15 @@ bool uma_is_served(const struct uma *uma);
 /* ---- leaving user space ---- */
 
 enum uma_demotion { /* order as in enum stats_counter from STATS_DEMOTE_STDIO on */
-    UMA_DEMOTE_STDIO,
-    UMA_DEMOTE_MMAP,
-    UMA_DEMOTE_EXEC,
-    UMA_DEMOTE_FDPASS,
-    UMA_DEMOTE_AIO,
-    UMA_DEMOTE_KERNEL_COPY,
-    UMA_DEMOTE_IOCTL,
-    UMA_DEMOTE_NOSPACE,
-    UMA_DEMOTE_OTHER,
+                    UMA_DEMOTE_STDIO,
+                    UMA_DEMOTE_MMAP,
+                    UMA_DEMOTE_EXEC,
+                    UMA_DEMOTE_FDPASS,
+                    UMA_DEMOTE_AIO,
+                    UMA_DEMOTE_KERNEL_COPY,
+                    UMA_DEMOTE_IOCTL,
+                    UMA_DEMOTE_NOSPACE,
+                    UMA_DEMOTE_OTHER,
 };
 /* Commits, writes back and hands the inode to the kernel in all processes until its last close (mode PASSTHROUGH);
  * afterwards uma_begin says UMA_PATH_KERNEL for good. 0, also when it was demoted before; -EIO, -ENOSPC where the data

@@ -268,7 +268,8 @@ static int attach_recovered(struct uma *uma, struct log_header *copy)
     if (!(copy->flags & LOG_FLAG_PASSTHROUGH)) {
         error = uma->data_writable ? log_recover(&uma->log, uma->data_fd, NULL) : recover_by_owner(uma);
         if (error) {
-            msg(MSG_ERROR, "inode %llu: recovery failed with %d, the log is kept", (unsigned long long)uma->ino, -error);
+            msg(MSG_ERROR, "inode %llu: recovery failed with %d, the log is kept", (unsigned long long)uma->ino,
+                -error);
             return error == -ENOSPC || error == -EACCES ? error : -EIO;
         }
     }

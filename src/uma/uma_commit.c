@@ -11,9 +11,9 @@
  *   5. durable = e + 1          now homes of e's lines may be reused
  * A committer that dies after 1 leaves epoch = durable + 1: the next one finishes from step 2.
  */
+#include "base/msg.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
-#include "base/msg.h"
 #include "pm/pm.h"
 #include "uma/uma_private.h"
 

@@ -148,11 +148,8 @@ int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset,
         return error;
     if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
         return uma_hold_mapping(uma, fd, addr, length); /* a plain mapping of a file that the kernel serves */
-    struct range range = {.start = (uintptr_t)addr,
-                          .end = page_end(addr, length),
-                          .offset = offset,
-                          .uma = uma,
-                          .writable = writable};
+    struct range range = {
+        .start = (uintptr_t)addr, .end = page_end(addr, length), .offset = offset, .uma = uma, .writable = writable};
     atomic_fetch_add_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
     uma_ref(uma);
     map_lock();

@@ -12,8 +12,8 @@
  *     any           FAILED        uma_fail              nothing; sticky
  * All but the last hold resize, commit and gate: no writer is inside the guard.
  */
-#include "base/msg.h"
 #include "base/grow.h"
+#include "base/msg.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
 #include "uma/uma_private.h"

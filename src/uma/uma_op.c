@@ -11,8 +11,8 @@
 
 #include <errno.h>
 
-#define WAIT_SPINS 200u    /* pauses before the first yield */
-#define WAIT_YIELDS 240u   /* rounds that only yield */
+#define WAIT_SPINS 200u  /* pauses before the first yield */
+#define WAIT_YIELDS 240u /* rounds that only yield */
 #define WAIT_SLEEP_NS 50000
 #define WAIT_REPAIR_ROUNDS 40u /* sleeps between two looks for the dead: about 2 ms */
 

@@ -48,9 +48,9 @@ enum uma_state {
 };
 
 enum uma_flags {
-    UMA_FLAG_FRESH = 1,    /* empty when opened, not synced since: the kernel's path until then */
-    UMA_FLAG_ATOMIC = 2,   /* opened O_ATOMIC by this process */
-    UMA_FLAG_ALONE = 4,    /* attaching failed for good (no space, no permission): kernel's path */
+    UMA_FLAG_FRESH = 1,  /* empty when opened, not synced since: the kernel's path until then */
+    UMA_FLAG_ATOMIC = 2, /* opened O_ATOMIC by this process */
+    UMA_FLAG_ALONE = 4,  /* attaching failed for good (no space, no permission): kernel's path */
 };
 
 /* What an operation knows of one block whose slot it has locked (uma_block.c). */
@@ -84,16 +84,16 @@ struct uma {
     struct uma *hash_next; /* registry: under registry lock, read under RCU */
     uint64_t dev, ino;
     struct volume *volume;
-    unsigned holders;         /* under registry lock */
-    unsigned busy;            /* the sync thread is at it: under registry lock */
-    _Atomic uint32_t state;   /* enum uma_state; release at attach pairs with acquire in uma_begin */
-    _Atomic uint32_t flags;   /* enum uma_flags */
+    unsigned holders;                           /* under registry lock */
+    unsigned busy;                              /* the sync thread is at it: under registry lock */
+    _Atomic uint32_t state;                     /* enum uma_state; release at attach pairs with acquire in uma_begin */
+    _Atomic uint32_t flags;                     /* enum uma_flags */
     _Atomic uint64_t bytes_read, bytes_written; /* on the kernel's path */
     _Atomic uint64_t size_at_open;
     _Atomic uint64_t fresh_until; /* bytes moved, when a fresh file is looked at again */
 
     /* valid while attached */
-    int data_fd; /* own description of the file; -1: none. Opened before the application's first lock, or at attach */
+    int data_fd;  /* own description of the file; -1: none. Opened before the application's first lock, or at attach */
     int spare_fd; /* one that data_fd has taken the place of; closed with it, see uma_open_data */
     bool data_writable;
     unsigned participant;
@@ -108,7 +108,8 @@ struct uma {
     uint32_t quiet_ms, unsynced_ms, times_ms;
     uint32_t walked; /* number of the walk that met it last: under registry lock */
 
-    struct uma_scratch *scratch[INDEX_RECORDS]; /* of each record, made when first needed; used by who claimed the record */
+    struct uma_scratch
+        *scratch[INDEX_RECORDS]; /* of each record, made when first needed; used by who claimed the record */
 };
 
 static inline bool uma_is_attached(const struct uma *uma)
@@ -238,7 +239,8 @@ struct uma_change {
     uint64_t epoch;
     uint64_t size_after; /* logical size when the write is done */
     bool undo;           /* the uma is IN_PLACE */
-    char edge[2][UMA_LINE]; /* set by the plan: newest copies of the first and last line, where the kernel must be asked */
+    char edge[2]
+             [UMA_LINE]; /* set by the plan: newest copies of the first and last line, where the kernel must be asked */
 };
 
 /* Decides which home each line of the bytes [from, to) of the block goes to; fills *hold, whose slot, old and newest are

@@ -70,7 +70,8 @@ static void adopt_in_place(struct uma *uma, uint64_t block, struct log_entry *en
     pm_fence();
 }
 
-static void repair_slot(struct uma *uma, struct index_record *mine, uint64_t block, struct index_slot *slot, uint64_t state)
+static void repair_slot(struct uma *uma, struct index_record *mine, uint64_t block, struct index_slot *slot,
+                        uint64_t state)
 {
     uint32_t n = adopt_entry(uma, block);
     uint64_t newest = 0;
@@ -148,8 +149,9 @@ static void repair_record(struct uma *uma, struct index_record *mine, struct ind
     uma_guard_leave(dead);
     /* A commit that it had begun shows in epoch > durable; the next holder of the lock finishes it. A mode change that it
      * had begun shows nothing, or is complete. */
-    struct shlock *const locks[] = {&shared->gate,       &shared->commit_lock, &shared->resize_lock, &shared->kernel_lock,
-                                    &shared->alloc_lock, &shared->grow_lock,   &shared->node_lock};
+    struct shlock *const locks[] = {&shared->gate,        &shared->commit_lock, &shared->resize_lock,
+                                    &shared->kernel_lock, &shared->alloc_lock,  &shared->grow_lock,
+                                    &shared->node_lock};
     for (unsigned i = 0; i < sizeof locks / sizeof *locks; i++)
         release_if_dead(locks[i], id);
     atomic_store_explicit(&dead->claimed, 0, memory_order_release);
@@ -161,8 +163,8 @@ bool uma_repair(struct uma *uma, struct index_record *record)
     uint32_t id = uma_id(uma, record);
     uint32_t holder = shlock_owner(&shared->repair_lock);
     if (holder && holder <= INDEX_PARTICIPANTS * INDEX_RECORDS) { /* a repairer may have died as well */
-        uint64_t process = atomic_load_explicit(index_process(&uma->index, index_participant_of(holder)),
-                                                memory_order_acquire);
+        uint64_t process =
+            atomic_load_explicit(index_process(&uma->index, index_participant_of(holder)), memory_order_acquire);
         if (!process || volume_is_dead(uma->volume, process))
             shlock_take_over(&shared->repair_lock, holder, id);
     }

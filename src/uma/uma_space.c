@@ -13,8 +13,8 @@
 
 #include <errno.h>
 
-#define GROW_LEAST 256u  /* log blocks: 1 MiB */
-#define GROW_MOST 4096u  /* 16 MiB */
+#define GROW_LEAST 256u /* log blocks: 1 MiB */
+#define GROW_MOST 4096u /* 16 MiB */
 #define RECLAIM_LEAST 512u
 #define AHEAD_MOST (UINT64_C(4096)) /* blocks reserved behind the end of a growing file */
 #define AHEAD_LEAST (UINT64_C(16))

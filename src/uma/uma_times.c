@@ -12,7 +12,8 @@
 bool uma_deliver_times(struct uma *uma)
 {
     struct index_shared *shared = uma_shared(uma);
-    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_DETACHED || !atomic_load_explicit(&shared->times_pending, memory_order_relaxed) ||
+    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_DETACHED ||
+        !atomic_load_explicit(&shared->times_pending, memory_order_relaxed) ||
         !atomic_exchange_explicit(&shared->times_pending, 0, memory_order_acq_rel))
         return false;
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};

@@ -99,12 +99,12 @@ struct piece {
     struct index_record *record;
     struct source *source;
     uint64_t offset, length;
-    bool moves_size;  /* false: zeros behind the end, the size stays */
-    bool has_resize;  /* the resize lock is held */
-    uint64_t first;   /* blocks */
+    bool moves_size; /* false: zeros behind the end, the size stays */
+    bool has_resize; /* the resize lock is held */
+    uint64_t first;  /* blocks */
     uint32_t blocks;
     struct uma_hold *hold;
-    uint32_t *fresh;  /* log blocks taken */
+    uint32_t *fresh; /* log blocks taken */
     uint32_t fresh_count;
     char *bounce;
 };
@@ -207,7 +207,8 @@ static int piece_check(struct piece *piece, struct uma_change *change)
     if (piece->moves_size && end > size && !piece->has_resize)
         return RETRY_RESIZE;
     if (end > atomic_load_explicit(&shared->garbage_end, memory_order_relaxed) && end > size)
-        atomic_store_explicit(&shared->garbage_end, end, memory_order_release); /* before the stores: we may die in them */
+        atomic_store_explicit(&shared->garbage_end, end,
+                              memory_order_release); /* before the stores: we may die in them */
     change->undo = mode == INDEX_MODE_IN_PLACE;
     change->size_after = uma_max(size, end);
     return 0;
@@ -399,8 +400,8 @@ static bool log_is_full(ssize_t error)
     return error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -ENOMEM;
 }
 
-ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length, unsigned flags,
-                  uint64_t *end)
+ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t offset, uint64_t length,
+                  unsigned flags, uint64_t *end)
 {
     if (!uma->data_writable)
         return -EACCES;

@@ -299,7 +299,8 @@ int uma_write_back(struct uma *uma)
     if (!error)
         error = uma_trim(uma, record);
     if (!error)
-        error = uma_extend_kernel(uma, record, atomic_load_explicit(&uma_shared(uma)->committed_size, memory_order_acquire));
+        error = uma_extend_kernel(uma, record,
+                                  atomic_load_explicit(&uma_shared(uma)->committed_size, memory_order_acquire));
     uma_unclaim(uma, record);
     return error;
 }

@@ -20,7 +20,7 @@
 
 #define K 1024
 #define SIZE (64 * K)
-#define MOST (2048 * K)
+#define MOST (512 * K) /* more than a new log holds */
 #define NTH_MOST 200u
 
 /* ---- operations ---- */
