@@ -48,7 +48,7 @@
 
 #define LOG_BLOCK_SHIFT 12
 #define LOG_BLOCK 4096u
-#define LOG_LINES 64u       /* lines of a block */
+#define LOG_LINES 64u /* lines of a block */
 #define LOG_ENTRY_BYTES 64u
 #define LOG_HEADER_BYTES 4096u
 
@@ -69,9 +69,11 @@ struct log_identity {
 };
 
 enum log_flags {
-    LOG_FLAG_ATOMIC = 1,      /* the file was opened O_ATOMIC: no promotion after process death */
-    LOG_FLAG_PASSTHROUGH = 2, /* the kernel serves the file: entries are void, sizes mean nothing, nothing to recover. Stored
-                               * when the log is empty and the file whole, before the first write goes to the kernel */
+    /* The file was opened O_ATOMIC: no promotion after process death. */
+    LOG_FLAG_ATOMIC = 1,
+    /* The kernel serves the file: entries are void, sizes mean nothing, there is nothing to recover. Stored when the log is
+     * empty and the file whole, before the first write goes to the kernel. */
+    LOG_FLAG_PASSTHROUGH = 2,
 };
 
 /* The header page. It is issued (made the log of a file) with magic 0 and all entries void: lines 0 (without magic), 1, 2
@@ -83,8 +85,8 @@ struct log_header {
     uint32_t version;       /*  8 LOG_VERSION */
     uint32_t owner;         /* 12 uid of the managed file's owner, who owns this log as well */
     uint64_t boot_id[2];    /* 16 of the kernel under which the log was issued: whether DRAM state may still exist */
-    uint64_t flags;         /* 32 enum log_flags; only ever gains bits: stored, flushed, fenced before the first write */
-    uint64_t reserved0[3];  /* 40 zero */
+    uint64_t flags;        /* 32 enum log_flags; only ever gains bits: stored, flushed, fenced before the first write */
+    uint64_t reserved0[3]; /* 40 zero */
     /* line 1: whose log this is. Constant while magic is set. */
     struct log_identity identity; /* 64 */
     uint64_t reserved1[2];        /* 112 zero */
@@ -123,7 +125,7 @@ _Static_assert(offsetof(struct log_header, newest_size) == 192, "line 3");
 _Static_assert(offsetof(struct log_header, path) == 512, "path hint");
 _Static_assert(sizeof(struct log_header) == LOG_HEADER_BYTES, "one page");
 _Static_assert(sizeof(struct log_entry) == LOG_ENTRY_BYTES, "one line");
-_Static_assert(LOG_GROUP_BLOCKS * LOG_ENTRY_BYTES == LOG_ENTRIES_BYTES, "an entry for each block");
+_Static_assert(LOG_GROUP_BLOCKS *LOG_ENTRY_BYTES == LOG_ENTRIES_BYTES, "an entry for each block");
 
 /* Offset in the log file of entry n and of log block n. */
 static inline uint64_t log_entry_offset(uint32_t n)
@@ -132,8 +134,7 @@ static inline uint64_t log_entry_offset(uint32_t n)
 }
 static inline uint64_t log_block_offset(uint32_t n)
 {
-    return n / LOG_GROUP_BLOCKS * LOG_GROUP_BYTES + LOG_ENTRIES_BYTES +
-           (uint64_t)(n % LOG_GROUP_BLOCKS) * LOG_BLOCK;
+    return n / LOG_GROUP_BLOCKS * LOG_GROUP_BYTES + LOG_ENTRIES_BYTES + (uint64_t)(n % LOG_GROUP_BLOCKS) * LOG_BLOCK;
 }
 
 /* Number of the first block that does not exist in a log file of `length` bytes. */

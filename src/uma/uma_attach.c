@@ -95,10 +95,28 @@ static int map_data(struct uma *uma)
     return 0;
 }
 
+/* Frees the places of dead processes that were at nothing when they died; true if there was one. */
+static bool leave_for_dead(struct uma *uma)
+{
+    bool any = false;
+    for (unsigned p = 0; p < INDEX_PARTICIPANTS; p++) {
+        uint64_t process = atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire);
+        bool idle = process && volume_is_dead(uma->volume, process);
+        for (unsigned i = 0; idle && i < INDEX_RECORDS; i++)
+            idle = !atomic_load_explicit(&index_records(&uma->index, p)[i].claimed, memory_order_acquire);
+        if (idle)
+            index_leave(&uma->index, p);
+        any = any || idle;
+    }
+    return any;
+}
+
 static int join_index(struct uma *uma)
 {
     uma->process = volume_self(uma->volume);
     int participant = index_join(&uma->index, uma->process);
+    if (participant == -EUSERS && leave_for_dead(uma))
+        participant = index_join(&uma->index, uma->process);
     if (participant < 0)
         return participant;
     uma->participant = (unsigned)participant;
