@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define INDEX_POOL_MAX 4u
-#define INDEX_POOL_NODES 4u         /* an object with more pages of nodes would make a small file dear */
+#define INDEX_POOL_NODES 8u         /* an object with more pages of nodes would make a small file dear */
 #define INDEX_POOL_LOG_BLOCKS 1024u /* nor is one kept whose tables have grown */
 #define INDEX_RECORDS_PER_PAGE (INDEX_PAGE / sizeof(struct index_record))
 #define INDEX_PARTICIPANTS_PER_PAGE (INDEX_RECORDS_PER_PAGE / INDEX_RECORDS)

@@ -339,8 +339,8 @@ static void soil(struct index *index, uint32_t blocks)
     uint32_t first;
     assert_int_equal(index_join(index, 42), 0);
     assert_int_equal(index_add_blocks(index, LOG_BLOCKS, blocks), 0);
-    for (uint64_t i = 0; i < 40; i++)
-        memset(make(index, i * i * 1000), 0xff, sizeof(struct index_slot));
+    for (uint64_t i = 0; i < 6; i++)
+        memset(make(index, i * INDEX_LEAF_SLOTS + i * 40), 0xff, sizeof(struct index_slot));
     assert_true(take(index, 300, &first) > 0);
     for (uint32_t n = LOG_FIRST_BLOCK; n < blocks; n++)
         *index_superseded(index, n) = n;
@@ -360,7 +360,7 @@ static void test_pool_gives_clean_object(void **state)
     (void)state;
     struct index index, fresh;
     uint64_t nonce = new_object(&index, LOG_BLOCKS);
-    uint32_t blocks = LOG_BLOCKS + 3000;
+    uint32_t blocks = LOG_BLOCKS + 600;
     soil(&index, blocks);
     uint32_t nodes = index.shared->node_next;
     assert_true(index_destroy(&index, true));
