@@ -101,9 +101,9 @@ struct sync_range {
 static long sync_step(struct file_call *call, enum uma_path path)
 {
     struct sync_range *range = (struct sync_range *)call;
-    if (path == UMA_PATH_KERNEL)
-        return sys_msync(range->addr, range->length, range->flags);
-    return range->flags & MS_SYNC ? uma_commit(call->uma) : 0;
+    /* the kernel's first: it flushes what was stored by plain instructions, and knows what is mapped */
+    int error = sys_msync(range->addr, range->length, range->flags);
+    return !error && path == UMA_PATH_USER && range->flags & MS_SYNC ? uma_commit(call->uma) : error;
 }
 
 /* The part of [addr, addr + length) that is in one mapping or in none: done, its length in *done. */
