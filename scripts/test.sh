@@ -111,7 +111,8 @@ run_ctest() { # run_ctest NAME COMMAND...: runs ctest in the directory of NAME, 
 }
 
 enough_kills() { # enough_kills NAME: did the kill campaign of that build kill as many writers as it must?
-    kills=$(awk '/^kill campaign on /{ ours = /the preload library|kill_worker_nv,/ } /^ok: /{ if (ours) n += $4 }
+    kills=$(awk '/^kill campaign on /{ ours = /the preload library|kill_worker_nv,/ }
+        /^ok: .* sessions, /{ if (ours) n += $4 }
         END { print n + 0 }' "$build/$1/Testing/Temporary/LastTest.log")
     echo "$kills writers killed, wanted are $kills_wanted"
     [ "$kills" -ge "$kills_wanted" ]
@@ -149,7 +150,7 @@ fi
 
 if step gcc configure_and_build "$build/gcc" gcc none; then
     run_ctest gcc ctest -j "$jobs"
-    step kills enough_kills gcc
+    step kills enough_kills gcc && cat "$build/kills.log"
 fi
 if [ "$what" != quick ]; then
     if step clang configure_and_build "$build/clang" clang none; then
