@@ -4,6 +4,7 @@
  * volume_pool.c — ready logs of this process: mapped, exclusively locked, void. Layer log.
  */
 #include "base/rawsys.h"
+#include "log/log_index.h"
 #include "log/volume_private.h"
 
 #include <errno.h>
@@ -13,8 +14,10 @@ enum {
     POOL_CUT_BLOCKS = LOG_GROUP_BLOCKS, /* much larger ones removed: their entries alone would take too much */
 };
 
-static void remove_log(struct log *log)
+/* A retired log that is mapped. Its index object goes first: whoever dies in between leaves none that no header names. */
+static void remove_log(const struct volume *volume, struct log *log)
 {
+    log_index_remove(volume->owner, log_header(log)->index_nonce);
     log_unlink(log);
     log_close(log);
 }
@@ -67,7 +70,7 @@ bool volume_give_log(struct volume *volume, struct log *log)
         shlock_release(&volume->lock);
     }
     if (!keep)
-        remove_log(log);
+        remove_log(volume, log);
     return keep;
 }
 
@@ -79,7 +82,7 @@ int volume_open_log(struct volume *volume, uint64_t id, struct log *log)
 void volume_pool_unlink(struct volume *volume)
 {
     while (volume->pool_count > 0)
-        remove_log(&volume->pool[--volume->pool_count]);
+        remove_log(volume, &volume->pool[--volume->pool_count]);
 }
 
 void volume_pool_forget(struct volume *volume)

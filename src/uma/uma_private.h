@@ -53,6 +53,13 @@ enum uma_flags {
     UMA_FLAG_ALONE = 4,  /* attaching failed for good (no space, no permission): kernel's path */
 };
 
+/* Bytes of the next piece: all that is left if it can be one step, else up to a multiple of the greatest length. One that is
+ * not aligned has a block more than UMA_PIECE_BLOCKS. */
+static inline uint64_t uma_piece_length(uint64_t offset, uint64_t left)
+{
+    return left <= UMA_PIECE ? left : UMA_PIECE - offset % UMA_PIECE;
+}
+
 /* What an operation knows of one block whose slot it has locked (uma_block.c). */
 struct uma_hold {
     struct index_slot *slot;

@@ -327,7 +327,7 @@ ssize_t uma_read(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t 
     int error = 0;
     while (done < length) {
         struct reading reading = {.uma = uma, .offset = offset + done, .view = small};
-        reading.length = uma_min(length - done, UMA_PIECE - reading.offset % UMA_PIECE);
+        reading.length = uma_piece_length(reading.offset, length - done);
         reading.first = uma_block_of(reading.offset);
         reading.blocks = (uint32_t)(uma_block_of(reading.offset + reading.length - 1) - reading.first + 1);
         if (reading.blocks > SMALL_BLOCKS) {

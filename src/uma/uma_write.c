@@ -318,7 +318,7 @@ int uma_write_zeros(struct uma *uma, struct index_record *record, uint64_t from,
     /* holes are zeros already: a file may have been cut from, and grown to, any size */
     while ((from = uma_next_data(uma, from)) < to) {
         struct piece piece = {.uma = uma, .record = record, .source = &source, .offset = from, .has_resize = true};
-        piece.length = uma_min(uma_min(to, uma_next_hole(uma, from)) - from, UMA_PIECE - from % UMA_PIECE);
+        piece.length = uma_piece_length(from, uma_min(to, uma_next_hole(uma, from)) - from);
         int error = piece_write(&piece);
         if (error)
             return error;
@@ -353,7 +353,7 @@ static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct
                 return -EFBIG;
         }
         struct piece piece = {.uma = uma, .record = record, .source = source, .offset = *offset, .moves_size = true};
-        piece.length = uma_min(length - done, UMA_PIECE - *offset % UMA_PIECE);
+        piece.length = uma_piece_length(*offset, length - done);
         size_t readable = source_probe(source, piece.length);
         if (!readable) {
             error = -EFAULT;
