@@ -5,6 +5,7 @@
  */
 #include "base/conf.h"
 
+#include "base/geometry.h"
 #include "base/mem.h"
 #include "base/msg.h"
 #include "base/rawsys.h"
@@ -39,7 +40,7 @@ static const struct conf_key conf_keys[] = {
     {"log", CONF_KIND_PATH, offsetof(struct conf, log_path), 0, 0},
     {"log_level", CONF_KIND_LEVEL, offsetof(struct conf, log_level), MSG_ERROR, MSG_DEBUG},
     {"pm", CONF_KIND_PM, offsetof(struct conf, pm), 0, 0},
-    {"log_max", CONF_KIND_SIZE, offsetof(struct conf, log_max), UINT64_C(1) << 20, UINT64_C(1) << 50},
+    {"log_max", CONF_KIND_SIZE, offsetof(struct conf, log_max), GEOMETRY_LOG_LEAST, UINT64_C(1) << 50},
     {"commit_interval", CONF_KIND_TIME, offsetof(struct conf, commit_interval_ms), 1, 86400 * CONF_US_PER_S},
     {"idle", CONF_KIND_TIME, offsetof(struct conf, idle_ms), 1, 86400 * CONF_US_PER_S},
     {"pool", CONF_KIND_COUNT, offsetof(struct conf, pool), 0, 64},

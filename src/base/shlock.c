@@ -94,7 +94,7 @@ int shlock_take_over(struct shlock *lock, uint32_t dead, uint32_t owner)
 {
     uint32_t word = atomic_load_explicit(&lock->word, memory_order_relaxed); /* the exchange decides */
     do {
-        if (!dead || (word & SHLOCK_OWNER_MAX) != dead)
+        if (!word || (word & SHLOCK_OWNER_MAX) != dead)
             return -EBUSY;
     } while (!shlock_swap(lock, &word, owner | (word & SHLOCK_WAITERS)));
     return 0;

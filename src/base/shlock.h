@@ -36,7 +36,8 @@ void shlock_release(struct shlock *lock);
 /* Now's owner, 0 if free. */
 uint32_t shlock_owner(const struct shlock *lock);
 
-/* Hands the lock of `dead` to `owner`: 0, or -EBUSY if `dead` does not hold it any more. */
+/* Hands the lock of `dead` to `owner`: 0, or -EBUSY if `dead` does not hold it any more. `dead` 0: nobody, but the word is
+ * not free, which only damage brings about. */
 int shlock_take_over(struct shlock *lock, uint32_t dead, uint32_t owner);
 
 #endif

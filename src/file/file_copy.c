@@ -9,6 +9,7 @@
 #include "file/file_private.h"
 
 #include "base/mem.h"
+#include "pm/pm.h"
 
 #include <errno.h>
 #include <string.h>
@@ -70,7 +71,8 @@ static long write_step(struct file_call *call, enum uma_path path)
 {
     struct copy_call *copy = (struct copy_call *)call;
     if (path == UMA_PATH_KERNEL) { /* handed to the kernel since it was mapped: the mapping is all there is */
-        memcpy(copy->mapped, copy->memory, copy->length);
+        pm_copy(copy->mapped, copy->memory, copy->length);
+        pm_fence(); /* for others to see it, as a copy in memory */
         return 0;
     }
     uint64_t size = uma_size(call->uma), end;

@@ -88,6 +88,12 @@ static ssize_t user_write(struct fd_handle *handle, struct rw_call *call, uint64
         call->over_limit = offset < INT64_MAX;
         return error;
     }
+    if (__builtin_expect(offset + length > UMA_SIZE_SURE, 0)) {
+        uint64_t most = uma_size_most(uma, offset + length < INT64_MAX ? offset + length : INT64_MAX);
+        if (offset >= most)
+            return -EFBIG;
+        length = length < most - offset ? length : most - offset;
+    }
     return uma_write(uma, call->iov, call->iovcnt, offset, length, how, end);
 }
 

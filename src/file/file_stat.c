@@ -4,11 +4,13 @@
  * file_stat.c — the stat family and the utimens family. Layer file.
  *
  * The kernel answers; of a file whose logical size is not yet the kernel's, st_size is put right, and a pending mtime is
- * delivered before. By path this needs a second question to the kernel, and only for files that this process has open.
+ * delivered before. By path this needs a second question to the kernel, and only for files that this process has open, or
+ * that others have attached: of those the log tells the size.
  */
 #include "file/file_private.h"
 
 #include "base/rawsys.h"
+#include "log/volume.h"
 
 #include <errno.h>
 #include <sys/sysmacros.h>
@@ -72,16 +74,32 @@ static bool nothing_managed(void)
            atomic_load_explicit(&file_state.gone, memory_order_relaxed);
 }
 
+/* Others have the file attached, or died with it, and this process has not. */
+static void ask_of_log(struct stat_call *stat, uint32_t owner, uint64_t dev, uint64_t ino)
+{
+    struct volume *volume = volume_elsewhere(owner, major(dev), minor(dev), ino);
+    struct statx stx;
+    uint64_t size;
+    if (!volume)
+        return;
+    const char *path = stat->path ? stat->path : "";
+    int flags = stat->path ? stat->flags : AT_EMPTY_PATH;
+    if (!sys_statx(stat->dirfd, path, flags, STATX_BASIC_STATS | STATX_BTIME, &stx) && stx.stx_ino == ino &&
+        makedev(stx.stx_dev_major, stx.stx_dev_minor) == dev && !volume_size_elsewhere(volume, &stx, &size))
+        stat->correct(stat, (off_t)size);
+}
+
 /* Corrects the answer if the inode is one of ours. The first answer stands if its size cannot be had: stat by path needs no right
  * to the file, and fails for no state of it. */
-static void ask_of_inode(struct stat_call *stat, uint64_t dev, uint64_t ino)
+static void ask_of_inode(struct stat_call *stat, uint32_t owner, uint64_t dev, uint64_t ino)
 {
     rcu_enter();
     stat->call.uma = uma_find(dev, ino);
     stat->call.fd = -1;
-    if (stat->call.uma)
-        file_call_run(&stat->call, UMA_INTENT_LOOK, stat_step);
+    bool known = stat->call.uma && file_call_run(&stat->call, UMA_INTENT_LOOK, stat_step) == 0;
     rcu_leave();
+    if (!known)
+        ask_of_log(stat, owner, dev, ino);
 }
 
 int file_fstat(int fd, struct stat *st)
@@ -91,7 +109,7 @@ int file_fstat(int fd, struct stat *st)
     if (!handle) { /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
         int error = stat.ask(&stat);
         if (!error && !nothing_managed() && S_ISREG(st->st_mode))
-            ask_of_inode(&stat, st->st_dev, st->st_ino);
+            ask_of_inode(&stat, st->st_uid, st->st_dev, st->st_ino);
         return error;
     }
     if (!fd_is_handle(handle))
@@ -110,7 +128,7 @@ int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
     int error = stat.ask(&stat);
     if (error || nothing_managed() || !S_ISREG(st->st_mode))
         return error;
-    ask_of_inode(&stat, st->st_dev, st->st_ino);
+    ask_of_inode(&stat, st->st_uid, st->st_dev, st->st_ino);
     return 0;
 }
 
@@ -126,7 +144,7 @@ int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
     int error = stat.ask(&stat);
     if (error || nothing_managed() || !S_ISREG(stx->stx_mode))
         return error;
-    ask_of_inode(&stat, makedev(stx->stx_dev_major, stx->stx_dev_minor), stx->stx_ino);
+    ask_of_inode(&stat, stx->stx_uid, makedev(stx->stx_dev_major, stx->stx_dev_minor), stx->stx_ino);
     return 0;
 }
 

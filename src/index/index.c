@@ -182,7 +182,8 @@ bool index_destroy(struct index *index, bool keep)
     struct index_shared *shared = index->shared;
     keep = keep && atomic_load_explicit(&shared->node_next, memory_order_relaxed) <= INDEX_POOL_NODES &&
            atomic_load_explicit(&shared->log_blocks, memory_order_relaxed) <= INDEX_POOL_LOG_BLOCKS &&
-           atomic_load_explicit(&shared->record_pages, memory_order_relaxed) <= 1;
+           atomic_load_explicit(&shared->record_pages, memory_order_relaxed) <= 1 &&
+           index_has_node(index, atomic_load_explicit(&shared->node_next, memory_order_relaxed));
     if (keep) {
         object_clear(index);
         pool_lock();

@@ -26,6 +26,7 @@
 #ifndef INDEX_INDEX_H
 #define INDEX_INDEX_H
 
+#include "base/geometry.h"
 #include "base/shlock.h"
 #include "pm/pm_map.h"
 
@@ -37,8 +38,8 @@
 #define INDEX_MAGIC UINT64_C(0x31584449564e0a4e)
 #define INDEX_PAGE 4096u
 #define INDEX_PARTICIPANTS 256u
-#define INDEX_RECORDS 16u /* operations of one process under way at once; further threads wait */
-#define INDEX_LEAF_SHIFT 8
+#define INDEX_RECORDS 16u                    /* operations of one process under way at once; further threads wait */
+#define INDEX_LEAF_SHIFT GEOMETRY_LEAF_SHIFT /* 8 */
 #define INDEX_LEAF_SLOTS (1u << INDEX_LEAF_SHIFT)
 #define INDEX_NODE_SHIFT 10
 #define INDEX_HEIGHT_MAX 5u
@@ -102,7 +103,8 @@ struct index_shared {
     _Atomic uint64_t garbage_end; /* bytes at or above are zero in both homes (rule 7) */
     struct shlock resize_lock;
     uint32_t reserved2;
-    uint64_t reserved3[3];
+    _Atomic uint64_t zeros_end; /* while the size is about to grow over what is being zeroed: its end, else 0 */
+    uint64_t reserved3[2];
 
     /* line 3: commits */
     struct shlock commit_lock;
@@ -152,6 +154,7 @@ struct index {
     uint64_t dev, ino;
     struct pm_map map;
     struct index_shared *shared;
+    _Atomic uint32_t nodes; /* pages of nodes that are known to exist, by the object's length */
 };
 
 /* A random number for a new object. */
@@ -210,6 +213,9 @@ struct index_slot *index_make(struct index *index, uint64_t block, uint32_t owne
 
 /* The first block >= `block` that has a slot, UINT64_MAX if none. */
 uint64_t index_next(struct index *index, uint64_t block);
+
+/* Whether the object is long enough for nodes up to that page, whatever the shared memory says. */
+bool index_has_node(struct index *index, uint32_t page);
 
 /* Allocates the object's pages of [offset, offset + length). */
 int index_reserve(struct index *index, uint64_t offset, uint64_t length);

@@ -9,16 +9,31 @@
  */
 #include "index/index.h"
 
+#include "base/rawsys.h"
+
 #include <errno.h>
 
 #define INDEX_NODE_WAYS (1u << INDEX_NODE_SHIFT)
-#define INDEX_NODES_MAX (UINT32_C(1) << 30) /* pages; bounds what is read from shared memory */
 #define INDEX_RESERVE_FIRST 4u
 #define INDEX_RESERVE_MOST 64u
 
+bool index_has_node(struct index *index, uint32_t page)
+{
+    struct stat st;
+    /* relaxed: the object never becomes shorter */
+    if (__builtin_expect(page <= atomic_load_explicit(&index->nodes, memory_order_relaxed), 1))
+        return true;
+    if (sys_fstat(index->fd, &st) < 0 || (uint64_t)st.st_size < INDEX_NODES_OFFSET)
+        return false;
+    uint64_t nodes = ((uint64_t)st.st_size - INDEX_NODES_OFFSET) / INDEX_PAGE;
+    atomic_store_explicit(&index->nodes, nodes < UINT32_MAX ? (uint32_t)nodes : UINT32_MAX, memory_order_relaxed);
+    return page <= nodes;
+}
+
+/* Of a number that was read from shared memory: NULL if there is no such page. */
 static void *node_at(struct index *index, uint32_t page)
 {
-    if (page == 0 || page > INDEX_NODES_MAX)
+    if (page == 0 || !index_has_node(index, page))
         return NULL;
     return pm_map_at(&index->map, INDEX_NODES_OFFSET + (uint64_t)(page - 1) * INDEX_PAGE);
 }
@@ -97,6 +112,8 @@ static int tree_raise(struct index *index, uint64_t block)
         atomic_store_explicit(&shared->root, (uint64_t)height << 32 | page, memory_order_release);
         return 0;
     }
+    if (root_height(root) > INDEX_HEIGHT_MAX)
+        return -EIO;
     while (!height_covers(root_height(root), block)) {
         uint32_t page = node_new(index);
         _Atomic uint32_t *node = node_at(index, page);

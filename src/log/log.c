@@ -234,6 +234,12 @@ int log_lock(struct log *log, enum log_lock lock)
     return result == -EACCES ? -EAGAIN : result;
 }
 
+bool log_is_used(const struct log *log)
+{
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOG_LOCK_BYTE, .l_len = 1};
+    return sys_fcntl(log->fd, F_OFD_GETLK, (long)&range) == 0 && range.l_type != F_UNLCK;
+}
+
 void log_close(struct log *log)
 {
     if (log->map.fd >= 0)
@@ -274,6 +280,16 @@ int log_grow(struct log *log, uint32_t from, uint32_t count)
         count -= here;
     }
     return sys_fsync(log->fd);
+}
+
+bool log_has_block_slow(struct log *log, uint32_t n)
+{
+    struct stat st;
+    if (sys_fstat(log->fd, &st) < 0)
+        return false;
+    uint32_t blocks = log_blocks_in((uint64_t)st.st_size);
+    atomic_store_explicit(&log->blocks, blocks, memory_order_relaxed);
+    return n < blocks;
 }
 
 void log_complain(const struct log *log, const char *what)

@@ -22,6 +22,7 @@ struct log {
     int dirfd;   /* of its directory; borrowed from the volume */
     int fd;      /* own description, high-numbered, O_CLOEXEC; holds the lock */
     struct pm_map map;
+    _Atomic uint32_t blocks; /* blocks below are known to exist, by the file's length */
 };
 
 enum log_lock { LOG_LOCK_NONE, LOG_LOCK_SHARED, LOG_LOCK_EXCLUSIVE };
@@ -42,6 +43,9 @@ int log_map(struct log *log, enum pm_map_sync sync);
 /* Sets this description's lock, without waiting. 0, or -EAGAIN if another description's lock stands against it. */
 int log_lock(struct log *log, enum log_lock lock);
 
+/* Whether another description's lock stands: somebody uses the log. Takes no lock itself. */
+bool log_is_used(const struct log *log);
+
 /* Unmaps and closes; the lock goes with it. */
 void log_close(struct log *log);
 
@@ -55,6 +59,15 @@ int log_unlink(struct log *log);
  * 0 or -errno (ENOSPC, EDQUOT, EFBIG). May be repeated over a range that exists. */
 int log_grow(struct log *log, uint32_t from, uint32_t count);
 
+/* Whether block n exists, and its entry. What shared memory says of blocks is believed only so far. */
+bool log_has_block_slow(struct log *log, uint32_t n);
+static inline bool log_has_block(struct log *log, uint32_t n)
+{
+    /* relaxed: a log in use never becomes shorter */
+    return n >= LOG_FIRST_BLOCK && (__builtin_expect(n < atomic_load_explicit(&log->blocks, memory_order_relaxed), 1) ||
+                                    log_has_block_slow(log, n));
+}
+
 /* The epoch that the next issue of this log begins with: above every epoch that a record of it can hold. */
 uint64_t log_next_epoch(struct log *log);
 
@@ -64,6 +77,9 @@ uint64_t log_next_epoch(struct log *log);
  * the volume before it is issued, so that nobody works on the file without knowing of it. */
 void log_issue(struct log *log, const struct log_identity *identity, uint32_t owner, uint64_t size, uint64_t flags,
                const char *path);
+
+/* Stores the logical size for survivors of a process, not flushed. Under the lock of those who change it. */
+void log_store_newest_size(struct log_header *header, uint64_t size);
 
 /* Takes the log from its file: magic = 0, durable. Unregister it from the volume afterwards. All entries are void (every record's epoch zero or <= floor), durably.
  * The epoch is kept, so that a log that is issued again goes on above all epochs ever stored in it. */

@@ -39,20 +39,32 @@ uint64_t log_next_epoch(struct log *log)
     return epoch ? epoch + 2 : 1;
 }
 
-/* Lines 0 (without magic), 1, 2 and 3 with the path, not flushed. */
+/* Lines 0 (without magic), 1, 2 and 3, not flushed. */
 static void fill_header(struct log_header *header, const struct log_identity *identity, uint32_t owner, uint64_t size,
                         uint64_t flags, uint64_t epoch)
 {
-    header->version = LOG_VERSION;
-    header->owner = owner;
-    if (log_boot_id(header->boot_id) < 0)
-        memset(header->boot_id, 0, sizeof header->boot_id); /* no boot has it: never promoted */
-    header->flags = flags;
-    memset(header->reserved0, 0, sizeof header->reserved0);
-    header->identity = *identity;
-    memset(header->reserved1, 0, sizeof header->reserved1);
-    pm_store64(&header->size[0], size);
-    pm_store64(&header->size[1], size);
+    static const uint64_t zeros[2];
+    const uint32_t version_owner[2] = {LOG_VERSION, owner};
+    uint64_t boot[2];
+    _Static_assert(offsetof(struct log_header, owner) == offsetof(struct log_header, version) + 4, "one word");
+    _Static_assert(sizeof zeros >= sizeof header->reserved0 && sizeof zeros == sizeof boot, "zeros");
+    pm_store_words(&header->version, version_owner, sizeof version_owner);
+    if (log_boot_id(boot) < 0)
+        memset(boot, 0, sizeof boot); /* no boot has it: never promoted */
+    const uint64_t boot_check = log_boot_check(boot), check = log_header_check(LOG_VERSION, owner, identity);
+    pm_store_words(header->boot_id, boot, sizeof boot);
+    pm_store_words(&header->boot_check, &boot_check, sizeof boot_check);
+    pm_store64(&header->flags, flags);
+    pm_store_words(header->reserved0, zeros, sizeof header->reserved0);
+    pm_store_words(&header->identity, identity, sizeof *identity);
+    pm_store_words(&header->check, &check, sizeof check);
+    pm_store_words(&header->reserved1, zeros, sizeof header->reserved1);
+    for (unsigned i = 0; i < 2; i++) {
+        pm_store64(&header->size[i], size);
+        pm_store64(&header->size_check[i], log_size_check(size, epoch));
+        pm_store64(&header->floor_check[i], log_number_check(epoch - 1));
+        pm_store64(&header->newest_check[i], log_number_check(size));
+    }
     pm_store64(&header->floor, epoch - 1); /* before the epoch: whatever is stored in the entries is void at once */
     pm_store64(&header->epoch, epoch);
     pm_store64(&header->newest_size, size);
@@ -66,10 +78,8 @@ void log_issue(struct log *log, const struct log_identity *identity, uint32_t ow
     if (length >= LOG_PATH_BYTES)
         length = 0;
     fill_header(header, identity, owner, size, flags, log_next_epoch(log));
-    if (length)
-        memcpy(header->path, path, length);
-    header->path[length] = 0;
-    pm_flush(header, offsetof(struct log_header, path) + length + 1);
+    pm_copy(header->path, length ? path : "", length + 1);
+    pm_flush(header, offsetof(struct log_header, path));
     pm_fence();
     pm_store64(&header->magic, LOG_MAGIC);
     pm_flush(header, PM_LINE);
@@ -84,15 +94,29 @@ void log_retire(struct log *log)
     pm_fence();
 }
 
+bool log_identity_is_intact(const struct log_header *copy)
+{
+    return copy->check == log_header_check(copy->version, copy->owner, &copy->identity);
+}
+
+static bool flag_is_whole(uint64_t flags, uint64_t flag)
+{
+    return (flags & flag) == flag || !(flags & flag);
+}
+
 /* What is wrong with a header whose magic and version are right; NULL: nothing. */
 static const char *header_flaw(const struct log_header *copy, uint32_t owner)
 {
     uint64_t epoch = atomic_load_explicit(&copy->epoch, memory_order_relaxed); /* a private copy */
     uint64_t floor = atomic_load_explicit(&copy->floor, memory_order_relaxed);
+    uint64_t flags = atomic_load_explicit(&copy->flags, memory_order_relaxed);
+    if (!log_identity_is_intact(copy))
+        return "damaged header";
     if (copy->owner != owner)
         return "of another user";
-    if (copy->flags & ~(uint64_t)(LOG_FLAG_ATOMIC | LOG_FLAG_PASSTHROUGH))
-        return "unknown flags";
+    if (flags & ~(uint64_t)(LOG_FLAG_ATOMIC | LOG_FLAG_PASSTHROUGH) || !flag_is_whole(flags, LOG_FLAG_ATOMIC) ||
+        !flag_is_whole(flags, LOG_FLAG_PASSTHROUGH))
+        return "impossible flags";
     if (epoch == 0 || epoch > LOG_EPOCH_MAX || floor > epoch + 1)
         return "impossible epoch";
     if (atomic_load_explicit(&copy->size[epoch & 1], memory_order_relaxed) > INT64_MAX)
@@ -100,6 +124,32 @@ static const char *header_flaw(const struct log_header *copy, uint32_t owner)
     if (!memchr(copy->path, 0, LOG_PATH_BYTES))
         return "path without end";
     return NULL;
+}
+
+bool log_newest_size_intact(const struct log_header *copy)
+{
+    uint64_t check = log_number_check(atomic_load_explicit(&copy->newest_size, memory_order_relaxed));
+    return atomic_load_explicit(&copy->newest_check[0], memory_order_relaxed) == check ||
+           atomic_load_explicit(&copy->newest_check[1], memory_order_relaxed) == check;
+}
+
+void log_store_newest_size(struct log_header *header, uint64_t size)
+{
+    /* relaxed: under the resize lock, or exclusively. The check of the size in force stays until the new size is stored. */
+    uint64_t now = log_number_check(atomic_load_explicit(&header->newest_size, memory_order_relaxed));
+    unsigned spare = atomic_load_explicit(&header->newest_check[0], memory_order_relaxed) == now ? 1 : 0;
+    pm_store64(&header->newest_check[spare], log_number_check(size));
+    pm_store64(&header->newest_size, size);
+}
+
+bool log_commit_intact(const struct log_header *copy)
+{
+    uint64_t epoch = atomic_load_explicit(&copy->epoch, memory_order_relaxed); /* a private copy */
+    uint64_t size = atomic_load_explicit(&copy->size[epoch & 1], memory_order_relaxed);
+    uint64_t floor = log_number_check(atomic_load_explicit(&copy->floor, memory_order_relaxed));
+    return atomic_load_explicit(&copy->size_check[epoch & 1], memory_order_relaxed) == log_size_check(size, epoch) &&
+           (atomic_load_explicit(&copy->floor_check[0], memory_order_relaxed) == floor ||
+            atomic_load_explicit(&copy->floor_check[1], memory_order_relaxed) == floor);
 }
 
 int log_check(const struct log *log, uint32_t owner, struct log_header *copy)

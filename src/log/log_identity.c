@@ -13,31 +13,36 @@
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
 
-/* FS_IOC_GETFSUUID of Linux 6.9, which older headers lack. */
-struct identity_uuid {
-    uint8_t length;
-    uint8_t uuid[16];
+/* XFS_IOC_FSGEOMETRY_V1, which every XFS has answered; its headers are seldom installed. */
+struct identity_xfs {
+    uint32_t before[8];
+    uint64_t counts[4];
+    uint64_t uuid[2];
+    uint64_t behind[4];
 };
-#define IDENTITY_GETFSUUID _IOR(0x15, 0, struct identity_uuid)
+_Static_assert(sizeof(struct identity_xfs) == 112, "the size is part of the ioctl's number");
+#define IDENTITY_XFS_GEOMETRY _IOR('X', 100, struct identity_xfs)
+#define IDENTITY_XFS_MAGIC 0x58465342
 
+/* The UUID folded to 64 bits, which is what ext4 and tmpfs have in f_fsid. Of XFS that is the device's number, which another
+ * disk can change from boot to boot. FS_IOC_GETFSUUID is not asked: a log must be known again under an older kernel, or
+ * one that is new enough to have it. */
 static int file_system_id(int fd, uint64_t fs[2])
 {
-    struct identity_uuid uuid;
-    memset(&uuid, 0, sizeof uuid);
-    fs[0] = fs[1] = 0;
-    if (sys_ioctl(fd, IDENTITY_GETFSUUID, &uuid) == 0 && uuid.length == sizeof uuid.uuid) {
-        memcpy(fs, uuid.uuid, sizeof uuid.uuid);
-        if (fs[0] | fs[1])
-            return 0;
-    }
     struct statfs st;
+    struct identity_xfs xfs;
     int result = sys_fstatfs(fd, &st);
     if (result < 0)
         return result;
     _Static_assert(sizeof st.f_fsid == sizeof fs[0], "f_fsid is two ints");
     memcpy(&fs[0], &st.f_fsid, sizeof fs[0]);
     fs[1] = 0;
-    return 0;
+    if (st.f_type == IDENTITY_XFS_MAGIC) {
+        result = sys_ioctl(fd, IDENTITY_XFS_GEOMETRY, &xfs);
+        if (result == 0)
+            fs[0] = xfs.uuid[0] ^ xfs.uuid[1];
+    }
+    return result;
 }
 
 int log_identity_of(int fd, struct log_identity *identity, struct statx *stx)

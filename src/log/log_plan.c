@@ -18,7 +18,7 @@ enum {
     PLAN_BATCH = PLAN_BATCH_BYTES / LOG_ENTRY_BYTES,
     PLAN_FIRST_ROOM = 64,
 };
-#define PLAN_BLOCK_MAX ((UINT64_C(1) << (63 - LOG_BLOCK_SHIFT)) - 1) /* the last whose bytes all have an off_t */
+_Static_assert(LOG_NUMBER_BITS == 63 - LOG_BLOCK_SHIFT, "the last block whose bytes all have an off_t");
 
 /* What an entry is checked against. */
 struct plan_limits {
@@ -51,8 +51,6 @@ static const char *entry_flaw(const struct log_plan_entry *entry, uint64_t older
 {
     if (entry->n < LOG_FIRST_BLOCK || entry->n >= limits->blocks)
         return "shorter than its entries claim";
-    if (entry->block > PLAN_BLOCK_MAX)
-        return "entry of an impossible block";
     if (entry->seq == 0)
         return "entry without order";
     if (entry->epoch > limits->durable + 1)
@@ -75,14 +73,16 @@ static int plan_take(struct log_plan *plan, const struct log_entry *raw, uint32_
             return result;
     }
     struct log_plan_entry *entry = &plan->entry[plan->count];
-    *entry = (struct log_plan_entry){.block = plain(&raw->block),
-                                     .seq = plain(&raw->seq),
+    *entry = (struct log_plan_entry){.block = log_entry_number(plain(&raw->block)),
+                                     .seq = log_entry_number(plain(&raw->seq)),
                                      .base = plain(&raw->record[newer].base),
                                      .flip = plain(&raw->record[newer].flip),
                                      .epoch = epoch[newer],
                                      .n = n,
                                      .chained = epoch[!newer] > limits->floor};
     const char *flaw = entry_flaw(entry, epoch[!newer], limits);
+    if (!log_entry_intact(plain(&raw->block), plain(&raw->seq), n))
+        flaw = "damaged entry";
     if (flaw) {
         log_complain(limits->log, flaw);
         return -EBADMSG;
@@ -181,12 +181,19 @@ static int plan_read_all(struct log_plan *plan, uint64_t length, const struct pl
     return result;
 }
 
+/* Whether no growth, complete or not, ends at this length. Entries of a new group may be there without blocks. */
+static bool is_cut(uint64_t length)
+{
+    uint64_t in_group = length % LOG_GROUP_BYTES;
+    return in_group % (in_group > LOG_ENTRIES_BYTES ? LOG_BLOCK : LOG_ENTRY_BYTES) != 0;
+}
+
 int log_plan_read(struct log_plan *plan, const struct log *log, const struct log_header *header, uint64_t length)
 {
     memset(plan, 0, sizeof *plan);
     struct plan_limits limits = {
         .log = log, .durable = plain(&header->epoch), .floor = plain(&header->floor), .blocks = log_blocks_in(length)};
-    if (length % LOG_BLOCK != 0 || limits.blocks <= LOG_FIRST_BLOCK) {
+    if (is_cut(length) || limits.blocks <= LOG_FIRST_BLOCK) {
         log_complain(log, "cut off");
         return -EBADMSG;
     }

@@ -8,6 +8,7 @@
 
 #include "log/log.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -27,6 +28,12 @@ void log_put_hex(char *out, uint64_t value);
 
 /* "/proc/self/fd/N" (LOG_FD_PATH_BYTES). */
 void log_fd_path(int fd, char *path);
+
+/* Whether size, epoch and floor of a private copy of a header that nobody commits into are as they were stored. */
+bool log_commit_intact(const struct log_header *copy);
+
+/* Whether its newest_size is. */
+bool log_newest_size_intact(const struct log_header *copy);
 
 /* Reads exactly n bytes: 0, -EIO if the file ends before, or -errno. */
 int log_read_all(int fd, void *buf, size_t n, uint64_t offset);

@@ -65,6 +65,17 @@ static int check_file(const struct recover *r)
     return 0;
 }
 
+/* What is wrong with the commit line and the boot id; NULL: nothing. */
+static const char *commit_flaw(const struct recover *r)
+{
+    const struct log_header *header = r->header; /* a private copy */
+    if (!log_commit_intact(header))
+        return "damaged commit line";
+    /* While the last run gave the log to this boot the check was behind; all was settled then. */
+    bool settled = r->plan.count == 0 && atomic_load_explicit(&header->newest_size, memory_order_relaxed) == r->size;
+    return settled || header->boot_check == log_boot_check(header->boot_id) ? NULL : "damaged boot id";
+}
+
 static int read_log(struct recover *r)
 {
     struct stat st;
@@ -80,7 +91,12 @@ static int read_log(struct recover *r)
     r->durable = atomic_load_explicit(&r->header->epoch, memory_order_relaxed); /* private copy */
     r->size = atomic_load_explicit(&r->header->size[r->durable & 1], memory_order_relaxed);
     r->result->entries = (uint32_t)r->plan.count;
-    return 0;
+    const char *flaw = commit_flaw(r);
+    if (flaw) {
+        log_complain(r->log, flaw);
+        log_plan_free(&r->plan);
+    }
+    return flaw ? -EBADMSG : 0;
 }
 
 /* ---- promotion (rule 15) ---- */
@@ -92,28 +108,30 @@ static bool is_same_boot(const struct recover *r)
     return log_boot_id(boot) == 0 && memcmp(boot, r->header->boot_id, sizeof boot) == 0;
 }
 
+/* Nothing that the dead stored is known to be flushed, not even the last commit, which recovery is about to rely on. */
+static int keep_stores(const struct recover *r)
+{
+    int result = sys_fsync(r->fd);
+    return result == 0 ? sys_fsync(r->log->fd) : result;
+}
+
 /* Commits what the dead processes had written. */
 static int promote(struct recover *r)
 {
     uint64_t newest_size = atomic_load_explicit(&r->header->newest_size, memory_order_relaxed); /* private copy */
-    if (newest_size > INT64_MAX) {
-        log_complain(r->log, "impossible newest size");
+    if (newest_size > INT64_MAX || !log_newest_size_intact(r->header)) {
+        log_complain(r->log, "damaged newest size");
         return -EBADMSG;
     }
     if (newest_size > grow_limit())
         return -EFBIG;
-    /* Nothing that they stored is known to be flushed. */
-    int result = sys_fsync(r->fd);
-    if (result == 0)
-        result = sys_fsync(r->log->fd);
-    if (result < 0)
-        return result;
     uint64_t epoch = r->plan.newest_epoch > r->durable ? r->plan.newest_epoch : r->durable;
     do
         epoch++;
     while ((epoch & 1) == (r->durable & 1)); /* the other size word: the committed one stays right until the epoch is */
     struct log_header *header = log_header(r->log);
     pm_store64(&header->size[epoch & 1], newest_size);
+    pm_store64(&header->size_check[epoch & 1], log_size_check(newest_size, epoch));
     pm_flush(&header->size, PM_LINE);
     pm_fence();
     pm_store64(&header->epoch, epoch);
@@ -301,20 +319,29 @@ static void free_entries(const struct recover *r)
     uint64_t before = atomic_load_explicit(&header->floor, memory_order_relaxed); /* exclusive lock: no race */
     if (before > floor)
         floor = before;
+    uint64_t epoch = floor + 1;
+    if ((epoch & 1) == (r->durable & 1))
+        epoch++; /* the other words, as in promote */
     /* One line, in this order: with the floor alone the old epoch and its size are still right. */
-    pm_store64(&header->size[(r->durable + 1) & 1], r->size);
+    pm_store64(&header->size[epoch & 1], r->size);
+    pm_store64(&header->size_check[epoch & 1], log_size_check(r->size, epoch));
+    pm_store64(&header->floor_check[epoch & 1], log_number_check(floor));
     pm_store64(&header->floor, floor);
-    pm_store64(&header->epoch, floor + 1);
+    pm_store64(&header->epoch, epoch);
     pm_flush(&header->size, PM_LINE);
     pm_fence();
     /* newest_size before the boot id that makes it count. */
     log_index_remove(r->header->owner, r->header->index_nonce); /* before its name is forgotten */
-    header->index_nonce = header->index_dev = header->index_ino = 0;
-    pm_store64(&header->newest_size, r->size);
+    pm_store64(&header->index_nonce, 0);
+    pm_store64(&header->index_dev, 0);
+    pm_store64(&header->index_ino, 0);
+    log_store_newest_size(header, r->size);
     pm_flush(&header->newest_size, PM_LINE);
     pm_fence();
     if (log_boot_id(boot) == 0 && memcmp(boot, r->header->boot_id, sizeof boot) != 0) {
-        memcpy(header->boot_id, boot, sizeof boot);
+        const uint64_t boot_check = log_boot_check(boot);
+        pm_store_words(header->boot_id, boot, sizeof boot);
+        pm_store_words(&header->boot_check, &boot_check, sizeof boot_check);
         pm_flush(header, PM_LINE);
         pm_fence();
     }
@@ -324,13 +351,14 @@ static int recover_file(struct recover *r)
 {
     if (r->size > grow_limit())
         return -EFBIG;
-    if (is_same_boot(r) && !(r->header->flags & LOG_FLAG_ATOMIC)) {
-        int result = promote(r);
-        if (result < 0)
-            return result;
-    }
+    bool same_boot = is_same_boot(r);
+    int result = same_boot ? keep_stores(r) : 0;
+    if (result == 0 && same_boot && !(r->header->flags & LOG_FLAG_ATOMIC))
+        result = promote(r);
+    if (result < 0)
+        return result;
     r->result->void_entries = log_plan_decide(&r->plan, r->durable);
-    int result = reserve_blocks(r);
+    result = reserve_blocks(r);
     if (result == 0)
         result = extend_file(r);
     if (result == 0)
@@ -344,6 +372,19 @@ static int recover_file(struct recover *r)
     free_entries(r);
     r->result->size = r->size;
     return 0;
+}
+
+bool log_is_void(const struct log *log, const struct log_header *header)
+{
+    struct log_plan plan;
+    struct stat st;
+    if (sys_fstat(log->fd, &st) < 0 || log_plan_read(&plan, log, header, (uint64_t)st.st_size) < 0)
+        return false;
+    bool is_void = plan.count == 0;
+    log_plan_free(&plan);
+    if (!is_void)
+        log_complain(log, "it lost its header");
+    return is_void;
 }
 
 int log_recover(struct log *log, int data_fd, struct log_recovery *result)

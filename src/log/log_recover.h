@@ -27,6 +27,13 @@ bool log_identity_equal(const struct log_identity *a, const struct log_identity 
 /* This kernel's boot id, 16 bytes of /proc/sys/kernel/random/boot_id; read once. 0 or -errno. */
 int log_boot_id(uint64_t id[2]);
 
+/* Whether a header that log_check has refused still tells for sure whose log it is. */
+bool log_identity_is_intact(const struct log_header *copy);
+
+/* Whether a log with magic 0, exclusively locked, has no entry in use: one that is pooled or was never issued. One that has is
+ * damaged, and worth keeping. `header` is the copy of log_check. */
+bool log_is_void(const struct log *log, const struct log_header *header);
+
 /* Recovers. `log` is open, mapped and exclusively locked; data_fd is open for reading and writing on the file whose
  * identity is in the header (checked again here: -ESTALE if it is another file's, nothing is touched then). Afterwards the
  * file (bytes and size) is durable and all entries are void by header.floor; magic still stands, and the header is as if

@@ -39,6 +39,11 @@ enum pm_map_sync volume_sync(const struct volume *volume)
     return volume->sync;
 }
 
+struct volume *volume_first(void)
+{
+    return atomic_load_explicit(&volume_state.first, memory_order_acquire);
+}
+
 /* ---- opening ---- */
 
 static struct volume *find_volume(const struct statx *stx, const char *root, size_t length)

@@ -22,6 +22,7 @@
 #ifndef LOG_VOLUME_H
 #define LOG_VOLUME_H
 
+#include "base/geometry.h"
 #include "log/log.h"
 
 #include <stdbool.h>
@@ -81,11 +82,19 @@ void volume_note_passthrough(struct volume *volume, uint64_t ino);
 /* Without a lock: whether the inode is attached or has a log to recover. For open. */
 bool volume_is_attached(struct volume *volume, uint64_t ino);
 
+/* For a stat by path: the volume of this process that has the inode attached, or waiting for recovery; NULL if there is none.
+ * Looks at memory alone. */
+struct volume *volume_elsewhere(uint32_t owner, uint32_t dev_major, uint32_t dev_minor, uint64_t ino);
+
+/* The size of such a file, from its log, as the next opener will find it; `stx` is its statx with STATX_BTIME. -ENOENT if the
+ * kernel's size is right, or -errno. */
+int volume_size_elsewhere(struct volume *volume, const struct statx *stx, uint64_t *size);
+
 /* ---- logs ---- */
 
 /* A log to issue: mapped, exclusively locked, magic 0, all entries void, with at least VOLUME_READY_BLOCKS blocks; from
  * this process's pool or created. 0 or -errno. */
-#define VOLUME_READY_BLOCKS 64u
+#define VOLUME_READY_BLOCKS GEOMETRY_READY_BLOCKS /* 64 */
 int volume_take_log(struct volume *volume, struct log *log);
 
 /* Gives a retired, exclusively locked log back. True: it is kept for the pool (at most conf.pool logs; one of more than

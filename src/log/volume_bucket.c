@@ -164,7 +164,7 @@ int volume_lock_inode(struct volume *volume, uint64_t ino)
         if (result != -ETIMEDOUT)
             return result;
         uint32_t owner = shlock_owner(&bucket->lock);
-        if (owner && volume_is_dead(volume, owner) && shlock_take_over(&bucket->lock, owner, (uint32_t)self) == 0) {
+        if (volume_is_dead(volume, owner) && shlock_take_over(&bucket->lock, owner, (uint32_t)self) == 0) {
             repair_bucket(bucket);
             volume_live_note(volume, bucket);
             return 0;

@@ -3,6 +3,7 @@
  *
  * volume_pool.c — ready logs of this process: mapped, exclusively locked, void. Layer log.
  */
+#include "base/geometry.h"
 #include "base/rawsys.h"
 #include "log/log_index.h"
 #include "log/volume_private.h"
@@ -10,8 +11,8 @@
 #include <errno.h>
 
 enum {
-    POOL_KEEP_BLOCKS = 4096,            /* larger logs are cut */
-    POOL_CUT_BLOCKS = LOG_GROUP_BLOCKS, /* much larger ones removed: their entries alone would take too much */
+    POOL_KEEP_BLOCKS = GEOMETRY_POOL_KEEP, /* larger logs are cut */
+    POOL_CUT_BLOCKS = GEOMETRY_POOL_CUT,   /* much larger ones removed: their entries alone would take too much */
 };
 
 /* A retired log that is mapped. Its index object goes first: whoever dies in between leaves none that no header names. */
@@ -55,6 +56,7 @@ static bool make_small(struct log *log)
         return false;
     if (blocks <= POOL_KEEP_BLOCKS)
         return true;
+    atomic_store_explicit(&log->blocks, 0, memory_order_relaxed);
     return sys_ftruncate(log->fd, (off_t)log_block_offset(LOG_FIRST_BLOCK + VOLUME_READY_BLOCKS)) == 0;
 }
 

@@ -115,6 +115,11 @@ static inline struct volume_bucket *volume_bucket(struct volume *volume, uint64_
     return &volume->table->bucket[volume_bucket_number(ino)];
 }
 
+/* ---- volume.c ---- */
+
+/* The newest of this process's volumes, which are chained by `next`. */
+struct volume *volume_first(void);
+
 /* ---- volume_root.c: where a file lies ---- */
 
 /* The root of a file and its place in `path` (CONF_PATH_MAX bytes), which receives the file's path: the root's length, 0

@@ -3,7 +3,8 @@
  *
  * volume_scan.c — looks through the logs of a volume after a boot or a death: every log with a magic is registered under
  * its inode; one that nobody uses is recovered at once if its file is still where the header says, and then removed;
- * pooled logs of the dead are removed. What is damaged or foreign stays as it is. Layer log.
+ * pooled logs of the dead are removed. What is damaged or foreign stays as it is; a damaged log is registered under the
+ * inode that it seems to be of, so that an open of that file fails rather than shows what was never committed. Layer log.
  */
 #include "base/mem.h"
 #include "base/msg.h"
@@ -15,6 +16,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 enum {
     SCAN_DIRECTORY_BYTES = 32768,
@@ -111,8 +113,33 @@ static void remove_pooled(struct scan *scan, struct log *log)
 /* A log without one: nobody's, if it can be locked. */
 static void scan_pooled(struct scan *scan, struct log *log)
 {
-    if (log_lock(log, LOG_LOCK_EXCLUSIVE) == 0 && log_check(log, scan->volume->owner, scan->header) == -ENODATA)
+    if (log_lock(log, LOG_LOCK_EXCLUSIVE) == 0 && log_check(log, scan->volume->owner, scan->header) == -ENODATA &&
+        log_is_void(log, scan->header))
         remove_pooled(scan, log);
+}
+
+/* A damaged log keeps the inode, unless it has another log. */
+static void keep_inode(struct scan *scan, uint64_t ino, uint64_t id)
+{
+    struct volume *volume = scan->volume;
+    if (!ino || volume_lock_inode(volume, ino) != 0)
+        return;
+    if (!volume_find_log(volume, ino))
+        volume_register_log(volume, ino, id);
+    volume_unlock_inode(volume, ino);
+}
+
+/* A log that cannot be read, or of another version. Its identity may still be right; if it is not, the path. */
+static void scan_damaged(struct scan *scan, const struct log *log)
+{
+    struct stat st;
+    const struct log_header *header = scan->header;
+    keep_inode(scan, header->identity.ino, log->id);
+    if (!log_identity_is_intact(header) && header->path[0] == '/' && memchr(header->path, 0, LOG_PATH_BYTES) &&
+        sys_fstatat(AT_FDCWD, header->path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+        st.st_uid == scan->volume->owner && major(st.st_dev) == scan->volume->dev_major &&
+        minor(st.st_dev) == scan->volume->dev_minor)
+        keep_inode(scan, st.st_ino, log->id);
 }
 
 static void scan_log(struct scan *scan, uint64_t id)
@@ -120,8 +147,11 @@ static void scan_log(struct scan *scan, uint64_t id)
     struct log log;
     if (log_open(&log, scan->volume->dirfd, id, scan->volume->owner) < 0)
         return;
+    memset(scan->header, 0, sizeof *scan->header); /* nothing of the last log behind the end of a short one */
     int result = log_check(&log, scan->volume->owner, scan->header);
-    if (result == -ENODATA) {
+    if (result == -EBADMSG || result == -EPROTONOSUPPORT) {
+        scan_damaged(scan, &log);
+    } else if (result == -ENODATA) {
         scan_pooled(scan, &log);
     } else if (result == 0) {
         uint64_t ino = scan->header->identity.ino;

@@ -127,32 +127,40 @@ void pm_copy(void *dst, const void *src, size_t n)
 {
     if (!n)
         return;
+    pm_trace_before(PM_TRACE_STREAM, dst, n, PM_TRACE_CALLER);
     tsan_copied(dst, src, n);
     pmem_memcpy(dst, src, n, PM_COPY_FLAGS);
     pm_stored(dst, n);
+    pm_trace_after();
 }
 
 void pm_zero(void *dst, size_t n)
 {
     if (!n)
         return;
+    pm_trace_before(PM_TRACE_STREAM, dst, n, PM_TRACE_CALLER);
     tsan_copied(dst, NULL, n);
     pmem_memset(dst, 0, n, PM_COPY_FLAGS);
     pm_stored(dst, n);
+    pm_trace_after();
 }
 
 void pm_flush(const void *addr, size_t n)
 {
     if (!n)
         return;
+    pm_trace_before(PM_TRACE_FLUSH, addr, n, PM_TRACE_CALLER);
     size_t lines = pm_lines(addr, n);
     pm_write_back(addr, n);
+    pm_trace_after();
     stats_add(STATS_PM_FLUSHES, lines);
     stats_add(STATS_PM_META_BYTES, lines * PM_LINE);
 }
 
 void pm_fence(void)
 {
+    pm_trace_before(PM_TRACE_FENCE, NULL, 0, PM_TRACE_CALLER);
     pm_fence_stores();
+    pm_trace_after();
     stats_add(STATS_PM_FENCES, 1);
 }

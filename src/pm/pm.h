@@ -9,6 +9,8 @@
 #ifndef PM_PM_H
 #define PM_PM_H
 
+#include "pm/pm_trace.h"
+
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +28,27 @@ void pm_zero(void *dst, size_t n);
  * what entries and headers rely on. Release, so that neither compiler nor CPU moves earlier stores after it. */
 static inline void pm_store64(_Atomic uint64_t *dst, uint64_t value)
 {
+    pm_trace_before(PM_TRACE_STORE, (const void *)dst, sizeof *dst, NULL);
     atomic_store_explicit(dst, value, memory_order_release);
+    pm_trace_after();
+}
+
+/* n bytes (a multiple of 8, dst aligned so) as such stores, in ascending order: for fields that are constant while others
+ * may read them. */
+static inline void pm_store_words(void *dst, const void *src, size_t n)
+{
+    typedef uint64_t __attribute__((may_alias)) word;
+    for (size_t i = 0; i < n / sizeof(word); i++)
+        pm_store64((_Atomic word *)dst + i, ((const word *)src)[i]);
+}
+
+/* Sets bits of a word, atomically; else as pm_store64. Returns the word as it was. */
+static inline uint64_t pm_or64(_Atomic uint64_t *dst, uint64_t bits)
+{
+    pm_trace_before(PM_TRACE_STORE, (const void *)dst, sizeof *dst, NULL);
+    uint64_t before = atomic_fetch_or_explicit(dst, bits, memory_order_release);
+    pm_trace_after();
+    return before;
 }
 
 /* Writes back the lines of [addr, addr+n). Persistent after pm_fence of this thread. */

@@ -6,6 +6,7 @@
 #include "uma/uma.h"
 
 #include "base/conf.h"
+#include "base/geometry.h"
 #include "base/highfd.h"
 #include "base/mem.h"
 #include "base/rawsys.h"
@@ -18,9 +19,9 @@
 #include <sys/sysmacros.h>
 
 #define HASH_BUCKETS 1024u
-#define FRESH_LEAST (UINT64_C(1) << 20) /* bytes moved before a fresh file is looked at */
-#define FRESH_SHARE 2u                  /* fresh no more when so many times its size was moved */
-#define PRIVATE_OWNER 1u                /* of locks that only threads of this process take */
+#define FRESH_LEAST GEOMETRY_FRESH_LEAST /* bytes moved before a fresh file is looked at */
+#define FRESH_SHARE 2u                   /* fresh no more when so many times its size was moved */
+#define PRIVATE_OWNER 1u                 /* of locks that only threads of this process take */
 
 /* All umas. lock guards the chains (writers) and holders; readers walk the chains under RCU. attach_lock: one attach or
  * detach at a time, before lock in order. */

@@ -104,6 +104,12 @@ uint64_t uma_size(struct uma *uma);
 int64_t uma_seek_data(struct uma *uma, uint64_t offset);
 int64_t uma_seek_hole(struct uma *uma, uint64_t offset);
 
+/* Files may be so long on every file system whose blocks are pages. */
+#define UMA_SIZE_SURE (UINT64_C(1) << 42)
+
+/* `end`, or the size where files of this file system must stop if that is less: ext4's stop at 16 TiB. Attached umas. */
+uint64_t uma_size_most(struct uma *uma, uint64_t end);
+
 /* ftruncate. */
 int uma_resize(struct uma *uma, uint64_t size);
 

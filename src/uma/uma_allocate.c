@@ -24,6 +24,8 @@ static int allocate_settled(struct uma *uma, struct index_record *record, int mo
     uma_forget_homes(uma, record, uma_block_of(offset));
     if (offset + length > grow_limit() && !(mode & FALLOC_FL_KEEP_SIZE))
         return -EFBIG;
+    /* told first: if we die behind it, the next commit makes durable what others may have seen */
+    atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_release);
     do
         error = sys_fallocate(uma->data_fd, mode, (off_t)offset, (off_t)length);
     while (error == -EINTR);

@@ -8,7 +8,8 @@
  *   fresh    nobody has the file: a ready log and an index object are taken, the log is registered (from then on nobody
  *            starts a call on the kernel's path, and those under way were waited for), the file is fsynced, the log issued
  *   recover  a log is registered, and its exclusive lock is free: its users are dead, or it is of an earlier boot. Recovery,
- *            the log is retired, then as fresh
+ *            the log is retired, then as fresh. A damaged log is kept and its file is not opened (EIO): what the kernel
+ *            would show is not what was committed
  *   join     the lock is held: another process serves the file; its index object is the one and only
  */
 #include "base/conf.h"
@@ -150,23 +151,26 @@ static int make_index(struct uma *uma)
     struct stat st;
     int error = sys_fstat(uma->log.fd, &st);
     struct log_header *header = log_header(&uma->log);
-    if (!error && !header->index_nonce)
-        error = index_new_nonce(&header->index_nonce); /* before the object is made, see log_index.h */
+    uint64_t nonce = atomic_load_explicit(&header->index_nonce, memory_order_relaxed); /* exclusive lock: no race */
+    if (!error && !nonce) {
+        error = index_new_nonce(&nonce);
+        if (!error)
+            pm_store64(&header->index_nonce, nonce); /* before the object is made, see log_index.h */
+    }
     if (!error)
-        error = index_create(&uma->index, volume_owner(uma->volume), header->index_nonce,
-                             log_blocks_in((uint64_t)st.st_size));
+        error = index_create(&uma->index, volume_owner(uma->volume), nonce, log_blocks_in((uint64_t)st.st_size));
     if (error)
         return error;
-    header->index_dev = uma->index.dev;
-    header->index_ino = uma->index.ino;
+    pm_store64(&header->index_dev, uma->index.dev);
+    pm_store64(&header->index_ino, uma->index.ino);
     return 0;
 }
 
 void uma_set_log_flag(struct uma *uma, enum log_flags flag)
 {
     struct log_header *header = log_header(&uma->log);
-    /* relaxed: an atomic or, since another process may set another flag; durable by the flush below */
-    if (__atomic_fetch_or(&header->flags, (uint64_t)flag, __ATOMIC_RELAXED) & flag)
+    /* an atomic or, since another process may set another flag */
+    if (pm_or64(&header->flags, flag) & flag)
         return;
     pm_flush(header, PM_LINE);
     pm_fence();
@@ -267,20 +271,37 @@ static int recover_by_owner(struct uma *uma)
     return error;
 }
 
+/* The log of the file is not one that we can read: it stays as it is, and so does the file. */
+static int refuse_log(const struct uma *uma, uint64_t id)
+{
+    char name[LOG_NAME_BYTES];
+    log_name_format(id, name);
+    msg(MSG_ERROR, "inode %llu: its log %s is damaged or of another version: kept, the file cannot be opened",
+        (unsigned long long)uma->ino, name);
+    return -EIO;
+}
+
 /* The registered log belongs to nobody alive: what it holds goes to the file. LOG_GIVEN_BACK; LOG_NOT_OURS; or -errno. */
 static int attach_recovered(struct uma *uma, struct log_header *copy)
 {
     struct log_identity identity;
-    int error = log_map(&uma->log, volume_sync(uma->volume));
-    if (error)
-        return error == -ESTALE ? LOG_NOT_OURS : error;
-    error = log_check(&uma->log, volume_owner(uma->volume), copy);
-    if (error == -ENODATA)
-        return LOG_NOT_OURS; /* in a pool, or its maker died before it was issued */
+    int error = log_check(&uma->log, volume_owner(uma->volume), copy);
+    if (error == -ENODATA) /* in a pool, or its maker died before it was issued */
+        return log_is_void(&uma->log, copy) ? LOG_NOT_OURS : refuse_log(uma, uma->log.id);
+    bool damaged = error == -EBADMSG || error == -EPROTONOSUPPORT;
+    if (!error || damaged) {
+        int known = log_identity_of(uma->data_fd, &identity, NULL);
+        if (known)
+            return known;
+    }
+    if (damaged) {
+        bool other = log_identity_is_intact(copy) && !log_identity_equal(&identity, &copy->identity);
+        return other ? LOG_NOT_OURS : refuse_log(uma, uma->log.id);
+    }
     if (!error)
-        error = log_identity_of(uma->data_fd, &identity, NULL);
+        error = log_map(&uma->log, volume_sync(uma->volume));
     if (error)
-        return error == -EBADMSG || error == -EPROTONOSUPPORT ? LOG_NOT_OURS : error;
+        return error;
     if (!log_identity_equal(&identity, &copy->identity))
         return LOG_NOT_OURS; /* the inode number is another file's now; the log stays for its own */
     if (!(copy->flags & LOG_FLAG_PASSTHROUGH)) {
@@ -330,8 +351,10 @@ static int attach_joined(struct uma *uma, struct log_header *copy)
 static int attach_existing(struct uma *uma, uint64_t id, struct log_header *copy)
 {
     int error = volume_open_log(uma->volume, id, &uma->log);
+    if (error == -ENOENT)
+        return LOG_NOT_OURS; /* its maker died before it had a name, or somebody gave the log up */
     if (error)
-        return error == -ENOENT || error == -ESTALE ? LOG_NOT_OURS : error;
+        return error == -ESTALE ? refuse_log(uma, id) : error;
     for (unsigned tries = 0;; tries++) {
         error = log_lock(&uma->log, LOG_LOCK_EXCLUSIVE);
         if (!error) {
@@ -458,7 +481,7 @@ int uma_detach(struct uma *uma)
         uint64_t nonce = uma->index.nonce;
         bool kept = index_destroy(&uma->index, true);
         if (!kept)
-            log_header(&uma->log)->index_nonce = 0;
+            pm_store64(&log_header(&uma->log)->index_nonce, 0);
         if (!volume_give_log(uma->volume, &uma->log) && kept)
             index_discard(nonce);
     } else { /* others go on, or the log is needed for another try: recovery at the next attach */

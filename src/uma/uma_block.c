@@ -29,14 +29,15 @@ void uma_entry_zero(struct log_entry *entry)
 }
 
 /* A void entry becomes that of `block`. Whatever prefix persists: its epochs are zero until the last store. */
-static void entry_make(struct uma *uma, struct log_entry *entry, uint64_t block, uint64_t base, uint64_t flip,
-                       uint64_t epoch)
+static void entry_make(struct uma *uma, struct log_entry *entry, uint32_t number, uint64_t block, uint64_t base,
+                       uint64_t flip, uint64_t epoch)
 {
     uint64_t seq = atomic_fetch_add_explicit(&uma_shared(uma)->seq, 1, memory_order_relaxed) + 1;
+    struct log_entry_words words = log_entry_seal(block, seq, number);
     pm_store64(&entry->record[1].epoch, 0);
     pm_store64(&entry->record[0].epoch, 0);
-    pm_store64(&entry->block, block);
-    pm_store64(&entry->seq, seq);
+    pm_store64(&entry->block, words.block);
+    pm_store64(&entry->seq, words.seq);
     pm_store64(&entry->record[0].base, base);
     pm_store64(&entry->record[0].flip, flip);
     pm_store64(&entry->record[0].epoch, epoch);
@@ -67,13 +68,13 @@ static void entry_update(const struct uma_change *change, struct uma_hold *hold,
 
 uint32_t uma_void_chain(struct uma *uma, uint32_t number, const struct log_entry *entry)
 {
-    uint32_t end = atomic_load_explicit(&uma_shared(uma)->log_blocks, memory_order_acquire);
     _Atomic uint32_t *link = index_superseded(&uma->index, number);
     uint32_t first = atomic_load_explicit(link, memory_order_relaxed);
     uint64_t durable = atomic_load_explicit(&uma_shared(uma)->durable, memory_order_acquire);
     if (!uma_entry_committed(entry, durable))
         return 0;
-    for (uint32_t n = first; n && n < end;
+    uint32_t most = LOG_BLOCKS_MAX; /* a damaged chain may have no end */
+    for (uint32_t n = first; n && most-- && log_has_block(&uma->log, n);
          n = atomic_load_explicit(index_superseded(&uma->index, n), memory_order_relaxed)) {
         struct log_entry *older = log_entry(&uma->log, n);
         if (!older)
@@ -86,8 +87,7 @@ uint32_t uma_void_chain(struct uma *uma, uint32_t number, const struct log_entry
 
 void uma_give_chain(struct uma *uma, uint32_t number)
 {
-    uint32_t end = atomic_load_explicit(&uma_shared(uma)->log_blocks, memory_order_acquire);
-    while (number && number < end) {
+    while (number && log_has_block(&uma->log, number)) {
         _Atomic uint32_t *link = index_superseded(&uma->index, number);
         uint32_t next = atomic_load_explicit(link, memory_order_relaxed);
         atomic_store_explicit(link, 0, memory_order_relaxed);
@@ -186,8 +186,7 @@ int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_chan
     hold->same_epoch = hold->relocate = false;
     hold->undo = change->undo;
     if (hold->number) {
-        if (hold->number < LOG_FIRST_BLOCK ||
-            hold->number >= atomic_load_explicit(&shared->log_blocks, memory_order_acquire))
+        if (!log_has_block(&uma->log, hold->number))
             return -EIO;
         hold->entry = log_entry(&uma->log, hold->number);
         hold->log = log_block(&uma->log, hold->number);
@@ -204,6 +203,8 @@ int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_chan
         hold->same_epoch = newest.epoch >= change->epoch;
         hold->base = hold->same_epoch ? newest.base : newest.base ^ newest.flip;
         hold->flip = hold->same_epoch ? newest.flip : 0;
+    } else if (hold->newest) {
+        return -EIO; /* lines in the log without a block there: the index is damaged */
     }
     hold->in_place = plan_in_place(uma, change, start, from, to, range, hold);
     hold->set = range & ~hold->in_place;
@@ -313,7 +314,7 @@ static void store_fresh(struct uma *uma, const struct uma_change *change, uint64
     }
     store_lines(log, hold->set, source);
     atomic_store_explicit(index_superseded(&uma->index, fresh), hold->number, memory_order_relaxed);
-    entry_make(uma, entry, block, 0, lines, change->epoch);
+    entry_make(uma, entry, fresh, block, 0, lines, change->epoch);
     hold->number = fresh;
     hold->newest = lines;
 }
@@ -330,7 +331,7 @@ static void store_undo(struct uma *uma, const struct uma_change *change, uint64_
         copy_lines(hold->log, hold->home, save);
         pm_fence();
         atomic_store_explicit(index_superseded(&uma->index, fresh), 0, memory_order_relaxed);
-        entry_make(uma, hold->entry, block, save, 0, change->epoch);
+        entry_make(uma, hold->entry, fresh, block, save, 0, change->epoch);
         hold->which = 0;
         hold->same_epoch = true;
         hold->base = save;

@@ -59,6 +59,7 @@ int uma_commit_locked(struct uma *uma, struct index_record *record)
     struct log_header *header = log_header(&uma->log);
     uint64_t size = uma_size_of_epoch(uma, epoch);
     pm_store64(&header->size[(epoch + 1) & 1], size);
+    pm_store64(&header->size_check[(epoch + 1) & 1], log_size_check(size, epoch + 1));
     pm_store64(&header->epoch, epoch + 1);
     pm_flush(&header->size, PM_LINE);
     pm_fence();

@@ -61,13 +61,17 @@ int uma_settle(struct uma *uma, struct index_record *record)
         shlock_release(&shared->kernel_lock);
         return 0;
     }
+    /* First the reach and the change, as in uma_trim: we may die behind the cut, and others go on. */
+    atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);
+    atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
+    uma_forget_homes(uma, record, uma_round_up(size) / UMA_BLOCK);
+    uint32_t changes = atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_acq_rel) + 1;
     error = grow_truncate(uma->data_fd, size, now); /* cuts what was reserved ahead, too */
-    if (!error) {
-        atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
-        atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);
-        uma_forget_homes(uma, record, uma_round_up(size) / UMA_BLOCK);
-        atomic_store_explicit(&shared->garbage_end, size, memory_order_relaxed);
+    if (!error)
         error = sys_fsync(uma->data_fd); /* the log that knows the size is about to go */
+    if (!error) {
+        atomic_store_explicit(&shared->kernel_synced, changes, memory_order_relaxed); /* under the commit lock */
+        atomic_store_explicit(&shared->garbage_end, size, memory_order_relaxed);
     }
     shlock_release(&shared->kernel_lock);
     return error;

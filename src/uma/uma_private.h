@@ -21,6 +21,7 @@
 #ifndef UMA_UMA_PRIVATE_H
 #define UMA_UMA_PRIVATE_H
 
+#include "base/geometry.h"
 #include "index/index.h"
 #include "log/log.h"
 #include "log/volume.h"
@@ -34,7 +35,7 @@
 #define UMA_BLOCK LOG_BLOCK
 #define UMA_BLOCK_SHIFT LOG_BLOCK_SHIFT
 #define UMA_LINE 64u
-#define UMA_PIECE_BLOCKS 512u /* blocks that one operation locks at most: 2 MiB */
+#define UMA_PIECE_BLOCKS GEOMETRY_PIECE_BLOCKS /* blocks that one operation locks at most: 2 MiB */
 #define UMA_PIECE (UMA_PIECE_BLOCKS * (uint64_t)UMA_BLOCK)
 #define UMA_SIZE_MAX INT64_MAX
 /* Beyond this offset a file is not mapped (segments would not fit the address space): its homes there are reached by

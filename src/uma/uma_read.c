@@ -179,7 +179,7 @@ static int copy_block(struct reading *reading, struct sink *sink, uint64_t block
 {
     struct uma *uma = reading->uma;
     uint32_t number = index_state_entry(view->state);
-    if (number < LOG_FIRST_BLOCK || number >= atomic_load_explicit(&uma_shared(uma)->log_blocks, memory_order_acquire))
+    if (!log_has_block(&uma->log, number))
         return -EIO;
     const char *log = log_block(&uma->log, number);
     if (!log)

@@ -25,7 +25,8 @@ static struct log_entry *entry_in_use(struct uma *uma, uint32_t n, uint64_t floo
     return newest.epoch > floor ? entry : NULL;
 }
 
-/* The entry in use of a block with the highest seq; its lower ones are chained behind it as superseded. 0: none. */
+/* The entry in use of a block with the highest seq; its lower ones are chained behind it as superseded. 0: none. All
+ * entries of the block are flushed; the caller fences. */
 static uint32_t adopt_entry(struct uma *uma, uint64_t block)
 {
     struct index_shared *shared = uma_shared(uma);
@@ -33,11 +34,16 @@ static uint32_t adopt_entry(struct uma *uma, uint64_t block)
     uint32_t end = atomic_load_explicit(&shared->log_blocks, memory_order_acquire);
     uint32_t best = 0;
     uint64_t best_seq = 0;
-    for (uint32_t n = LOG_FIRST_BLOCK; n < end; n++) {
-        struct log_entry *entry = entry_in_use(uma, n, floor);
-        if (!entry || atomic_load_explicit(&entry->block, memory_order_relaxed) != block)
+    for (uint32_t n = LOG_FIRST_BLOCK; n < end && log_has_block(&uma->log, n); n++) {
+        struct log_entry *entry = log_entry(&uma->log, n);
+        if (!entry || log_entry_number(atomic_load_explicit(&entry->block, memory_order_relaxed)) != block)
             continue;
-        uint64_t seq = atomic_load_explicit(&entry->seq, memory_order_relaxed);
+        uint64_t seq = log_entry_number(atomic_load_explicit(&entry->seq, memory_order_relaxed));
+        if (!seq) /* never used */
+            continue;
+        pm_flush(entry, PM_LINE); /* also one that the dead has just zeroed: it must not come back */
+        if (!entry_in_use(uma, n, floor))
+            continue;
         if (!best || seq > best_seq) {
             atomic_store_explicit(index_superseded(&uma->index, n), best, memory_order_relaxed);
             best = n;
@@ -70,8 +76,7 @@ static void adopt_in_place(struct uma *uma, uint64_t block, struct log_entry *en
     pm_fence();
 }
 
-static void repair_slot(struct uma *uma, struct index_record *mine, uint64_t block, struct index_slot *slot,
-                        uint64_t state)
+static void repair_slot(struct uma *uma, uint64_t block, struct index_slot *slot, uint64_t state)
 {
     uint32_t n = adopt_entry(uma, block);
     uint64_t newest = 0;
@@ -82,41 +87,42 @@ static void repair_slot(struct uma *uma, struct index_record *mine, uint64_t blo
         char *log = log_block(&uma->log, n);
         if (log)
             pm_flush(log, UMA_BLOCK);
-        pm_flush(entry, PM_LINE);
         pm_fence();
         if (newest && atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE) {
             adopt_in_place(uma, block, entry, n, newest);
             newest = 0;
         }
+    } else {
+        pm_fence();
     }
-    bool allocated = uma_home_allocated(uma, block, 0);
-    if (allocated && (block + 1) * UMA_BLOCK <= UMA_MAPPED_MOST &&
-        (block + 1) * UMA_BLOCK <= atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire)) {
-        char *home = uma->data_writable ? pm_map_at(&uma->data, block * UMA_BLOCK) : NULL; /* flushed by address */
+    /* As far as the file reaches into the block: more than its last page is never mapped, less would be too little. */
+    uint64_t start = block * UMA_BLOCK;
+    if (start < UMA_MAPPED_MOST && start < atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire)) {
+        char *home = pm_map_at(&uma->data, start); /* flushed by address */
         if (home) {
             pm_flush(home, UMA_BLOCK);
             pm_fence();
         }
     }
-    (void)mine;
     atomic_store_explicit(&slot->newest, newest, memory_order_relaxed);
     /* the dead owner had made the version odd: (version - 1) was the state before. Whether the file's block is allocated
      * is forgotten: it is reserved again at the next write */
     index_slot_unlock(slot, state - 1, n);
 }
 
-static void repair_slots(struct uma *uma, struct index_record *mine, struct index_record *dead)
+static void repair_slots(struct uma *uma, struct index_record *dead)
 {
     uint32_t blocks = atomic_load_explicit(&dead->blocks, memory_order_acquire);
     uint64_t first = atomic_load_explicit(&dead->first, memory_order_relaxed);
     uint32_t id = uma_id(uma, dead);
+    _Static_assert(UMA_PIECE_BLOCKS >= INDEX_LEAF_SLOTS, "write-back says that it holds a leaf");
     for (uint32_t i = 0; i < blocks && i <= UMA_PIECE_BLOCKS; i++) {
         struct index_slot *slot = index_find(&uma->index, first + i);
         if (!slot)
             continue;
         uint64_t state = atomic_load_explicit(&slot->state, memory_order_acquire);
         if (index_state_locked(state) && (uint32_t)(state >> 32) == id)
-            repair_slot(uma, mine, first + i, slot, state);
+            repair_slot(uma, first + i, slot, state);
     }
 }
 
@@ -127,7 +133,7 @@ static void repair_blocks(struct uma *uma, struct index_record *dead)
     uint32_t end = atomic_load_explicit(&uma_shared(uma)->log_blocks, memory_order_acquire);
     uint32_t count = atomic_load_explicit(&dead->alloc_count, memory_order_acquire);
     uint32_t first = atomic_load_explicit(&dead->alloc_first, memory_order_relaxed);
-    for (uint32_t n = first; n < first + count && n < end && n >= LOG_FIRST_BLOCK; n++)
+    for (uint32_t n = first; n < first + count && n < end && log_has_block(&uma->log, n); n++)
         if (!entry_in_use(uma, n, floor))
             index_give_block(&uma->index, n);
 }
@@ -138,11 +144,11 @@ static void release_if_dead(struct shlock *lock, uint32_t id)
         shlock_release(lock);
 }
 
-static void repair_record(struct uma *uma, struct index_record *mine, struct index_record *dead)
+static void repair_record(struct uma *uma, struct index_record *dead)
 {
     struct index_shared *shared = uma_shared(uma);
     uint32_t id = uma_id(uma, dead);
-    repair_slots(uma, mine, dead);
+    repair_slots(uma, dead);
     repair_blocks(uma, dead);
     atomic_store_explicit(&dead->alloc_count, 0, memory_order_relaxed);
     atomic_store_explicit(&dead->blocks, 0, memory_order_relaxed);
@@ -161,6 +167,9 @@ bool uma_repair(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
     uint32_t id = uma_id(uma, record);
+    /* What a mapping shows must be put back into the file: left to a process that may write it. */
+    if (!uma->data_writable && atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
+        return false;
     uint32_t holder = shlock_owner(&shared->repair_lock);
     if (holder && holder <= INDEX_PARTICIPANTS * INDEX_RECORDS) { /* a repairer may have died as well */
         uint64_t process =
@@ -180,7 +189,7 @@ bool uma_repair(struct uma *uma, struct index_record *record)
         for (unsigned i = 0; i < INDEX_RECORDS; i++) {
             struct index_record *dead = &index_records(&uma->index, p)[i];
             if (atomic_load_explicit(&dead->claimed, memory_order_acquire))
-                repair_record(uma, record, dead);
+                repair_record(uma, dead);
         }
         index_leave(&uma->index, p);
         stats_add(STATS_REPAIRS, 1);

@@ -40,8 +40,11 @@ void uma_size_set(struct uma *uma, uint64_t epoch, uint64_t size)
         size = uma_max(size, atomic_load_explicit(&shared->size, memory_order_relaxed));
     }
     atomic_store_explicit(&shared->size, size, memory_order_release);
+    /* release: who sees that it is over sees the size */
+    if (atomic_load_explicit(&shared->zeros_end, memory_order_relaxed))
+        atomic_store_explicit(&shared->zeros_end, 0, memory_order_release);
     /* for recovery after the death of all processes; not flushed, valid under this boot only */
-    atomic_store_explicit(&log_header(&uma->log)->newest_size, size, memory_order_release);
+    log_store_newest_size(log_header(&uma->log), size);
 }
 
 uint64_t uma_size(struct uma *uma)
@@ -74,10 +77,26 @@ static int size_change(struct uma *uma, struct index_record *record, uint64_t si
     return error;
 }
 
+uint64_t uma_size_most(struct uma *uma, uint64_t end)
+{
+    /* The kernel takes an offset that a file may have, and no other. */
+    if (end <= UMA_SIZE_SURE || sys_lseek(uma->data_fd, (off_t)end, SEEK_SET) >= 0)
+        return end;
+    uint64_t good = UMA_SIZE_SURE;
+    for (uint64_t bad = end; bad - good > 1;) {
+        uint64_t middle = good + (bad - good) / 2;
+        if (sys_lseek(uma->data_fd, (off_t)middle, SEEK_SET) >= 0)
+            good = middle;
+        else
+            bad = middle;
+    }
+    return good;
+}
+
 int uma_resize(struct uma *uma, uint64_t size)
 {
     struct index_shared *shared = uma_shared(uma);
-    if (size > (uint64_t)UMA_SIZE_MAX)
+    if (size > (uint64_t)UMA_SIZE_MAX || uma_size_most(uma, size) < size)
         return -EFBIG;
     struct index_record *record = uma_claim(uma);
     uma_lock(uma, record, &shared->resize_lock);

@@ -5,6 +5,7 @@
  * uma; called before a write takes its locks. All that calls the kernel is done for many blocks at once.
  */
 #include "base/conf.h"
+#include "base/geometry.h"
 #include "base/grow.h"
 #include "base/msg.h"
 #include "base/rawsys.h"
@@ -13,11 +14,11 @@
 
 #include <errno.h>
 
-#define GROW_LEAST 256u /* log blocks: 1 MiB */
-#define GROW_MOST 4096u /* 16 MiB */
-#define RECLAIM_LEAST 512u
-#define AHEAD_MOST (UINT64_C(4096)) /* blocks reserved behind the end of a growing file */
-#define AHEAD_LEAST (UINT64_C(16))
+#define GROW_LEAST GEOMETRY_GROW_LEAST /* log blocks: 1 MiB */
+#define GROW_MOST GEOMETRY_GROW_MOST   /* 16 MiB */
+#define RECLAIM_LEAST GEOMETRY_RECLAIM
+#define AHEAD_MOST GEOMETRY_AHEAD_MOST /* blocks reserved behind the end of a growing file */
+#define AHEAD_LEAST GEOMETRY_AHEAD_LEAST
 #define AHEAD_SHARE 8u /* one of so many of what the file has */
 
 /* ---- the log ---- */
@@ -71,6 +72,8 @@ int uma_take_blocks(struct uma *uma, struct index_record *record, uint32_t count
         if (n == -ETIMEDOUT) {
             uma_repair(uma, record);
         } else if (n > 0) {
+            if (!log_has_block(&uma->log, first + (uint32_t)n - 1))
+                return -EIO;
             for (uint32_t i = 0; i < (uint32_t)n; i++)
                 list[got++] = first + i;
         } else {

@@ -314,14 +314,19 @@ static int piece_write(struct piece *piece)
 
 int uma_write_zeros(struct uma *uma, struct index_record *record, uint64_t from, uint64_t to)
 {
+    struct index_shared *shared = uma_shared(uma);
     struct source source = {.iov = NULL};
+    /* Before the first store; uma_size_set ends it. Without it a write-back in between would lose the zeros. */
+    atomic_store_explicit(&shared->zeros_end, to, memory_order_release);
     /* holes are zeros already: a file may have been cut from, and grown to, any size */
     while ((from = uma_next_data(uma, from)) < to) {
         struct piece piece = {.uma = uma, .record = record, .source = &source, .offset = from, .has_resize = true};
         piece.length = uma_piece_length(from, uma_min(to, uma_next_hole(uma, from)) - from);
         int error = piece_write(&piece);
-        if (error)
+        if (error) {
+            atomic_store_explicit(&shared->zeros_end, 0, memory_order_release);
             return error;
+        }
         from += piece.length;
     }
     return 0;

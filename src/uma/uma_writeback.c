@@ -12,6 +12,7 @@
  *   4. entries zeroed, older record first; fence      from here on recovery takes the file
  *   5. slots unlocked without entry, log blocks free  only now may anybody reuse them
  */
+#include "base/geometry.h"
 #include "base/grow.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
@@ -20,7 +21,7 @@
 
 #include <errno.h>
 
-#define BATCH 16u
+#define BATCH GEOMETRY_BATCH
 
 struct batch_slot {
     struct index_slot *slot;
@@ -38,11 +39,14 @@ struct batch {
     bool by_kernel; /* some block is not mapped here: stored by pwrite, made durable by fsync */
 };
 
-/* The end of what counts in the file: committed or newest, whichever is larger. */
+/* The end of what counts in the file: committed, newest, or what is zeroed for a size that will come, whichever is larger. */
 static uint64_t meaningful_end(struct index_shared *shared)
 {
-    return uma_max(atomic_load_explicit(&shared->size, memory_order_acquire),
-                   atomic_load_explicit(&shared->committed_size, memory_order_acquire));
+    uint64_t zeros =
+        atomic_load_explicit(&shared->zeros_end, memory_order_acquire); /* before the size, see uma_size_set */
+    uint64_t size = uma_max(atomic_load_explicit(&shared->size, memory_order_acquire),
+                            atomic_load_explicit(&shared->committed_size, memory_order_acquire));
+    return uma_max(zeros, size);
 }
 
 /* Adds the block if it is locked now and its entry can go; else leaves the slot unlocked. */
@@ -56,9 +60,7 @@ static void batch_add(struct uma *uma, struct index_record *record, struct batch
     else if (!index_slot_try_lock(slot, uma_id(uma, record), &item->old))
         return;
     item->number = index_state_entry(item->old);
-    bool exists = item->number >= LOG_FIRST_BLOCK &&
-                  item->number < atomic_load_explicit(&shared->log_blocks, memory_order_acquire);
-    item->entry = exists ? log_entry(&uma->log, item->number) : NULL;
+    item->entry = log_has_block(&uma->log, item->number) ? log_entry(&uma->log, item->number) : NULL;
     uint64_t durable = atomic_load_explicit(&shared->durable, memory_order_acquire);
     if (!item->entry || uma_entry_newest(item->entry).epoch >= durable || !log_block(&uma->log, item->number)) {
         index_slot_unlock(slot, item->old, (uint32_t)(item->old >> 32));
@@ -277,9 +279,13 @@ int uma_trim(struct uma *uma, struct index_record *record)
             atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);
             atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
             uma_forget_homes(uma, record, uma_round_up(size) / UMA_BLOCK);
+            /* Told first: if we die behind the cut, the next commit makes it durable, or what was cut off comes back. */
+            uint32_t changes = atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_acq_rel) + 1;
             error = grow_truncate(uma->data_fd, size, UINT64_MAX);
             if (!error)
                 error = sys_fsync(uma->data_fd);
+            if (!error) /* under the commit lock */
+                atomic_store_explicit(&shared->kernel_synced, changes, memory_order_relaxed);
             shlock_release(&shared->kernel_lock);
             uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
             atomic_store_explicit(&shared->garbage_end, uma_min(garbage, uma_round_up(size)), memory_order_relaxed);

@@ -364,9 +364,11 @@ static void test_check(void **state)
     REFUSED((void)0, 0);
     REFUSED(header->magic = 0, -ENODATA);
     REFUSED(header->magic ^= 1, -EBADMSG);
-    REFUSED(header->version = 2, -EPROTONOSUPPORT);
+    REFUSED(header->version++, -EPROTONOSUPPORT);
     REFUSED(header->owner++, -EBADMSG);
     REFUSED(header->flags = LOG_FLAG_PASSTHROUGH << 1, -EBADMSG);
+    REFUSED(header->flags = 1, -EBADMSG); /* half of one */
+    REFUSED(header->identity.generation++, -EBADMSG);
     REFUSED(header->epoch = 0, -EBADMSG);
     REFUSED(header->epoch = UINT64_MAX, -EBADMSG);
     REFUSED(header->floor = 3, -EBADMSG);

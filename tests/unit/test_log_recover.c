@@ -5,6 +5,7 @@
  * log_format.h; promotion; interruption at every system call; every refusal.
  */
 #include "unit/fault.h"
+#include "unit/log_image.h"
 #include "unit/unit.h"
 
 #include "base/rawsys.h"
@@ -88,20 +89,21 @@ static void issue(struct world *w, uint64_t size, uint64_t epoch, uint64_t flags
     header(w)->floor = 3;
     header(w)->size[epoch & 1] = size;
     header(w)->size[(epoch + 1) & 1] = size + 1000; /* of a commit that did not happen */
+    image_seal_header(header(w));
 }
 
 /* As after a power cut: the log was issued in another boot. */
 static void reboot(struct world *w)
 {
     header(w)->boot_id[0] ^= 1;
+    image_seal_header(header(w));
 }
 
 static void put_entry(struct world *w, uint32_t n, uint64_t block, uint64_t seq, uint64_t base, uint64_t flip,
                       uint64_t epoch)
 {
     struct log_entry *entry = log_entry(&w->log, n);
-    entry->block = block;
-    entry->seq = seq;
+    image_name_entry(entry, n, block, seq);
     entry->record[0].base = base;
     entry->record[0].flip = flip;
     entry->record[0].epoch = epoch;
@@ -350,7 +352,7 @@ static void test_promotion(void **state)
             fill_log(w);
             log_retire(&w->log);
             issue(w, LOG_BLOCK, epoch, atomic ? LOG_FLAG_ATOMIC : 0);
-            header(w)->newest_size = 2 * LOG_BLOCK - 7;
+            log_store_newest_size(header(w), 2 * LOG_BLOCK - 7);
             put_entry(w, FIRST, 0, 1, 0xf, 0xff, epoch);
             put_second(w, FIRST, 0, 0xf, epoch - 1);
             put_entry(w, FIRST + 1, 1, 1, 0, ALL, epoch + 1);
@@ -378,12 +380,13 @@ static void test_promotion_interrupted(void **state)
             fill_log(w);
             log_retire(&w->log);
             issue(w, LOG_BLOCK, 10, 0);
-            header(w)->newest_size = 100;
+            log_store_newest_size(header(w), 100);
             put_entry(w, FIRST, 0, 1, 0, 1, 11);
             if (stage > 0)
                 header(w)->size[13 & 1] = 100; /* H' = 13: above 11, odd */
             if (stage > 1)
                 header(w)->epoch = 13;
+            image_seal_header(header(w));
             if (cut)
                 reboot(w);
             bool committed = stage > 1 || !cut;
@@ -403,7 +406,7 @@ static void test_promotion_parity(void **state)
         fill_file(w, LOG_BLOCK);
         log_retire(&w->log);
         issue(w, LOG_BLOCK, 10, 0);
-        header(w)->newest_size = 100;
+        log_store_newest_size(header(w), 100);
         put_entry(w, FIRST, 0, 1, 0, 1, newest);
         fault_start();
         fault_set(SYS_fallocate, 1, EIO, true);
@@ -432,8 +435,8 @@ static void test_end_interrupted(void **state)
         if (stage > 0)
             header(w)->epoch = 12;
         if (stage > 1)
-            header(w)->newest_size = 100;
-        reboot(w);
+            log_store_newest_size(header(w), 100);
+        reboot(w); /* and new checks */
         recover(w, &result);
         assert_int_equal(result.entries, 0);
     }
@@ -493,7 +496,7 @@ static void make_random(struct world *w, uint64_t seed)
     log_retire(&w->log);
     bool atomic = rnd(&seed, 4) == 0;
     issue(w, rnd(&seed, FILE_MOST), durable, atomic ? LOG_FLAG_ATOMIC : 0);
-    header(w)->newest_size = rnd(&seed, FILE_MOST);
+    log_store_newest_size(header(w), rnd(&seed, FILE_MOST));
     for (uint64_t b = 0; b < FILE_BLOCKS; b++) {
         counts[b] = (unsigned)rnd(&seed, 4);
         for (unsigned i = 0; i < counts[b]; i++) {
@@ -617,20 +620,22 @@ static void test_refusals(void **state)
     REFUSED(header(w)->owner++, -EBADMSG);
     REFUSED(header(w)->epoch = 0, -EBADMSG);
     REFUSED(header(w)->size[0] = UINT64_C(1) << 63, -EBADMSG);
-    REFUSED(header(w)->identity.ino++, -ESTALE);
-    REFUSED(header(w)->identity.fs[0]++, -ESTALE);
-    REFUSED(header(w)->identity.birth_nsec++, -ESTALE);
-    REFUSED(header(w)->identity.generation++, -ESTALE);
-    REFUSED(entry->block = UINT64_C(1) << 51, -EBADMSG);
-    REFUSED(entry->seq = 0, -EBADMSG);
+    REFUSED(header(w)->identity.ino++, -EBADMSG); /* with the check of another: damage */
+    REFUSED(header(w)->identity.ino++; image_seal_header(header(w)), -ESTALE);
+    REFUSED(header(w)->identity.fs[0]++; image_seal_header(header(w)), -ESTALE);
+    REFUSED(header(w)->identity.birth_nsec++; image_seal_header(header(w)), -ESTALE);
+    REFUSED(header(w)->identity.generation++; image_seal_header(header(w)), -ESTALE);
+    REFUSED(entry->block += 1, -EBADMSG);
+    REFUSED(image_name_entry(entry, FIRST + 2, 2, 0), -EBADMSG);
     REFUSED(entry->record[0].epoch = 12, -EBADMSG);
     REFUSED(entry->record[1].epoch = 9, -EBADMSG);                                  /* both of one epoch */
     REFUSED(entry->record[0].epoch = 11; entry->record[1].epoch = 10, -EBADMSG);    /* the older not committed */
-    REFUSED(entry->block = 1, -EBADMSG);                                            /* two of one block and order */
+    REFUSED(image_name_entry(entry, FIRST + 2, 1, 1), -EBADMSG);                    /* two of one block and order */
     REFUSED(log_entry(&w->log, FIRST + LOG_BLOCKS)->record[0].epoch = 9, -EBADMSG); /* its block does not exist */
     log_entry(&w->log, FIRST + LOG_BLOCKS)->record[0].epoch = 0;
     /* promotion, with a size that cannot be */
-    REFUSED(reboot(w); header(w)->newest_size = UINT64_MAX, -EBADMSG);
+    REFUSED(reboot(w); log_store_newest_size(header(w), UINT64_MAX), -EBADMSG);
+    REFUSED(reboot(w); header(w)->newest_size++, -EBADMSG);
 
     /* another file, a wrong descriptor */
     make_plain(w);

@@ -4,6 +4,7 @@
  * test_uma_write.c — where the bytes of a write go, and what that costs: flips between homes, first touches, partial lines,
  * appends, relocation, log pressure, sparse and far files. The counters of base/stats.h are the witness.
  */
+#include "support/place.h"
 #include "unit/managed.h"
 
 #include "base/conf.h"
@@ -258,6 +259,33 @@ static void test_log_pressure(void **state)
     conf->log_max = log_max;
 }
 
+/* Zeros over the garbage of a file that was long once fill the log several times before the size covers them: what is
+ * written back meanwhile takes them along. By a write behind the end, and by ftruncate. */
+static void test_log_pressure_gap(void **state)
+{
+    struct conf *conf = (struct conf *)conf_get();
+    uint64_t log_max = conf->log_max;
+    (void)state;
+    conf->log_max = 4096 * K; /* no less than a piece needs */
+    for (int by_size = 0; by_size < 2; by_size++) {
+        struct managed m;
+        managed_open(&m, 8192 * K, 8192 * K, 0);
+        managed_attach(&m);
+        assert_int_equal(managed_resize(&m, 1000), 0);
+        if (by_size)
+            assert_int_equal(managed_resize(&m, 8192 * K), 0);
+        else
+            assert_int_equal(managed_write(&m, 8000 * K, 100, 0), 100);
+        managed_check(&m);
+        assert_int_equal(managed_commit(&m), 0);
+        managed_check(&m);
+        assert_int_equal(managed_close(&m), 0);
+        managed_check_kernel(&m);
+        managed_remove(&m);
+    }
+    conf->log_max = log_max;
+}
+
 /* ---- sparse and far files ---- */
 
 static uint64_t allocated(const struct managed *m)
@@ -310,7 +338,8 @@ static void test_no_blocks_left_ahead(void **state)
     assert_int_equal(managed_commit(&m), 0);
     assert_int_equal(managed_close(&m), 0);
     managed_check_kernel(&m);
-    assert_int_equal(allocated(&m), (500001 + 4095) / 4096 * 4096);
+    uint64_t needed = (500001 + 4095) / 4096 * 4096, more = allocated(&m) - needed;
+    assert_true(more == 0 || (place_is_pm() && more == 4 * K)); /* ext4 counts a block of its own for many extents */
     managed_remove(&m);
 }
 
@@ -366,29 +395,33 @@ static void test_far(void **state)
     (void)state;
     managed_open(&m, 4 * K, 4 * K, 0);
     managed_attach(&m);
+    int places = 0; /* the kernel's, of this file system: ext4 ends at 16 TiB */
+    while (places < PLACES && lseek(m.fd, (off_t)(far[places].offset + sizeof far->bytes), SEEK_SET) >= 0)
+        places++;
+    assert_true(places >= 2);
     for (int round = 0; round < 4; round++) {
-        for (int i = 0; i < PLACES; i++) {
+        for (int i = 0; i < places; i++) {
             uint64_t length = round ? sizeof far[i].bytes : 5000;
             for (unsigned j = 0; j < length; j++)
                 far[i].bytes[j] = (uint8_t)managed_random(256);
             assert_int_equal(far_write(&m, &far[i], length), length);
         }
-        for (int i = 0; i < PLACES; i++)
+        for (int i = 0; i < places; i++)
             far_check(&m, &far[i], round ? sizeof far[i].bytes : 5000);
         if (round & 1)
             assert_int_equal(managed_commit(&m), 0);
         if (round == 1)
             assert_int_equal(managed_write_back(&m), 0);
-        for (int i = 0; i < PLACES; i++)
+        for (int i = 0; i < places; i++)
             far_check(&m, &far[i], round ? sizeof far[i].bytes : 5000);
     }
-    assert_int_equal(uma_size(m.uma), far[PLACES - 1].offset + sizeof far->bytes);
+    assert_int_equal(uma_size(m.uma), far[places - 1].offset + sizeof far->bytes);
     assert_int_equal(managed_close(&m), 0);
-    for (int i = 0; i < PLACES; i++)
+    for (int i = 0; i < places; i++)
         far_check(&m, &far[i], sizeof far->bytes);
     struct stat st;
     assert_int_equal(stat(m.path, &st), 0);
-    assert_int_equal(st.st_size, far[PLACES - 1].offset + sizeof far->bytes);
+    assert_int_equal(st.st_size, far[places - 1].offset + sizeof far->bytes);
     assert_true(st.st_blocks * 512 < 40 * 4 * K);
     managed_remove(&m);
 }
@@ -441,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_relocation),
         cmocka_unit_test(test_gap_is_zero),
         cmocka_unit_test(test_log_pressure),
+        cmocka_unit_test(test_log_pressure_gap),
         cmocka_unit_test(test_sparse),
         cmocka_unit_test(test_no_blocks_left_ahead),
         cmocka_unit_test(test_far),

@@ -5,6 +5,8 @@
  */
 #include "unit/unit.h"
 
+#include "support/place.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +18,7 @@
 
 int unit_file(uint64_t size)
 {
-    int fd = open("/dev/shm", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int fd = open(place_directory(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
     assert_int_equal(ftruncate(fd, (off_t)size), 0);
     return fd;
@@ -24,7 +26,7 @@ int unit_file(uint64_t size)
 
 void unit_directory(char *path)
 {
-    strcpy(path, "/dev/shm/nvmmio-unit-XXXXXX");
+    assert_true(snprintf(path, UNIT_PATH_MAX, "%s/nvmmio-unit-XXXXXX", place_directory()) < UNIT_PATH_MAX);
     assert_non_null(mkdtemp(path));
 }
 

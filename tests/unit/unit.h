@@ -13,10 +13,10 @@
 
 #include <cmocka.h>
 
-/* A new file of `size` bytes in /dev/shm, already unlinked. */
+/* A new file of `size` bytes in /dev/shm (or NVMMIO_TEST_DIR), already unlinked. */
 int unit_file(uint64_t size);
 
-/* Makes a new directory in /dev/shm and returns its name in `path` (at least UNIT_PATH_MAX bytes). */
+/* Makes a new directory there and returns its name in `path` (at least UNIT_PATH_MAX bytes). */
 #define UNIT_PATH_MAX 64
 void unit_directory(char *path);
 
