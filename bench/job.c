@@ -6,6 +6,7 @@
 #include "job.h"
 
 #include "job_verify.h"
+#include "nvmmio.h"
 #include "random.h"
 
 #include <errno.h>
@@ -112,9 +113,14 @@ static int do_io(struct job *job, struct engine_file *file, const struct plan_io
 
 static int do_sync(struct job *job, struct engine_file *file, bool data_only)
 {
+    uint64_t done = job->ack ? ack_get(&job->ack->done) : 0;
+    if (job->ack)
+        ack_set(&job->ack->syncing, done);
     uint64_t before = ticks_now(job->ticks);
     int error = job->options->engine->sync(file, data_only);
     histogram_add(&job->result->sync, ticks_to_ns(job->ticks, ticks_now(job->ticks) - before));
+    if (job->ack && !error)
+        ack_set(&job->ack->synced, done);
     return error;
 }
 
@@ -185,6 +191,8 @@ static void do_workload(struct job *job, struct engine_file *file, char *buf)
             break;
         if (job->models)
             stamp(job, &io, buf);
+        if (job->ack && io.direction == PLAN_WRITE)
+            ack_set(&job->ack->begun, io.sequence);
         uint64_t before = options->gtod_reduce ? 0 : ticks_now(ticks);
         error = do_io(job, file, &io, buf);
         if (!options->gtod_reduce)
@@ -193,6 +201,8 @@ static void do_workload(struct job *job, struct engine_file *file, char *buf)
             after = ticks_now(ticks); /* for ramp and runtime */
         if (error)
             break;
+        if (job->ack && io.direction == PLAN_WRITE)
+            ack_set(&job->ack->done, io.sequence);
         struct job_direction *direction = &job->result->direction[io.direction];
         histogram_add(&direction->latency, options->gtod_reduce ? 0 : ticks_to_ns(ticks, after - before));
         direction->bytes += io.length;
@@ -218,9 +228,10 @@ static void do_workload(struct job *job, struct engine_file *file, char *buf)
 
 static int open_flags(const struct job_options *options)
 {
+    int atomic = options->atomic ? O_ATOMIC : 0; /* a bit that the kernel does not know: it ignores it */
     if (options->verify_only || !options_rw_writes(options->rw))
-        return O_RDONLY;
-    return options->rw == RW_APPEND ? O_RDWR | O_APPEND : O_RDWR;
+        return O_RDONLY | atomic;
+    return (options->rw == RW_APPEND ? O_RDWR | O_APPEND : O_RDWR) | atomic;
 }
 
 static char *make_buffer(const struct job *job)
@@ -262,20 +273,26 @@ void job_run(struct job *job)
     bool opened = buf && open_file(job, &file);
     wait_for_all(job, JOB_OPENED);
     if (opened && options->verify_only)
-        job_verify_replay(job);
+        job_verify_replay(job, job->ack && options->atomic ? ack_get(&job->ack->synced) : UINT64_MAX);
     else if (opened)
         do_workload(job, &file, buf);
     /* Nobody checks a shared file before its last writer is done. */
     wait_for_all(job, JOB_DONE);
     if (opened && !job->result->error && job->models && options->do_verify && options_rw_writes(options->rw)) {
-        int error = job_verify_file(job, &file);
+        int error = options->verify_only && options->atomic && job->ack ? job_verify_synced(job, &file)
+                                                                        : job_verify_file(job, &file);
         if (error)
             fail(job, error, "reading for verify");
     }
     if (opened) {
+        bool writes = job->ack && !options->verify_only;
+        if (writes) /* the last close is a sync of an O_ATOMIC file */
+            ack_set(&job->ack->syncing, ack_get(&job->ack->done));
         int error = options->engine->close(&file);
         if (error)
             fail(job, error, "close");
+        else if (writes)
+            ack_set(&job->ack->synced, ack_get(&job->ack->done));
     }
     if (job->counts)
         counters_read(&job->result->counters_closed);

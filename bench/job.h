@@ -9,6 +9,7 @@
 #ifndef BENCH_JOB_H
 #define BENCH_JOB_H
 
+#include "ack.h"
 #include "counters.h"
 #include "histogram.h"
 #include "options.h"
@@ -56,6 +57,7 @@ struct job {
     unsigned number; /* among its numjobs */
     unsigned id;     /* among all */
     bool counts;     /* reads libnvmmio's counters; of several threads only one does */
+    bool quiet;      /* faults are counted, not told: another state may be right */
     bool exclusive;  /* no other job of the group works on these bytes */
     uint64_t start;  /* of the region */
     uint64_t file_size;
@@ -65,6 +67,7 @@ struct job {
     struct job_result *result;
     struct verify_model *models; /* of all jobs by id; NULL without verify */
     uint32_t model_count;
+    struct ack *ack; /* NULL without --ack */
 };
 
 void job_run(struct job *job);

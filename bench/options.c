@@ -74,6 +74,8 @@ static const struct description table[] = {
     {"do_verify", NULL, KIND_SWITCH, false, offsetof(struct job_options, do_verify), "0: only stamp, do not check"},
     {"verify_only", NULL, KIND_SWITCH, false, offsetof(struct job_options, verify_only),
      "do no I/O but the check of what the same command line wrote before"},
+    {"atomic", NULL, KIND_SWITCH, false, offsetof(struct job_options, atomic),
+     "open with O_ATOMIC; with --ack, after a kill, what was synced last must stand exactly"},
     {"create_only", NULL, KIND_SWITCH, false, offsetof(struct job_options, create_only), "lay the files out and end"},
     {"overwrite", NULL, KIND_SWITCH, false, offsetof(struct job_options, overwrite),
      "lay the files out before timing (default 1); 0: writing jobs start with an empty file"},
@@ -84,6 +86,8 @@ static const struct description table[] = {
      "start when all jobs before this one have ended"},
     {"output-format", NULL, KIND_FORMAT, true, 0, "normal, json, terse (semicolons, first line names the fields)"},
     {"output", NULL, KIND_STRING, true, offsetof(struct options, output), "file for the results"},
+    {"ack", NULL, KIND_STRING, true, offsetof(struct options, ack),
+     "tell in this file how far each job comes; --verify_only then checks what a killed run must have left"},
     {"clock_gettime", NULL, KIND_SWITCH, true, offsetof(struct options, clock_gettime),
      "time by clock_gettime instead of the CPU's counter"},
     {"stats", NULL, KIND_SWITCH, true, offsetof(struct options, stats), "report libnvmmio's counters"},
@@ -267,7 +271,7 @@ static int check_verify(struct parser *parser, const struct job_options *job)
                     "job %s: --verify of stores into a mapping needs regions that do not overlap"
                     " (--offset_increment)",
                     job->name);
-    if (job->verify_only && (job->time_based || job->runtime_us || job->ramp_time_us))
+    if (job->verify_only && !parser->options->ack && (job->time_based || job->runtime_us || job->ramp_time_us))
         return fail(parser, "job %s: what a run limited by time wrote cannot be told from its seed", job->name);
     return 0;
 }
@@ -291,6 +295,8 @@ static int check_job(struct parser *parser, const struct job_options *job)
         return fail(parser, "job %s: append has no --offset", job->name);
     if (job->rw == RW_APPEND && job->engine->maps && job->filename && job->numjobs > 1)
         return fail(parser, "job %s: a mapping cannot append to a shared file", job->name);
+    if (parser->options->ack && job->rw == RW_APPEND)
+        return fail(parser, "job %s: --ack does not tell where an append starts again", job->name);
     if (job->verify_only && !job->verify)
         return fail(parser, "job %s: --verify_only needs --verify", job->name);
     if (job->verify)

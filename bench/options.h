@@ -46,6 +46,7 @@ struct job_options {
     bool verify;
     bool do_verify;
     bool verify_only;
+    bool atomic;
     bool create_only;
     bool overwrite;
     bool unlink;
@@ -58,6 +59,7 @@ struct options {
     unsigned job_count;
     enum options_format format;
     const char *output; /* NULL: standard output */
+    const char *ack;    /* NULL: none */
     bool clock_gettime;
     bool stats;
     bool help;

@@ -138,6 +138,36 @@ static int make_models(struct run *run)
     return 0;
 }
 
+static bool only_verifies(const struct options *options)
+{
+    bool only = true;
+    for (unsigned i = 0; i < options->job_count; i++)
+        only &= options->job[i].verify_only;
+    return only;
+}
+
+static int make_acks(struct run *run, char *why, size_t why_size)
+{
+    const struct options *options = run->options;
+    int error = 0;
+    if (!options->ack)
+        return 0;
+    struct ack *acks = ack_map(options->ack, run->job_count, only_verifies(options), &error);
+    if (error)
+        snprintf(why, why_size, "--ack: %s: %s", options->ack, strerror(-error));
+    for (unsigned id = 0; id < run->job_count && acks; id++) {
+        const struct job_options *section = run->job[id].options;
+        run->job[id].ack = &acks[id];
+        /* A sync of any of them is one of all. */
+        if (section->atomic && run->models[id].file != id) {
+            snprintf(why, why_size, "--ack with --atomic needs a file for each job, not only for job %s",
+                     section->name);
+            return -EINVAL;
+        }
+    }
+    return error;
+}
+
 /* Writers of one file must agree on what a block is, or none can tell what the other left. */
 static int check_models(const struct run *run, char *why, size_t why_size)
 {
@@ -360,7 +390,7 @@ int run_all(struct run *run, const struct options *options, char *why, size_t wh
         run->job_count += (unsigned)options->job[i].numjobs;
     run->job = calloc(run->job_count, sizeof *run->job);
     run->group = calloc(run->job_count, sizeof *run->group);
-    run->models = calloc(run->job_count, sizeof *run->models);
+    run->models = shared_memory(run->job_count * sizeof *run->models); /* replays in forked jobs tell each other */
     run->result = shared_memory(run->job_count * sizeof *run->result);
     int error = -ENOMEM;
     if (run->job && run->group && run->models && run->result)
@@ -372,6 +402,8 @@ int run_all(struct run *run, const struct options *options, char *why, size_t wh
         return error;
     }
     error = check_models(run, why, why_size);
+    if (!error)
+        error = make_acks(run, why, why_size);
     if (error)
         return error;
     struct sigaction interrupt = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART | SA_RESETHAND};

@@ -55,6 +55,13 @@ void verify_model_clear(struct verify_model *model)
     memset(model->sequence, 0, model->units * sizeof *model->sequence);
 }
 
+void verify_model_begun(struct verify_model *model, uint64_t offset, uint64_t length, uint64_t sequence)
+{
+    model->flight.sequence = sequence;
+    model->flight.offset = offset;
+    model->flight.length = length;
+}
+
 static bool all_zero(const char *buf, uint64_t length)
 {
     return length == 0 || (buf[0] == 0 && memcmp(buf, buf + 1, length - 1) == 0);
@@ -88,8 +95,8 @@ static bool anyone_wrote(const struct verify_model *models, uint32_t model_count
     return false;
 }
 
-enum verify_fault verify_unit_newest(const void *buf, uint64_t offset, const struct verify_model *models,
-                                     uint32_t model_count, uint32_t self)
+static enum verify_fault settled_unit(const char *buf, uint64_t offset, const struct verify_model *models,
+                                      uint32_t model_count, uint32_t self)
 {
     const struct verify_model *model = &models[self];
     enum verify_fault fault = verify_unit_intact(buf, model->unit, offset);
@@ -111,6 +118,70 @@ enum verify_fault verify_unit_newest(const void *buf, uint64_t offset, const str
     if (header.sequence == last)
         return VERIFY_OK;
     return header.sequence < last ? VERIFY_STALE : VERIFY_FUTURE;
+}
+
+/* What a unit may consist of: the bytes of a write, and which bytes of the unit are of it or of another one. */
+struct mixture {
+    const char *buf;
+    char *candidate;
+    bool *known;
+    uint64_t unit;
+};
+
+static void mix_in(struct mixture *mixture)
+{
+    for (uint64_t i = 0; i < mixture->unit; i++)
+        mixture->known[i] |= mixture->buf[i] == mixture->candidate[i];
+}
+
+static bool in_flight(const struct verify_model *model, uint64_t offset)
+{
+    return model->flight.sequence && offset >= model->flight.offset &&
+           offset - model->flight.offset < model->flight.length;
+}
+
+static void mix_in_job(struct mixture *mixture, const struct verify_model *model, uint32_t job, uint64_t offset)
+{
+    uint64_t of[] = {last_sequence(model, offset), in_flight(model, offset) ? model->flight.sequence : 0};
+    for (unsigned i = 0; i < sizeof of / sizeof of[0]; i++) {
+        if (!of[i])
+            continue;
+        verify_stamp(mixture->candidate, mixture->unit, mixture->unit, offset, model->seed, job, of[i]);
+        mix_in(mixture);
+    }
+}
+
+/* Whether each byte is of a write in flight, of the last one of some job, or, if there is none, of the layout. */
+static bool is_mixture(const char *buf, uint64_t offset, const struct verify_model *models, uint32_t model_count,
+                       uint32_t self)
+{
+    uint64_t unit = models[self].unit, known = 0;
+    struct mixture mixture = {.buf = buf, .candidate = calloc(1, unit), .known = calloc(unit, 1), .unit = unit};
+    bool enough = mixture.candidate && mixture.known;
+    for (uint32_t i = 0; enough && i < model_count; i++)
+        if (models[i].file == models[self].file)
+            mix_in_job(&mixture, &models[i], i, offset);
+    if (enough && !anyone_wrote(models, model_count, self, offset)) {
+        memset(mixture.candidate, 0, unit);
+        if (!models[self].hole)
+            verify_stamp(mixture.candidate, unit, unit, offset, models[self].seed, VERIFY_LAYOUT, 0);
+        mix_in(&mixture);
+    }
+    for (uint64_t i = 0; enough && i < unit; i++)
+        known += mixture.known[i];
+    free(mixture.candidate);
+    free(mixture.known);
+    return enough && known == unit;
+}
+
+enum verify_fault verify_unit_newest(const void *buf, uint64_t offset, const struct verify_model *models,
+                                     uint32_t model_count, uint32_t self)
+{
+    enum verify_fault fault = settled_unit(buf, offset, models, model_count, self);
+    bool flies = false;
+    for (uint32_t i = 0; fault && i < model_count; i++)
+        flies |= models[i].file == models[self].file && in_flight(&models[i], offset);
+    return flies && is_mixture(buf, offset, models, model_count, self) ? VERIFY_OK : fault;
 }
 
 /* Where the unit first differs from what its own header promises, in bytes from its start; `unit` if nowhere. */

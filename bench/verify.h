@@ -45,7 +45,10 @@ struct verify_model {
     uint64_t units;
     uint64_t *sequence; /* of each unit; in memory that forked jobs share */
     uint32_t file;      /* jobs with the same number work on the same file */
-    bool hole;          /* units that were never written are holes: zeros, or behind the end of the file */
+    struct {            /* a write that was in flight when its process was killed; sequence 0: none */
+        uint64_t sequence, offset, length;
+    } flight;
+    bool hole; /* units that were never written are holes: zeros, or behind the end of the file */
 };
 
 enum verify_fault {
@@ -64,6 +67,9 @@ void verify_stamp(void *buf, uint64_t length, uint64_t unit, uint64_t offset, ui
 
 void verify_model_wrote(struct verify_model *model, uint64_t offset, uint64_t length, uint64_t sequence);
 void verify_model_clear(struct verify_model *model);
+
+/* A write that may be there in part: each byte of its units is as before or as of it. */
+void verify_model_begun(struct verify_model *model, uint64_t offset, uint64_t length, uint64_t sequence);
 
 /* Is the unit at `offset` whole and in its place, whoever wrote it and when? */
 enum verify_fault verify_unit_intact(const void *buf, uint64_t unit, uint64_t offset);

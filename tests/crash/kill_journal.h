@@ -85,7 +85,10 @@ struct kj {
     uint64_t committed_size;       /* ATOMIC */
     uint64_t seen_size, seen_hash; /* told by the verifying process */
     _Atomic uint32_t unsure_count;
-    uint32_t partial; /* writes in flight that are there in part, size included */
+    _Atomic uint32_t opening; /* a verifying process is in its open, where files are recovered */
+    uint64_t open_ns;         /* how long the last open took */
+    _Atomic uint64_t beside;  /* operations of the process that has another file of the root */
+    uint32_t partial;         /* writes in flight that are there in part, size included */
     char error[512];
     struct kj_unsure unsure[KJ_UNSURE_MAX];
     struct kj_writer writer[KJ_WRITERS_MAX];

@@ -6,6 +6,7 @@
  *
  *     kill_worker write  JOURNAL_FD WRITER PATH
  *     kill_worker verify JOURNAL_FD SEED   PATH    exit 0: the content is one that the journal allows
+ *     kill_worker beside JOURNAL_FD SEED   PATH    writes, reads and syncs a file of its own until told to stop
  *     kill_worker sweep  JOURNAL_FD SEED   PATH    opens, writes and closes another file of the same root
  *
  * Any result that the kernel would not give ends the process with status 3 and the reason in the journal.
@@ -475,7 +476,12 @@ static int role_write(uint32_t index)
 static int role_verify(uint64_t seed)
 {
     struct tool_rng rng = {seed};
-    int fd = nvx.open(path, tool_below(&rng, 2) ? O_RDONLY : O_RDWR);
+    int flags = tool_below(&rng, 2) ? O_RDONLY : O_RDWR;
+    uint64_t start = tool_now_ns();
+    atomic_store(&j->opening, 1);
+    int fd = nvx.open(path, flags);
+    atomic_store(&j->opening, 0);
+    j->open_ns = tool_now_ns() - start;
     struct stat st;
     if (fd < 0 || nvx.fstat(fd, &st))
         wrong("verify: open or fstat");
@@ -499,6 +505,29 @@ static int role_verify(uint64_t seed)
     j->seen_hash = tool_hash(data, size);
     if (nvx.close(fd))
         wrong("verify: close");
+    return 0;
+}
+
+static int role_beside(uint64_t seed)
+{
+    uint8_t *buf = buffer(), *other = buffer();
+    struct tool_rng rng = {seed};
+    int fd = nvx.open(path, O_RDWR | O_CREAT, 0600);
+    if (fd < 0)
+        wrong("beside: open");
+    while (!atomic_load(&j->stop)) {
+        uint64_t length = tool_length(&rng, KJ_REGION), offset = tool_below(&rng, KJ_FILE_MAX - length);
+        tool_pattern(buf, length, tool_random(&rng), offset);
+        expect(nvx.pwrite(fd, buf, length, (off_t)offset), length, "beside: pwrite");
+        if (!tool_below(&rng, 8) && nvx.fsync(fd))
+            wrong("beside: fsync");
+        expect(nvx.pread(fd, other, length, (off_t)offset), length, "beside: pread");
+        if (memcmp(buf, other, length))
+            wrong("beside: not what was written");
+        atomic_fetch_add(&j->beside, 1);
+    }
+    if (nvx.close(fd))
+        wrong("beside: close");
     return 0;
 }
 
@@ -531,5 +560,7 @@ int main(int argc, char **argv)
         return role_write((uint32_t)number);
     if (!strcmp(argv[1], "verify"))
         return role_verify(number);
+    if (!strcmp(argv[1], "beside"))
+        return role_beside(number);
     return role_sweep();
 }
