@@ -6,6 +6,9 @@
 nvmmio_packages="cmake ninja-build gcc g++ clang clang-format pkg-config binutils libpmem-dev liburcu-dev libjemalloc2 libcmocka-dev
     fio sqlite3 strace git python3"
 
+# What scripts/vm.sh needs besides: the machine, and what makes and checks its file systems.
+nvmmio_packages_vm="qemu-system-x86 busybox-static ndctl e2fsprogs xfsprogs lz4"
+
 # Installs what is missing, as root or with sudo. Nothing is asked of the network if nothing is missing.
 packages_install() {
     missing=

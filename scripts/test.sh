@@ -5,8 +5,8 @@
 # test.sh — builds nvmmio with gcc, clang and the sanitizers and runs all tests; on a fresh Debian 12 machine too, where it
 # installs what is missing (as root, or with sudo).
 #
-#   scripts/test.sh            everything, in about ten minutes
-#   scripts/test.sh quick      gcc only: build, all tests
+#   scripts/test.sh            everything, in about half an hour: real DAX and power cuts in a virtual machine too
+#   scripts/test.sh quick      gcc only: build, all tests of ctest, in about twelve minutes
 #
 # Environment: NVMMIO_BUILD (where to build; default: build), NVMMIO_JOBS (default: the number of processors),
 # NVMMIO_TEST_SCALE (N: the random tests run N times as long).
@@ -151,6 +151,10 @@ fi
 if step gcc configure_and_build "$build/gcc" gcc none; then
     run_ctest gcc ctest -j "$jobs"
     step kills enough_kills gcc && cat "$build/kills.log"
+    # ctest has run what it can here; real DAX and power cuts need a machine.
+    if [ "$what" != quick ]; then
+        step vm env NVMMIO_BUILD="$build/gcc" scripts/vm.sh ci && grep -v '^seed' "$build/vm.log"
+    fi
 fi
 if [ "$what" != quick ]; then
     if step clang configure_and_build "$build/clang" clang none; then

@@ -132,10 +132,8 @@ static int promote(struct recover *r)
     struct log_header *header = log_header(r->log);
     pm_store64(&header->size[epoch & 1], newest_size);
     pm_store64(&header->size_check[epoch & 1], log_size_check(newest_size, epoch));
+    pm_store64(&header->epoch, epoch); /* one line, in this order */
     pm_flush(&header->size, PM_LINE);
-    pm_fence();
-    pm_store64(&header->epoch, epoch);
-    pm_flush(&header->epoch, sizeof header->epoch);
     pm_fence();
     r->durable = epoch;
     r->size = newest_size;
@@ -183,14 +181,14 @@ static int reserve_blocks(const struct recover *r)
     return 0;
 }
 
-/* Stores zeros through a mapping; 0 or -EIO where the page is bad. Not inlined: it has a guard's landing place. */
+/* Stores zeros through a mapping, durable with the next fsync; 0 or -EIO where the page is bad. Not inlined: it has a
+ * landing place of a guard. */
 static __attribute__((noinline)) int zero_mapped(char *at, size_t n)
 {
     struct pm_guard guard;
     if (pm_guard_begin(&guard))
         return -EIO;
     pm_zero(at, n);
-    pm_fence();
     pm_guard_end();
     return 0;
 }

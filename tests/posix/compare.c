@@ -12,6 +12,7 @@
  */
 #include "look.h"
 #include "protocol.h"
+#include "support/place.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -249,7 +250,7 @@ static bool was_managed(const struct side *side)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.dir = "/dev/shm"};
+    struct options options = {.dir = place_directory()};
     struct side sides[2] = {{.preload = NULL}, {.preload = NULL}};
     for (int option; (option = getopt(argc, argv, "p:rd:c:s:v")) != -1;) {
         switch (option) {

@@ -12,6 +12,7 @@
  */
 #include "support/leak.h"
 #include "support/nvx.h"
+#include "support/place.h"
 #include "support/tool.h"
 
 #include <errno.h>
@@ -808,7 +809,7 @@ int main(int argc, char **argv)
                                           {"dir", 1, NULL, 'd'},     {"only", 0, NULL, '1'}, {"verbose", 0, NULL, 'v'},
                                           {"plant", 0, NULL, 'P'},   {NULL, 0, NULL, 0}};
     uint64_t seed = tool_now_ns() % 1000000, seconds = 10, ops = 3000, done = 0, runs = 0;
-    const char *dir = "/dev/shm";
+    const char *dir = place_directory();
     bool only = false, failed = false;
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (c == 't')

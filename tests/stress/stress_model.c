@@ -12,6 +12,7 @@
  */
 #include "support/leak.h"
 #include "support/nvx.h"
+#include "support/place.h"
 #include "support/tool.h"
 
 #include <errno.h>
@@ -298,7 +299,7 @@ static void parse_options(int argc, char **argv)
     static const struct option known[] = {
         {"processes", 1, NULL, 'm'}, {"threads", 1, NULL, 'n'}, {"seconds", 1, NULL, 't'}, {"seed", 1, NULL, 's'},
         {"dir", 1, NULL, 'd'},       {"plant", 0, NULL, 'P'},   {NULL, 0, NULL, 0}};
-    const char *dir = "/dev/shm", *scale = getenv("NVMMIO_TEST_SCALE");
+    const char *dir = place_directory(), *scale = getenv("NVMMIO_TEST_SCALE");
     run.seed = tool_now_ns() % 1000000;
     for (int c; (c = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (c == 'm')
