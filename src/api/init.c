@@ -57,9 +57,11 @@ void api_after_fork_parent(void)
 
 void api_after_fork_child(void)
 {
-    if (fork_is_over())
-        for (size_t i = FORK_ROWS; i-- > 0;)
-            fork_table[i].child();
+    if (!fork_is_over())
+        return;
+    stats_after_fork_child(); /* first: the rows may count */
+    for (size_t i = FORK_ROWS; i-- > 0;)
+        fork_table[i].child();
 }
 
 static void write_statistics(void)

@@ -282,6 +282,9 @@ def tail(data, length=2000):
 def main(*tests):
     """Runs the tests, each a function; tells which fail. The exit status of the driver."""
     wanted = sys.argv[1:]
+    unknown = set(wanted) - {test.__name__ for test in tests}
+    if unknown:
+        sys.exit("no such test: %s" % ", ".join(sorted(unknown)))
     failures = 0
     for test in tests:
         if wanted and test.__name__ not in wanted:

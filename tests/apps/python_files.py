@@ -210,7 +210,9 @@ for mode in ("wal", "delete", "persist"):
         say(d.execute("SELECT count(*), sum(length(b)), sum(length(s)) FROM t").fetchone(), d.execute("PRAGMA integrity_check").fetchone())
         copy = sqlite3.connect("copy.db"); d.backup(copy); say(copy.execute("SELECT count(*), sum(id) FROM t").fetchone()); copy.close()
         d.execute("VACUUM"); d.close(); c.execute("DROP INDEX i"); c.execute("PRAGMA wal_checkpoint(truncate)"); say(c.execute("PRAGMA integrity_check").fetchone()); c.close()
-        c = sqlite3.connect(name); say(hashlib.md5(repr(c.execute("SELECT * FROM t ORDER BY id").fetchall()).encode()).hexdigest()); c.close(); os.unlink(name); os.unlink("copy.db")
+        c = sqlite3.connect(name); say(hashlib.md5(repr(c.execute("SELECT * FROM t ORDER BY id").fetchall()).encode()).hexdigest()); c.close()
+        for n in (name, "copy.db", name + "-journal", name + "-wal", name + "-shm"):
+            if os.path.exists(n): os.unlink(n)
 '''
 
 HEAD = r'''

@@ -201,6 +201,7 @@ def killed():
                 for w in writers:
                     w.join()
             server = Server(app, side, name)
+            work(server.client(), 5, 50)  # a server that was killed has told no counters
             server.stop()
         app.finish(ignore=(r"^appendonlydir/", r"^temp-"))
 
