@@ -20,6 +20,13 @@ struct signal_state {
 };
 static struct signal_state signals;
 
+/* sigaction and signal may be called by handlers and by vfork children, where nothing can be looked up. */
+__attribute__((constructor)) static void signal_start(void)
+{
+    preload_real(PRELOAD_REAL_sigaction);
+    preload_real(PRELOAD_REAL_signal);
+}
+
 /* The core if the action of that signal is its business, else NULL. */
 static const struct nvmmio_core *signal_core(int signal)
 {
