@@ -4,7 +4,11 @@
 # packages.sh — what nvmmio needs of Debian 12, and its installation. Sourced by the other scripts.
 
 nvmmio_packages="cmake ninja-build gcc g++ clang clang-format pkg-config binutils libpmem-dev liburcu-dev libjemalloc2 libcmocka-dev
-    fio sqlite3 strace git python3"
+    fio sqlite3 strace git python3 rsync"
+
+# The programs of tests/apps that are large (NVMMIO_APPS=all).
+nvmmio_packages_apps="redis-server postgresql-15 liblmdb-dev lmdb-utils libdb5.3-dev db5.3-util libleveldb-dev librocksdb-dev
+    rocksdb-tools kyotocabinet-utils perl openjdk-17-jdk-headless nodejs vim libpython3.11-testsuite"
 
 # What scripts/vm.sh needs besides: the machine, and what makes and checks its file systems.
 nvmmio_packages_vm="qemu-system-x86 busybox-static ndctl e2fsprogs xfsprogs lz4"

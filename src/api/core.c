@@ -8,6 +8,7 @@
 #include "api/init.h"
 #include "file/fd_table.h"
 #include "file/file.h"
+#include "pm/pm_guard.h"
 
 static int core_demote(int fd, int reason)
 {
@@ -58,6 +59,7 @@ const struct nvmmio_core nvmmio_core = {
     .before_fork = api_before_fork,
     .after_fork_parent = api_after_fork_parent,
     .after_fork_child = api_after_fork_child,
+    .sigaction = pm_guard_action,
     .exit = api_exit,
     .limit_changed = file_limit_changed,
 };

@@ -17,7 +17,9 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define NVMMIO_CORE_VERSION 1u
+#define NVMMIO_CORE_VERSION 2u
+
+struct sys_action; /* base/rawsys.h */
 
 struct nvmmio_core {
     uint32_t version; /* NVMMIO_CORE_VERSION */
@@ -67,7 +69,9 @@ struct nvmmio_core {
     void (*after_fork_parent)(void);
     void (*after_fork_child)(void);
     void (*limit_changed)(void); /* after setrlimit and prlimit; once at load promises that it will be called */
-    void (*exit)(void);          /* orderly end of the process by _exit and the like: commits and writes back */
+    /* sigaction of SIGBUS and SIGSEGV */
+    int (*sigaction)(int signal, const struct sys_action *new, struct sys_action *old);
+    void (*exit)(void); /* orderly end of the process by _exit and the like: commits and writes back */
 };
 
 extern const struct nvmmio_core nvmmio_core __attribute__((visibility("default")));

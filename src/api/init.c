@@ -12,13 +12,14 @@
 #include "base/rcu.h"
 #include "base/stats.h"
 #include "file/file.h"
+#include "pm/pm_guard.h"
 
 #include <pthread.h>
 #include <stddef.h>
 
 /* The one place to look for what fork does. Locks are taken from the first row to the last and released backwards.
- * liburcu comes last: until it is through, the rows before may wait for grace periods, and it blocks all signals. A
- * second urcu_bp_before_fork in one fork would deadlock. */
+ * liburcu comes behind all that may wait for grace periods, and blocks all signals, as the row behind it needs. A second
+ * urcu_bp_before_fork in one fork would deadlock. */
 static const struct fork_row {
     void (*before)(void);
     void (*parent)(void);
@@ -27,6 +28,7 @@ static const struct fork_row {
     {file_before_fork, file_after_fork_parent, file_after_fork_child},
     {uma_before_fork, uma_after_fork_parent, uma_after_fork_child},
     {urcu_bp_before_fork, urcu_bp_after_fork_parent, urcu_bp_after_fork_child},
+    {pm_guard_before_fork, pm_guard_after_fork, pm_guard_after_fork},
 };
 #define FORK_ROWS (sizeof fork_table / sizeof *fork_table)
 
@@ -55,9 +57,11 @@ void api_after_fork_parent(void)
 
 void api_after_fork_child(void)
 {
-    if (fork_is_over())
-        for (size_t i = FORK_ROWS; i-- > 0;)
-            fork_table[i].child();
+    if (!fork_is_over())
+        return;
+    stats_after_fork_child(); /* first: the rows may count */
+    for (size_t i = FORK_ROWS; i-- > 0;)
+        fork_table[i].child();
 }
 
 static void write_statistics(void)

@@ -10,6 +10,7 @@
 #define BASE_RAWSYS_H
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -223,6 +224,21 @@ static inline int sys_tgkill(pid_t pid, pid_t tid, int sig)
     return (int)rawsys(SYS_tgkill, pid, tid, sig, 0, 0, 0);
 }
 /* Signal sets are passed as the kernel's one word (bit n - 1: signal n). */
+
+/* The kernel's struct sigaction on 64-bit machines. */
+struct sys_action {
+    union {
+        void (*handler)(int);
+        void (*sigaction)(int, siginfo_t *, void *);
+    };
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+};
+static inline int sys_sigaction(int signal, const struct sys_action *new, struct sys_action *old)
+{
+    return (int)rawsys(SYS_rt_sigaction, signal, (long)new, (long)old, sizeof new->mask, 0, 0);
+}
 static inline int sys_sigprocmask(int how, const uint64_t *set, uint64_t *old)
 {
     return (int)rawsys(SYS_rt_sigprocmask, how, (long)set, (long)old, sizeof *set, 0, 0);

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #define STATS_STRIPES 64
 #define STATS_SHARED (STATS_STRIPES - 1)
@@ -58,6 +59,12 @@ void stats_add_slow(enum stats_counter counter, uint64_t n)
     }
     stats_own = stripe;
     stats_add(counter, n);
+}
+
+void stats_after_fork_child(void)
+{
+    memset(&stats, 0, sizeof stats); /* there is one thread */
+    stats_own = NULL;
 }
 
 uint64_t stats_sum(enum stats_counter counter)

@@ -65,6 +65,10 @@ static inline void stats_add(enum stats_counter counter, uint64_t n)
     _Atomic uint64_t *count = &stripe->count[counter];
     atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n, memory_order_relaxed);
 }
+
+/* A child counts from 0: what its parent did is its parent's. */
+void stats_after_fork_child(void);
+
 uint64_t stats_sum(enum stats_counter counter);
 const char *stats_name(enum stats_counter counter);
 

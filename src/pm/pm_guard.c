@@ -4,13 +4,14 @@
  * pm_guard.c — the handler of SIGBUS and SIGSEGV. Layer pm; its guards are used by log and uma.
  *
  * The handler runs with an empty mask and SA_NODEFER, so that leaving it by a jump leaves the thread's signal mask as
- * it was. A fault that no guard waits for gets what the application's earlier action would have given it: a handler
+ * it was. A fault that no guard waits for gets what the application's action would have given it: a handler
  * called with its mask, SA_NODEFER and SA_RESETHAND applied as the kernel does; SA_ONSTACK and SA_RESTART are those of
- * our own installation, taken over from the earlier action SIG_DFL     restored; a fault comes back when we return and
- * then kills, a sent signal is sent again SIG_IGN     a sent signal is ignored, a fault kills: the kernel does not let
- * synchronous faults be ignored
+ * our own installation, taken over from what the application wants. SIG_DFL is restored: a fault comes back when we
+ * return and then kills, a sent signal is sent again. SIG_IGN: a sent signal is ignored, a fault kills: the kernel does
+ * not let synchronous faults be ignored.
  *
- * Signal actions are set by the system call, never by libc's sigaction, which a preload library may interpose.
+ * What the application sets later comes by pm_guard_action from the preload library. Signal actions are set by the system
+ * call, never by libc's sigaction, which a preload library may interpose.
  */
 #include "pm/pm_guard.h"
 #include "pm/pm_probe.h"
@@ -38,26 +39,59 @@ __attribute__((noinline)) void pm_guard_end(void)
     pm_guard_armed = NULL;
 }
 
-/* The kernel's struct sigaction on 64-bit machines. */
-struct guard_action {
-    union {
-        void (*handler)(int);
-        void (*sigaction)(int, siginfo_t *, void *);
-    };
-    unsigned long flags;
-    void (*restorer)(void);
-    uint64_t mask;
-};
-
 enum guard_state { GUARD_ABSENT, GUARD_INSTALLING, GUARD_INSTALLED };
 enum guard_signal { GUARD_SIGBUS, GUARD_SIGSEGV, GUARD_SIGNALS };
 
 static const int guard_signals[GUARD_SIGNALS] = {SIGBUS, SIGSEGV};
 
 static struct guard_table {
-    _Atomic int state;                          /* enum guard_state */
-    struct guard_action earlier[GUARD_SIGNALS]; /* complete before our handler is installed */
+    _Atomic int state;                       /* enum guard_state */
+    _Atomic bool locked;                     /* guards `wanted`; held with all signals blocked */
+    struct sys_action wanted[GUARD_SIGNALS]; /* by the application; complete before our handler is installed */
 } guard_table;
+
+static enum guard_signal guard_which(int signal)
+{
+    return signal == SIGBUS ? GUARD_SIGBUS : GUARD_SIGSEGV;
+}
+
+static void guard_lock_blocked(void)
+{
+    /* acquire: what the last holder stored; pairs with guard_unlock_blocked */
+    while (atomic_exchange_explicit(&guard_table.locked, true, memory_order_acquire))
+        sys_sched_yield();
+}
+
+static void guard_unlock_blocked(void)
+{
+    atomic_store_explicit(&guard_table.locked, false, memory_order_release);
+}
+
+/* A handler of this thread that came between lock and unlock would wait for itself. */
+static uint64_t guard_lock(void)
+{
+    uint64_t all = ~UINT64_C(0);
+    uint64_t mask = 0;
+    sys_sigprocmask(SIG_SETMASK, &all, &mask);
+    guard_lock_blocked();
+    return mask;
+}
+
+static void guard_unlock(uint64_t mask)
+{
+    guard_unlock_blocked();
+    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+void pm_guard_before_fork(void)
+{
+    guard_lock_blocked();
+}
+
+void pm_guard_after_fork(void)
+{
+    guard_unlock_blocked();
+}
 
 #if defined(__x86_64__)
 #define GUARD_SA_RESTORER 0x04000000ul
@@ -73,11 +107,6 @@ __asm__(".text\n"
         "    syscall\n"
         ".size pm_guard_restorer, . - pm_guard_restorer\n");
 #endif
-
-static int guard_action_set(int signal, const struct guard_action *new, struct guard_action *old)
-{
-    return (int)rawsys(SYS_rt_sigaction, signal, (long)new, (long)old, sizeof new->mask, 0, 0);
-}
 
 #if defined(__SANITIZE_ADDRESS__)
 #define GUARD_ASAN 1
@@ -116,35 +145,47 @@ static bool guard_is_fault(int signal, const siginfo_t *info)
 
 static void guard_default(int signal, siginfo_t *info)
 {
-    struct guard_action action = {.handler = SIG_DFL};
-    guard_action_set(signal, &action, NULL);
+    struct sys_action action = {.handler = SIG_DFL};
+    sys_sigaction(signal, &action, NULL);
     if (!guard_is_fault(signal, info))
         rawsys(SYS_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), signal, (long)info, 0, 0);
 }
 
-static void guard_call(struct guard_action *earlier, int signal, siginfo_t *info, void *context)
+static void guard_call(const struct sys_action *wanted, int signal, siginfo_t *info, void *context)
 {
-    struct guard_action action = *earlier;
-    if (action.flags & SA_RESETHAND)
-        earlier->handler = SIG_DFL;
-    uint64_t mask = action.mask;
-    if (!(action.flags & SA_NODEFER))
+    uint64_t mask = wanted->mask;
+    if (!(wanted->flags & SA_NODEFER))
         mask |= UINT64_C(1) << (signal - 1);
     sys_sigprocmask(SIG_BLOCK, &mask, NULL); /* undone by the return from our handler */
-    if (action.flags & SA_SIGINFO)
-        action.sigaction(signal, info, context);
+    if (wanted->flags & SA_SIGINFO)
+        wanted->sigaction(signal, info, context);
     else
-        action.handler(signal);
+        wanted->handler(signal);
+}
+
+static bool guard_has_handler(const struct sys_action *wanted)
+{
+    return wanted->handler != SIG_DFL && wanted->handler != SIG_IGN;
+}
+
+/* What the application wants to happen now. */
+static struct sys_action guard_deliver(int signal)
+{
+    struct sys_action *wanted = &guard_table.wanted[guard_which(signal)];
+    uint64_t mask = guard_lock();
+    struct sys_action now = *wanted;
+    if (now.flags & SA_RESETHAND && guard_has_handler(&now))
+        wanted->handler = SIG_DFL;
+    guard_unlock(mask);
+    return now;
 }
 
 static void guard_chain(int signal, siginfo_t *info, void *context)
 {
-    struct guard_action *earlier = &guard_table.earlier[signal == SIGBUS ? GUARD_SIGBUS : GUARD_SIGSEGV];
-    if (earlier->handler == SIG_DFL)
-        guard_default(signal, info);
-    else if (earlier->handler != SIG_IGN)
-        guard_call(earlier, signal, info, context);
-    else if (guard_is_fault(signal, info))
+    struct sys_action wanted = guard_deliver(signal);
+    if (guard_has_handler(&wanted))
+        guard_call(&wanted, signal, info, context);
+    else if (wanted.handler == SIG_DFL || guard_is_fault(signal, info))
         guard_default(signal, info);
 }
 
@@ -180,20 +221,34 @@ static void guard_handler(int signal, siginfo_t *info, void *context)
     pm_guard_armed = guard;
 }
 
-static int guard_install_one(enum guard_signal which)
+/* Our action in place of the one that the application wants. */
+static int guard_install_over(int signal, const struct sys_action *wanted)
 {
-    struct guard_action *earlier = &guard_table.earlier[which];
-    int error = guard_action_set(guard_signals[which], NULL, earlier);
-    if (error)
-        return error;
-    struct guard_action action = {.sigaction = guard_handler, .flags = SA_SIGINFO | SA_NODEFER};
-    bool has_handler = earlier->handler != SIG_DFL && earlier->handler != SIG_IGN;
-    action.flags |= has_handler ? earlier->flags & (SA_ONSTACK | SA_RESTART) : SA_ONSTACK | SA_RESTART;
+    struct sys_action action = {.sigaction = guard_handler, .flags = SA_SIGINFO | SA_NODEFER};
+    action.flags |= guard_has_handler(wanted) ? wanted->flags & (SA_ONSTACK | SA_RESTART) : SA_ONSTACK | SA_RESTART;
 #if defined(GUARD_SA_RESTORER)
     action.flags |= GUARD_SA_RESTORER;
     action.restorer = pm_guard_restorer;
 #endif
-    return guard_action_set(guard_signals[which], &action, NULL);
+    return sys_sigaction(signal, &action, NULL);
+}
+
+static int guard_install_one(enum guard_signal which)
+{
+    struct sys_action *wanted = &guard_table.wanted[which];
+    int error = sys_sigaction(guard_signals[which], NULL, wanted);
+    return error ? error : guard_install_over(guard_signals[which], wanted);
+}
+
+static int guard_install_both(void)
+{
+    int error = guard_install_one(GUARD_SIGBUS);
+    if (error)
+        return error;
+    error = guard_install_one(GUARD_SIGSEGV);
+    if (error)
+        sys_sigaction(SIGBUS, &guard_table.wanted[GUARD_SIGBUS], NULL);
+    return error;
 }
 
 int pm_guard_install(void)
@@ -208,12 +263,45 @@ int pm_guard_install(void)
             sys_sched_yield();
         expected = GUARD_ABSENT;
     }
-    int error = guard_install_one(GUARD_SIGBUS);
-    if (!error) {
-        error = guard_install_one(GUARD_SIGSEGV);
-        if (error)
-            guard_action_set(SIGBUS, &guard_table.earlier[GUARD_SIGBUS], NULL);
-    }
+    uint64_t mask = guard_lock();
+    int error = guard_install_both();
     atomic_store_explicit(&guard_table.state, error ? GUARD_ABSENT : GUARD_INSTALLED, memory_order_release);
+    guard_unlock(mask);
+    return error;
+}
+
+/* Replaces what the application wants; our action stays, with the flags that the kernel must know. */
+static int guard_replace(int signal, const struct sys_action *new)
+{
+    struct sys_action *wanted = &guard_table.wanted[guard_which(signal)];
+    struct sys_action before = *wanted;
+    *wanted = *new; /* before our action, which may be called at once by another thread */
+    int error = guard_install_over(signal, new);
+    if (error)
+        *wanted = before;
+    return error;
+}
+
+int pm_guard_action(int signal, const struct sys_action *new, struct sys_action *old)
+{
+    struct sys_action action;
+    if (new) { /* the caller's memory may be anything: it faults here, not under the lock */
+        action = *new;
+        action.mask &= ~(UINT64_C(1) << (SIGKILL - 1) | UINT64_C(1) << (SIGSTOP - 1));
+    }
+#if defined(GUARD_SA_RESTORER)
+    if (new && !action.restorer) {
+        action.flags |= GUARD_SA_RESTORER;
+        action.restorer = pm_guard_restorer;
+    }
+#endif
+    struct sys_action before;
+    uint64_t mask = guard_lock();
+    bool ours = atomic_load_explicit(&guard_table.state, memory_order_relaxed) == GUARD_INSTALLED;
+    before = guard_table.wanted[guard_which(signal)];
+    int error = !ours ? sys_sigaction(signal, new ? &action : NULL, &before) : new ? guard_replace(signal, &action) : 0;
+    guard_unlock(mask);
+    if (!error && old)
+        *old = before;
     return error;
 }

@@ -6,7 +6,7 @@
  * A load from a mapped file raises SIGBUS where the file was truncated or the medium is poisoned; a user's buffer may be
  * any address. Between pm_guard_begin and pm_guard_end a SIGBUS or SIGSEGV of this thread that lies at any address
  * resumes at pm_guard_begin, which then returns 1. Guards do not nest. Faults outside a guard go to the
- * handler that the application had installed before.
+ * handler that the application has installed, before or, under the preload library, afterwards.
  *
  * Use:  if (!pm_guard_begin(&guard)) { ...copy...; pm_guard_end(); } else { ...fault at guard.address... }
  */
@@ -27,6 +27,15 @@ extern __thread struct pm_guard *pm_guard_armed __attribute__((tls_model("initia
 
 /* Installs the signal handlers, once per process. 0 or -errno. */
 int pm_guard_install(void);
+
+/* The application's sigaction for SIGBUS and SIGSEGV: what it sets gets the faults that are not ours, and what it asks for
+ * is what it set. 0 or -errno. */
+struct sys_action;
+int pm_guard_action(int signal, const struct sys_action *new, struct sys_action *old);
+
+/* Rows of the fork table. All signals are blocked. */
+void pm_guard_before_fork(void);
+void pm_guard_after_fork(void);
 
 /* Arm and disarm. Never inlined, for gcc's sake: it believes that only calls can lead back to __builtin_setjmp, and
  * removes the way back if there is none; and what lies between two calls that might, it keeps in the frame. */

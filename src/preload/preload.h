@@ -139,7 +139,8 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
     X(fopen) X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp)           \
     X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync)         \
     X(lio_listio) X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)                \
-    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk)
+    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(io_uring_queue_init) X(io_uring_queue_init_params)          \
+    X(io_uring_queue_init_mem) X(sigaction) X(signal) X(sysv_signal) X(sigset) X(sigignore) X(siginterrupt)
 /* clang-format on */
 
 enum preload_real {
@@ -201,6 +202,9 @@ ssize_t preload_sendmsg(int fd, const struct msghdr *message, int flags);
 int preload_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
 int preload_execve(const char *path, char *const argv[], char *const envp[]);
 int preload_execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags);
+int preload_io_uring_setup(unsigned entries, void *parameters);
+int preload_signal_action(int signal, const struct sys_action *new, struct sys_action *old);
+long preload_io_submit(unsigned long context, long count, void *requests);
 struct rlimit;
 int preload_prlimit(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *old);
 void preload_exit_group(int status) __attribute__((noreturn));

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * preload_copy.c — data that move inside the kernel, by its own hands: copies between descriptors, clones, asynchronous
- * input and output. Layer preload.
+ * preload_copy.c — data that move inside the kernel, by its own hands: copies between descriptors, clones. Layer preload.
  *
  * Files that take part are demoted first: written back, and the kernel's until their last close. If that fails, so does
  * the call.
  */
 #include "preload/preload.h"
 
-#include <aio.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -106,49 +104,6 @@ int preload_ioctl(int fd, unsigned long request, ...)
     void *arg = va_arg(args, void *);
     va_end(args);
     return preload_ioctl_arg(fd, request, arg);
-}
-
-/* ---- POSIX asynchronous input and output: threads inside libc ---- */
-
-typedef int copy_aio_call(struct aiocb *);
-
-static int copy_aio(enum preload_real which, struct aiocb *block)
-{
-    copy_aio_call *real = preload_real(which);
-    int error = preload_demote(block->aio_fildes, UMA_DEMOTE_AIO);
-    if (error)
-        return (int)preload_result(error);
-    return real ? real(block) : -1;
-}
-
-int preload_aio_read(struct aiocb *block)
-{
-    return copy_aio(PRELOAD_REAL_aio_read, block);
-}
-
-int preload_aio_write(struct aiocb *block)
-{
-    return copy_aio(PRELOAD_REAL_aio_write, block);
-}
-
-int preload_aio_fsync(int operation, struct aiocb *block)
-{
-    int (*real)(int, struct aiocb *) = preload_real(PRELOAD_REAL_aio_fsync);
-    int error = preload_demote(block->aio_fildes, UMA_DEMOTE_AIO);
-    if (error)
-        return (int)preload_result(error);
-    return real ? real(operation, block) : -1;
-}
-
-int preload_lio_listio(int mode, struct aiocb *const list[], int count, struct sigevent *event)
-{
-    int (*real)(int, struct aiocb *const[], int, struct sigevent *) = preload_real(PRELOAD_REAL_lio_listio);
-    for (int i = 0; i < count; i++) {
-        int error = list[i] ? preload_demote(list[i]->aio_fildes, UMA_DEMOTE_AIO) : 0;
-        if (error)
-            return (int)preload_result(error);
-    }
-    return real ? real(mode, list, count, event) : -1;
 }
 
 #define PRELOAD_EXPORT_copy PRELOAD_ALIAS

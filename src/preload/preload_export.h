@@ -40,6 +40,15 @@
 #ifndef PRELOAD_EXPORT_copy
 #define PRELOAD_EXPORT_copy PRELOAD_NO_ALIAS
 #endif
+#ifndef PRELOAD_EXPORT_async
+#define PRELOAD_EXPORT_async PRELOAD_NO_ALIAS
+#endif
+#ifndef PRELOAD_EXPORT_ring
+#define PRELOAD_EXPORT_ring PRELOAD_NO_ALIAS
+#endif
+#ifndef PRELOAD_EXPORT_signal
+#define PRELOAD_EXPORT_signal PRELOAD_NO_ALIAS
+#endif
 #ifndef PRELOAD_EXPORT_process
 #define PRELOAD_EXPORT_process PRELOAD_NO_ALIAS
 #endif

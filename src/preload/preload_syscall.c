@@ -180,7 +180,7 @@ static bool syscall_metadata(long number, const long a[6], long *result)
     }
 }
 
-/* Calls that end or replace the program or set its limits, and the rings and queues whose requests nobody could see. */
+/* Calls that end or replace the program or set its limits, and give requests to queues and rings. */
 static bool syscall_process(long number, const long a[6], long *result)
 {
     switch (number) {
@@ -199,10 +199,16 @@ static bool syscall_process(long number, const long a[6], long *result)
     case SYS_exit_group:
         preload_exit_group((int)a[0]);
     case SYS_io_uring_setup:
-    case SYS_io_setup:
-        if (!preload_core())
+        *result = preload_result(preload_io_uring_setup((unsigned)a[0], (void *)a[1]));
+        return true;
+    case SYS_rt_sigaction:
+        if (a[3] != sizeof(((struct sys_action *)0)->mask))
             return false;
-        *result = preload_result(-ENOSYS);
+        *result = preload_result(
+            preload_signal_action((int)a[0], (const struct sys_action *)a[1], (struct sys_action *)a[2]));
+        return true;
+    case SYS_io_submit:
+        *result = preload_io_submit((unsigned long)a[0], a[1], (void *)a[2]);
         return true;
     default:
         return false;

@@ -16,10 +16,12 @@ import glob
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 import shm  # noqa: E402
@@ -38,8 +40,9 @@ class Failed(Exception):
 class App:
     all = []
 
-    def __init__(self, name, timeout=120, active=True):
+    def __init__(self, name, timeout=120, active=True, user=None):
         self.name = name
+        self.user = user  # who runs the commands, where this process is root; programs that refuse to be root
         self.timeout = timeout
         self.active = active  # the workload must reach the library
         self.library = os.environ.get("NVMMIO_PRELOAD", "")
@@ -53,7 +56,27 @@ class App:
             self.dir[side] = os.path.join(self.base, side)
             os.mkdir(self.dir[side])
         self.commands = 0
+        self.processes = []
         App.all.append(self)
+        if self.user is not None and os.geteuid() == 0:
+            self.belong_to_user()
+
+    def belong_to_user(self):
+        """The directories, and a library that the user can read wherever the build is."""
+        os.chmod(self.base, 0o755)
+        for path in (self.messages, *self.dir.values()):
+            os.chown(path, self.user, self.user)
+        if self.library:
+            folder = os.path.join(self.base, "lib")
+            os.mkdir(folder)
+            for path in glob.glob(os.path.join(os.path.dirname(self.library), "libnvmmio*.so*")):
+                shutil.copy(path, folder, follow_symlinks=False)
+            self.library = os.path.join(folder, os.path.basename(self.library))
+
+    def as_user(self, args):
+        if self.user is None or os.geteuid():
+            return args
+        return ["setpriv", "--reuid=%d" % self.user, "--regid=%d" % self.user, "--clear-groups", "--"] + args
 
     # ---- running ----
 
@@ -69,12 +92,21 @@ class App:
     def start(self, side, args, env=None, **options):
         """A process of one side that runs beside others; the caller waits for it."""
         self.commands += 1
-        return subprocess.Popen(args, cwd=self.dir[side], env=self.environment(side, env), **options)
+        p = subprocess.Popen(self.as_user(args), cwd=self.dir[side], env=self.environment(side, env),
+                             start_new_session=True, **options)
+        self.processes.append(p)
+        return p
+
+    def kill(self, process):
+        """As a crash: a process that start() made, and its children, which are a session of their own."""
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
     def run(self, side, args, env=None, stdin=None):
         self.commands += 1
         try:
-            return subprocess.run(args, cwd=self.dir[side], env=self.environment(side, env), input=stdin,
+            return subprocess.run(self.as_user(args), cwd=self.dir[side], env=self.environment(side, env), input=stdin,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=self.timeout)
         except subprocess.TimeoutExpired:
             raise Failed("%s side: %r hangs (%d s)" % (side, args, self.timeout))
@@ -197,12 +229,14 @@ class App:
               (self.name, served, kernel, counters.get("uma.attaches", 0), counters.get("uma.commits", 0),
                {k: v for k, v in counters.items() if k.startswith("demote.") and v} or "none"))
 
-    def plant(self):
+    def plant(self, ignore):
         for path, dirs, files in os.walk(self.dir["managed"]):
             dirs[:] = [d for d in dirs if d != ".nvmmio"]
             for name in sorted(files):
                 full = os.path.join(path, name)
-                if os.path.islink(full) or not os.path.getsize(full):
+                short = os.path.relpath(full, self.dir["managed"])
+                if not os.path.isfile(full) or os.path.islink(full) or not os.path.getsize(full) or \
+                        any(re.search(i, short) for i in ignore):
                     continue
                 with open(full, "r+b") as f:
                     f.seek(os.path.getsize(full) // 2)
@@ -213,15 +247,32 @@ class App:
 
     def finish(self, ignore=(), normal=None):
         if os.environ.get("NVMMIO_TEST_PLANT") == "1":
-            self.plant()
+            self.plant(ignore)
         self.compare(ignore, normal)
         self.check_logs()
         self.check_active()
         self.remove()
 
     def remove(self):
+        for process in self.processes:
+            self.kill(process)
+        self.processes = []
         if os.environ.get("NVMMIO_TEST_KEEP") != "1":
             shutil.rmtree(self.base, ignore_errors=True)
+
+
+def wait_until(what, condition, seconds=20):
+    """Polls; a condition that raises OSError is not met yet."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except OSError:
+            pass
+        if time.monotonic() > end:
+            raise Failed("%s: not within %d s" % (what, seconds))
+        time.sleep(0.01)
 
 
 def tail(data, length=2000):
@@ -231,6 +282,9 @@ def tail(data, length=2000):
 def main(*tests):
     """Runs the tests, each a function; tells which fail. The exit status of the driver."""
     wanted = sys.argv[1:]
+    unknown = set(wanted) - {test.__name__ for test in tests}
+    if unknown:
+        sys.exit("no such test: %s" % ", ".join(sorted(unknown)))
     failures = 0
     for test in tests:
         if wanted and test.__name__ not in wanted:

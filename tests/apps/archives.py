@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 the nvmmio authors
-"""tar and git: archives, sparse files, repositories through their whole life."""
+"""tar, git and rsync: archives, sparse files, repositories through their whole life and in use by several at once."""
 
 import random
 
@@ -86,4 +86,57 @@ def git():
     app.finish(ignore=(r"\.git/index$", r"^(clone/\.git|bare\.git)/(config$|logs/)"))
 
 
-apptest.main(tar, git)
+def git_at_once():
+    """Several processes commit to branches of one repository while it is packed and checked again and again."""
+    app = App("git.at_once", timeout=200)
+    app.both("git init -q -b main repo && cd repo && git config gc.auto 0 && git config core.fsync all && "
+             "echo start > start && git add -A && git commit -q -m start", DATES)
+    worker = ("git worktree add -q ../w$1 -b b$1 2> /dev/null; cd ../w$1 && for i in $(seq %d); do "
+              "seq $((i * $1 * 50)) > f$i; echo $i >> log; git add -A && git commit -q -m \"$1 $i\" || exit 1; done; "
+              "git log --format=%%s | wc -l" % (6 * apptest.SCALE))
+    app.both("cd repo; for n in 1 2 3; do bash -c '%s' worker $n > ../out$n 2> ../err$n & pids=\"$pids $!\"; done; "
+             "for i in 1 2 3; do git repack -a -d -q; git fsck --connectivity-only; git pack-refs --all; done "
+             "> /dev/null 2>&1; for p in $pids; do wait $p || echo worker; done; cat ../out? ../err?" %
+             worker, DATES, status=None)
+    app.both("cd repo && git gc -q --prune=now && git fsck --full --strict && git for-each-ref && git merge -q -m all b1 "
+             "-s ours && git merge -q -m all b2 -s ours && git log --format=%s | sort | md5sum", DATES)
+    checked = [app.run("kernel", ["bash", "-c", "cd %s/repo && git fsck --full && git log --all --format=%%H" %
+                                  app.dir[side]]) for side in apptest.SIDES]
+    if checked[0].returncode or checked[0].stdout != checked[1].stdout or checked[1].returncode:
+        raise Failed("without the library: %r" % [c.stderr for c in checked])
+    # What was packed together, and which loose objects came first, is the race's; indices hold inode numbers.
+    app.finish(ignore=(r"^repo/\.git/(objects|gc\.pid|index|worktrees|logs|packed-refs)", r"\.git$", r"^err", r"^out"))
+
+
+def rsync():
+    app = App("rsync")
+    fill(app)
+    same = "touch -d 2026-01-02T00:00:00Z "
+    for command in (
+            "rsync -a src/ a && diff -r src a",
+            "rsync -aiH --dry-run src/ a",
+            "rsync -aS src/ b && diff -r src b",
+            "for f in a/a/f0 a/c/f2 a/text; do echo change >> $f; printf x | dd of=$f bs=1 seek=1000 conv=notrunc "
+            "status=none; %s $f; done; rsync -aic src/ a && diff -r src a" % same,
+            "for f in a/a/f3 a/text a/sparse; do printf yyy | dd of=$f bs=1 seek=4095 conv=notrunc status=none; %s $f; done; "
+            "rsync -ai --inplace --no-whole-file src/ a && diff -r src a" % same,
+            "truncate -s 300000 a/text; %s a/text; rsync -a --append-verify src/ a && diff -r src a" % same,
+            "rsync -a --preallocate --fsync src/ c && diff -r src c",
+            "rsync -aH --link-dest=../a src/ d && diff -r src d && stat -c %h d/text",
+            "rsync -a --partial-dir=.part --delay-updates src/ e && diff -r src e; rm -r src/c; rsync -ai --delete src/ e",
+            "rsync -a --sparse --inplace src/ c; rsync -a --write-devices --inplace src/text c/text && cmp src/text c/text",
+            "rsync -a --remove-source-files e/ f && find e -type f | wc -l",
+            "rsync -a --backup --suffix=.old src/a/ f/a; rsync -a --existing --ignore-times --bwlimit=100000 src/ f",
+            "rsync -az --compress-choice=zlib -e ./remote src/ host:$PWD/g && diff -r src g",
+    ):
+        app.write("remote", b"#!/bin/sh\nshift\nexec \"$@\"\n")
+        app.both("chmod 755 remote; " + command)
+        app.compare(ignore=(r"^remote$",))
+    times = [app.run("kernel", ["bash", "-c", "cd %s && find . -path ./.nvmmio -prune -o -type f -printf '%%p %%Ts %%m %%s\n' | "
+                                "grep -v remote | sort" % app.dir[side]]).stdout for side in apptest.SIDES]
+    if times[0] != times[1]:
+        raise Failed("other times: %s" % (set(times[0].split(b"\n")) ^ set(times[1].split(b"\n"))))
+    app.finish()
+
+
+apptest.main(tar, git, git_at_once, rsync)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 the nvmmio authors
-"""fio: engines psync, sync and vsync, 1 and 2 jobs, threads and processes, with verification of every block."""
+"""fio: every engine that works on files, 1 and 2 jobs, threads and processes, with verification of every block."""
 
 import apptest
 from apptest import App, Failed
@@ -61,6 +61,29 @@ def sizes():
     app.finish(normal=blank_times(512))
 
 
+def engines():
+    """Those that the matrix leaves out; asynchronous ones hand the file to the kernel, where a queue was made before the
+    first file was opened (threads) and where it was not."""
+    app = App("fio.engines")
+    for n, (engine, thread) in enumerate((("pvsync", 0), ("pvsync2", 1), ("libaio", 0), ("libaio", 1), ("posixaio", 1),
+                                          ("mmap", 0), ("splice", 1))):
+        run_job(app, "%s%d" % (engine, thread), ["--ioengine=" + engine, "--numjobs=2", "--thread=%d" % thread,
+                                                "--rw=" + ("randrw", "write")[n % 2], "--bs=4k", "--fsync=16",
+                                                "--iodepth=4", "--overwrite=%d" % thread])
+    run_job(app, "direct", ["--ioengine=libaio", "--rw=randwrite", "--bs=4k", "--direct=1", "--iodepth=8", "--fsync=8"])
+    app.finish(normal=blank_times(4096))
+
+
+def no_rings():
+    """What a ring does cannot be seen: there are none, and programs must be told so at once."""
+    app = App("fio.rings", active=False)
+    for thread in (0, 1):
+        r = app.run("managed", ["fio", "--name=ring", "--ioengine=io_uring", "--size=1M", "--thread=%d" % thread, "--rw=write"])
+        if app.library and (r.returncode == 0 or b"Function not implemented" not in r.stdout + r.stderr):
+            raise Failed("a ring was made: %s" % apptest.tail(r.stdout + r.stderr))
+    app.remove()
+
+
 def append():
     """A file that grows: sequential writes with fsync, and O_APPEND where fio has it."""
     app = App("fio.append")
@@ -88,4 +111,4 @@ def finds_damage():
     app.remove()
 
 
-apptest.main(matrix, sizes, append, finds_damage)
+apptest.main(matrix, sizes, engines, no_rings, append, finds_damage)

@@ -183,6 +183,38 @@ for t in threads: t.join()
 say(hashlib.md5(os.pread(fd, 800000, 0)).hexdigest())
 '''
 
+PROGRAMS["sqlite3"] = r'''
+import sqlite3, threading
+def base(name, *pragmas):
+    c = sqlite3.connect(name, timeout=30, isolation_level=None)
+    for p in pragmas: say(p, c.execute("PRAGMA " + p).fetchone())
+    return c
+for mode in ("wal", "delete", "persist"):
+    for mapped in (0, 1 << 20):
+        name = "%s%d.db" % (mode, mapped); c = base(name, "journal_mode=" + mode, "mmap_size=%d" % mapped, "synchronous=full")
+        c.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, b BLOB, s TEXT)"); c.execute("CREATE INDEX i ON t(s)")
+        for i in range(150): c.execute("INSERT INTO t VALUES(?,?,?)", (i, rng.randbytes(rng.randrange(4000)), "text %d" % (i * 7919 % 1000)))
+        try:
+            c.execute("BEGIN"); c.execute("DELETE FROM t WHERE id % 2 = 0"); c.execute("INSERT INTO t(id) VALUES(1)")
+        except sqlite3.IntegrityError: c.execute("ROLLBACK")
+        c.execute("UPDATE t SET b = zeroblob(3000) WHERE id = 77")
+        with c.blobopen("t", "b", 77) as blob: blob.seek(1000); blob.write(b"inside"); blob.seek(999); say(blob.read(8))
+        d = base(name, "mmap_size=%d" % mapped)
+        def more(conn, first):
+            conn = sqlite3.connect(name, timeout=30, isolation_level=None)
+            for i in range(first, first + 40): conn.execute("INSERT INTO t VALUES(?,?,?)", (i, b"x" * i, str(i)))
+            conn.close()
+        threads = [threading.Thread(target=more, args=(d, n)) for n in (1000, 2000)]
+        for t in threads: t.start()
+        for t in threads: t.join()
+        say(d.execute("SELECT count(*), sum(length(b)), sum(length(s)) FROM t").fetchone(), d.execute("PRAGMA integrity_check").fetchone())
+        copy = sqlite3.connect("copy.db"); d.backup(copy); say(copy.execute("SELECT count(*), sum(id) FROM t").fetchone()); copy.close()
+        d.execute("VACUUM"); d.close(); c.execute("DROP INDEX i"); c.execute("PRAGMA wal_checkpoint(truncate)"); say(c.execute("PRAGMA integrity_check").fetchone()); c.close()
+        c = sqlite3.connect(name); say(hashlib.md5(repr(c.execute("SELECT * FROM t ORDER BY id").fetchall()).encode()).hexdigest()); c.close()
+        for n in (name, "copy.db", name + "-journal", name + "-wal", name + "-shm"):
+            if os.path.exists(n): os.unlink(n)
+'''
+
 HEAD = r'''
 import errno, hashlib, os, random, socket, subprocess, sys
 rng = random.Random(42)

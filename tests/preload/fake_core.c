@@ -24,7 +24,8 @@
     X(openat) X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(is_managed) X(read)        \
     X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
     X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
-    X(mmap) X(munmap) X(msync) X(demote) X(demote_inheritable) X(before_exec) X(limit_changed) X(exit)
+    X(mmap) X(munmap) X(msync) X(demote) X(demote_inheritable) X(before_exec) X(limit_changed) X(sigaction)  \
+    X(exit)
 /* clang-format on */
 
 enum fake_function {
@@ -342,6 +343,12 @@ static void fake_demote_inheritable(bool own_memory)
 static void fake_limit_changed(void)
 {
     fake_call(FAKE_limit_changed);
+}
+
+static int fake_sigaction(int signal, const struct sys_action *new, struct sys_action *old)
+{
+    fake_call(FAKE_sigaction);
+    return sys_sigaction(signal, new, old);
 }
 
 static void fake_exit(void)

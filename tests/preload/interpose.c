@@ -33,11 +33,14 @@ struct interpose_case {
 #define INTERPOSE_map(macro, name) macro(name)
 #define INTERPOSE_stdio(macro, name) macro(name)
 #define INTERPOSE_copy(macro, name) macro(name)
+#define INTERPOSE_async(macro, name) macro(name)
+#define INTERPOSE_signal(macro, name) macro(name)
 #define INTERPOSE_process(macro, name) macro(name)
 #define INTERPOSE_exec(macro, name) macro(name)
 #define INTERPOSE_syscall(macro, name) macro(name)
 #define INTERPOSE_kernel(macro, name)
 #define INTERPOSE_core(macro, name)
+#define INTERPOSE_ring(macro, name)
 
 #define INTERPOSE_DECLARE(name)                                                                                        \
     bool call_##name(void);                                                                                            \

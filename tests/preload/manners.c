@@ -12,9 +12,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,6 +253,66 @@ static void test_checked(void)
     check(aborts(2), "__open_2 with O_CREAT aborts");
 }
 
+/* ---- requests that the kernel works off ---- */
+
+static int ring_setup(void)
+{
+    char parameters[256] = "";
+    return (int)syscall(SYS_io_uring_setup, 4, parameters);
+}
+
+/* A ring that was made before the first managed file would serve managed files later, unseen. */
+static void test_no_ring(void)
+{
+    int (*init)(unsigned, void *, unsigned) =
+        (int (*)(unsigned, void *, unsigned))dlsym(RTLD_DEFAULT, "io_uring_queue_init");
+    if (!init) /* no preload library */
+        return;
+    char ring[1024] = "";
+    check(ring_setup() == -1 && errno == ENOSYS, "there are no rings");
+    check(init(4, ring, 0) == -ENOSYS, "nor by liburing");
+}
+
+static bool submit(unsigned long context, int fd, const char *text, long long offset)
+{
+    struct iocb request = {.aio_lio_opcode = IOCB_CMD_PWRITE,
+                           .aio_fildes = (unsigned)fd,
+                           .aio_buf = (uint64_t)text,
+                           .aio_nbytes = strlen(text),
+                           .aio_offset = offset};
+    struct iocb *list[] = {&request};
+    struct io_event event;
+    return syscall(SYS_io_submit, context, 1L, list) == 1 &&
+           syscall(SYS_io_getevents, context, 1L, 1L, &event, NULL) == 1 && event.res == (long long)strlen(text);
+}
+
+static void test_queue(void)
+{
+    unsigned long context = 0;
+    char read_back[16] = "";
+    int fd = manners_open();
+    check(fd >= 0 && write(fd, "0123456789", 10) == 10 && fsync(fd) == 0 && pwrite(fd, "AB", 2, 0) == 2,
+          "a file to serve");
+    if (syscall(SYS_io_setup, 4, &context) != 0) {
+        check(errno == ENOSYS, "a kernel without queues");
+        close(fd);
+        return;
+    }
+    long before = count("demote");
+    check(submit(context, fd, "queued", 4), "io_submit writes");
+    check(!manners.calls || count("demote") == before + 1, "io_submit demotes");
+    check(pread(fd, read_back, 10, 0) == 10 && memcmp(read_back, "AB23queued", 10) == 0, "all writes are there");
+    check(pwrite(fd, "-", 1, 4) == 1 && submit(context, fd, "+", 5) && pread(fd, read_back, 10, 0) == 10 &&
+              memcmp(read_back, "AB23-+eued", 10) == 0,
+          "and further ones");
+    struct iocb *nowhere[] = {(struct iocb *)8};
+    check(syscall(SYS_io_submit, context, 1L, nowhere) == -1 && errno == EFAULT, "a bad request is EFAULT");
+    check(syscall(SYS_io_submit, context, 1L, (void *)8) == -1 && errno == EFAULT, "a bad list is EFAULT");
+    check(syscall(SYS_io_destroy, context) == 0, "the queue ends");
+    close(fd);
+    unlink(manners.path);
+}
+
 /* ---- opening ---- */
 
 static void test_open(void)
@@ -295,6 +357,7 @@ int main(int argc, char **argv)
     snprintf(manners.path, sizeof manners.path, "%s/file", manners.root);
     setenv("NVMMIO_ROOT", manners.root, 1);
 
+    test_no_ring();
     test_neighbour();
     void *core = dlopen("libnvmmio.so.0", RTLD_NOW | RTLD_NOLOAD);
     check(!core, "nothing is loaded for a file outside the root");
@@ -309,6 +372,7 @@ int main(int argc, char **argv)
     test_errors();
     test_owner();
     test_checked();
+    test_queue();
     test_vfork();
     test_raw_fork();
     test_fork();

@@ -75,7 +75,7 @@ static void test_threads(void **state)
     }
 }
 
-/* A forked child counts on, by itself. */
+/* A forked child counts by itself: on, or, where the fork table runs, from 0. */
 static void test_fork(void **state)
 {
     (void)state;
@@ -83,7 +83,13 @@ static void test_fork(void **state)
     pid_t child = fork();
     if (!child) {
         stats_add(STATS_ATTACHES, 5);
-        _exit(stats_sum(STATS_ATTACHES) == before + 5 ? 0 : 1);
+        if (stats_sum(STATS_ATTACHES) != before + 5)
+            _exit(1);
+        stats_after_fork_child();
+        if (stats_sum(STATS_ATTACHES) != 0)
+            _exit(2);
+        stats_add(STATS_ATTACHES, 7);
+        _exit(stats_sum(STATS_ATTACHES) == 7 ? 0 : 3);
     }
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
