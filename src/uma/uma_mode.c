@@ -12,7 +12,6 @@
  *     any           FAILED        uma_fail              nothing; sticky
  * All but the last hold resize, commit and gate: no writer is inside the guard.
  */
-#include "base/grow.h"
 #include "base/msg.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
@@ -61,18 +60,9 @@ int uma_settle(struct uma *uma, struct index_record *record)
         shlock_release(&shared->kernel_lock);
         return 0;
     }
-    /* First the reach and the change, as in uma_trim: we may die behind the cut, and others go on. */
-    atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);
-    atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
-    uma_forget_homes(uma, record, uma_round_up(size) / UMA_BLOCK);
-    uint32_t changes = atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_acq_rel) + 1;
-    error = grow_truncate(uma->data_fd, size, now); /* cuts what was reserved ahead, too */
+    error = uma_cut_kernel(uma, record, size, now); /* what was reserved ahead, too; the log that knows the size goes */
     if (!error)
-        error = sys_fsync(uma->data_fd); /* the log that knows the size is about to go */
-    if (!error) {
-        atomic_store_explicit(&shared->kernel_synced, changes, memory_order_relaxed); /* under the commit lock */
         atomic_store_explicit(&shared->garbage_end, size, memory_order_relaxed);
-    }
     shlock_release(&shared->kernel_lock);
     return error;
 }

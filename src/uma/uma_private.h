@@ -298,6 +298,8 @@ int uma_take_blocks(struct uma *uma, struct index_record *record, uint32_t count
 int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t first, uint64_t count);
 /* Makes the file reach `size` in the kernel, durably, if it does not. */
 int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size);
+/* Cuts the kernel's file from `now` bytes (UINT64_MAX: any number) to `size`, durably. Gate, commit and kernel lock held. */
+int uma_cut_kernel(struct uma *uma, struct index_record *record, uint64_t size, uint64_t now);
 
 /* ---- data and holes (uma_seek.c) ---- */
 

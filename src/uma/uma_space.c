@@ -187,3 +187,20 @@ int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t siz
     shlock_release(&shared->kernel_lock);
     return error;
 }
+
+int uma_cut_kernel(struct uma *uma, struct index_record *record, uint64_t size, uint64_t now)
+{
+    struct index_shared *shared = uma_shared(uma);
+    /* Lower the reach before the kernel cuts: nobody may take a home that is about to go. Writers are out. */
+    atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);
+    atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
+    uma_forget_homes(uma, record, uma_round_up(size) / UMA_BLOCK);
+    /* Told first: if we die behind the cut, the next commit makes it durable, or what was cut off comes back. */
+    uint32_t changes = atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_acq_rel) + 1;
+    int error = grow_truncate(uma->data_fd, size, now);
+    if (!error)
+        error = sys_fsync(uma->data_fd);
+    if (!error) /* under the commit lock */
+        atomic_store_explicit(&shared->kernel_synced, changes, memory_order_relaxed);
+    return error;
+}

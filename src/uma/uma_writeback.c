@@ -275,17 +275,7 @@ int uma_trim(struct uma *uma, struct index_record *record)
         error = trim_entries(uma, record, size);
         if (!error) {
             uma_lock(uma, record, &shared->kernel_lock);
-            /* Lower the reach before the kernel cuts: nobody may take a home that is about to go. Writers are out. */
-            atomic_store_explicit(&shared->kernel_durable, size, memory_order_release);
-            atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
-            uma_forget_homes(uma, record, uma_round_up(size) / UMA_BLOCK);
-            /* Told first: if we die behind the cut, the next commit makes it durable, or what was cut off comes back. */
-            uint32_t changes = atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_acq_rel) + 1;
-            error = grow_truncate(uma->data_fd, size, UINT64_MAX);
-            if (!error)
-                error = sys_fsync(uma->data_fd);
-            if (!error) /* under the commit lock */
-                atomic_store_explicit(&shared->kernel_synced, changes, memory_order_relaxed);
+            error = uma_cut_kernel(uma, record, size, UINT64_MAX);
             shlock_release(&shared->kernel_lock);
             uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
             atomic_store_explicit(&shared->garbage_end, uma_min(garbage, uma_round_up(size)), memory_order_relaxed);

@@ -87,15 +87,7 @@ static void recover(struct world *w, struct reference *want)
     if (test.plant)
         w->header.epoch--;
     world_expect(w, want);
-    world_check(log_open(&log, w->dirfd, w->id, geteuid()) == 0);
-    int error = log_map(&log, PM_MAP_SYNC_NEVER);
-    world_check(error == (w->length < LOG_HEADER_BYTES ? -ESTALE : 0));
-    if (error == 0) {
-        world_watch(want->size);
-        error = log_recover(&log, w->fd, &got);
-        world_watch_end();
-        world_check(error == want->error);
-    }
+    world_recover(w, want, &log, &got);
     log_close(&log);
     if (want->error) {
         world_check_untouched(w);

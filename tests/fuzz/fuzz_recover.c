@@ -180,18 +180,9 @@ static void run_recovery(struct world *w, const struct reference *want)
 {
     struct log log;
     struct log_recovery got;
-    world_check(log_open(&log, w->dirfd, w->id, geteuid()) == 0);
-    int error = log_map(&log, PM_MAP_SYNC_NEVER);
-    world_check(error == (w->length < LOG_HEADER_BYTES ? -ESTALE : 0));
-    if (error == 0) {
-        world_watch(want->size);
-        error = log_recover(&log, w->fd, &got);
-        world_watch_end();
-        world_check(error == want->error);
-        if (error == 0) {
-            check_recovered(w, want, &got);
-            check_settled(w, &log, want);
-        }
+    if (world_recover(w, want, &log, &got) == 0) {
+        check_recovered(w, want, &got);
+        check_settled(w, &log, want);
     }
     log_close(&log);
     if (want->error) {

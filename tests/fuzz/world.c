@@ -6,7 +6,6 @@
 #include "fuzz/world.h"
 
 #include "base/rawsys.h"
-#include "log/log_recover.h"
 #include "unit/log_image.h"
 
 #include <errno.h>
@@ -359,4 +358,18 @@ void world_check_bystanders(const struct world *w)
         world_check(memcmp(got, state.bystander, BYSTANDER_BYTES) == 0);
         close(fd);
     }
+}
+
+int world_recover(struct world *w, const struct reference *want, struct log *log, struct log_recovery *got)
+{
+    world_check(log_open(log, w->dirfd, w->id, geteuid()) == 0);
+    int error = log_map(log, PM_MAP_SYNC_NEVER);
+    world_check(error == (w->length < LOG_HEADER_BYTES ? -ESTALE : 0));
+    if (error == 0) {
+        world_watch(want->size);
+        error = log_recover(log, w->fd, got);
+        world_watch_end();
+        world_check(error == want->error);
+    }
+    return error;
 }

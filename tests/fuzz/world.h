@@ -11,6 +11,7 @@
 #include "fuzz/reference.h"
 
 #include "log/log.h"
+#include "log/log_recover.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -71,5 +72,8 @@ const uint8_t *world_block(uint32_t n);
 /* From here on the library may store to the file below `size` alone; world_watch_end: it may do what it likes. */
 void world_watch(uint64_t size);
 void world_watch_end(void);
+
+/* Opens the planted log and recovers from it, watched, with the error that the reference wants. The log stays open. */
+int world_recover(struct world *w, const struct reference *want, struct log *log, struct log_recovery *got);
 
 #endif
