@@ -56,6 +56,7 @@ const struct nvmmio_core nvmmio_core = {
     .demote = core_demote,
     .demote_inheritable = file_demote_inheritable,
     .before_exec = file_before_exec,
+    .ask_foreign = file_ask_foreign,
     .before_fork = api_before_fork,
     .after_fork_parent = api_after_fork_parent,
     .after_fork_child = api_after_fork_child,

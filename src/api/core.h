@@ -17,7 +17,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define NVMMIO_CORE_VERSION 2u
+#define NVMMIO_CORE_VERSION 3u
 
 struct sys_action; /* base/rawsys.h */
 
@@ -65,6 +65,8 @@ struct nvmmio_core {
     int (*demote)(int fd, int reason); /* enum uma_demotion */
     void (*demote_inheritable)(bool own_memory);
     void (*before_exec)(void); /* with own memory */
+    /* The caller tells, without a system call, whether this is a vfork child or the like. Once, at load. */
+    void (*ask_foreign)(bool (*foreign)(void));
     void (*before_fork)(void);
     void (*after_fork_parent)(void);
     void (*after_fork_child)(void);

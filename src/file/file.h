@@ -89,6 +89,9 @@ void file_demote_inheritable(bool own_memory);
 /* Before this process becomes another program: the same, and every other file is brought up to date, as closing it would. */
 void file_before_exec(void);
 
+/* From now on `foreign` tells whether this is another process in this memory, a vfork child; else the process id does. */
+void file_ask_foreign(bool (*foreign)(void));
+
 /* ---- process ---- */
 void file_before_fork(void);
 void file_after_fork_parent(void);

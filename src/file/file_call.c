@@ -5,6 +5,7 @@
  */
 #include "file/file_private.h"
 
+#include "base/birth.h"
 #include "base/rawsys.h"
 #include "pm/pm_guard.h"
 
@@ -18,6 +19,7 @@ void file_begin_process(void)
         return;
     uint32_t pid = (uint32_t)sys_getpid();
     pm_guard_install();
+    birth_note();
     ofd_join(pid);
     atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* two threads at once store the same */
 }
@@ -27,7 +29,18 @@ bool file_owns_table(void)
     if (atomic_load_explicit(&file_state.gone, memory_order_relaxed))
         return false;
     uint32_t pid = atomic_load_explicit(&file_state.pid, memory_order_relaxed);
-    return !pid || pid == (uint32_t)sys_getpid();
+    if (!pid)
+        return true;
+    if (!birth_is_known())
+        return false; /* a child that ran no fork handlers */
+    /* acquire: the function's library is there */
+    bool (*foreign)(void) = atomic_load_explicit(&file_state.foreign, memory_order_acquire);
+    return foreign ? !foreign() : pid == (uint32_t)sys_getpid();
+}
+
+void file_ask_foreign(bool (*foreign)(void))
+{
+    atomic_store_explicit(&file_state.foreign, foreign, memory_order_release);
 }
 
 static void match_uma(int fd, struct fd_handle *handle, void *arg)

@@ -8,6 +8,7 @@
  */
 #include "file/file_private.h"
 
+#include "base/birth.h"
 #include "base/rawsys.h"
 
 #include <pthread.h>
@@ -33,6 +34,7 @@ void file_after_fork_child(void)
     if (!atomic_load_explicit(&file_state.pid, memory_order_relaxed))
         return;
     uint32_t pid = (uint32_t)sys_getpid();
+    birth_note();
     ofd_join(pid);
     atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* the only thread */
     fd_table_clear_marks();

@@ -19,11 +19,12 @@
 #endif
 
 struct file_state {
-    _Atomic uint32_t pid;    /* of the process, once it has managed a file; 0 before */
-    _Atomic bool gone;       /* file_exit was called: nothing is managed any more */
-    _Atomic bool mapped;     /* file_nvmmap has registered a mapping since the process began */
-    _Atomic bool limit_told; /* file_limit_changed is called: the cached limit is exact */
-    _Atomic uint64_t limit;  /* RLIMIT_FSIZE as last seen; 0: never looked */
+    _Atomic uint32_t pid;          /* of the process, once it has managed a file; 0 before */
+    bool (*_Atomic foreign)(void); /* file_ask_foreign: tells vfork children apart; NULL: nobody does */
+    _Atomic bool gone;             /* file_exit was called: nothing is managed any more */
+    _Atomic bool mapped;           /* file_nvmmap has registered a mapping since the process began */
+    _Atomic bool limit_told;       /* file_limit_changed is called: the cached limit is exact */
+    _Atomic uint64_t limit;        /* RLIMIT_FSIZE as last seen; 0: never looked */
 };
 extern struct file_state file_state;
 

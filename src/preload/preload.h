@@ -32,9 +32,6 @@ struct preload_state {
     /* NULL until the first file in a root is opened. Stored once, by release; acquire in preload_core. */
     const struct nvmmio_core *_Atomic core;
     _Atomic bool failed; /* it cannot be loaded: the kernel for good */
-    _Atomic pid_t pid;   /* of the process whose memory this is; 0: not known yet */
-    /* One page that a fork with memory of its own finds zeroed; NULL until the core is there. */
-    _Atomic uint8_t *_Atomic fork_mark;
 };
 extern struct preload_state preload_state;
 
@@ -54,9 +51,37 @@ static inline bool preload_hopeful(void)
 /* Loads the core if it is not there yet. NULL: it cannot be, or this thread is just about it. errno is kept. */
 const struct nvmmio_core *preload_core_load(void);
 
+/* ---- children (preload_child.c) ---- */
+
+struct preload_children {
+    _Atomic pid_t pid; /* of the process whose memory this is */
+    /* One page that a process with a copy of this memory finds zeroed. NULL: there is none. */
+    _Atomic uint8_t *_Atomic page;
+    _Atomic bool beside; /* a child may run in this memory that nothing but its process id tells apart */
+};
+extern struct preload_children preload_children;
+/* Set while this thread waits in vfork, that is for its child alone, which runs on the same thread-local storage. */
+extern __thread uint32_t preload_child_mark __attribute__((tls_model("initial-exec")));
+
+/* Whether preload_foreign, by the process id. Makes a process that is new known to the library. */
+bool preload_foreign_slow(void);
+
+/* In a child with memory of its own, before it does anything else. */
+void preload_child_born(void);
+
 /* This is a vfork child, or the like: another process that runs in the memory of its parent. It must not change the
- * state of the parent's library: the descriptors are its own, the table of them is not. */
-bool preload_foreign(void);
+ * state of the parent's library: the descriptors are its own, the table of them is not. No system call where all is as
+ * usual: then nobody but this process can be here. */
+static inline bool preload_foreign(void)
+{
+    /* relaxed, all: a thread finds what its own process stored, before it made the child or in it */
+    _Atomic uint8_t *page = atomic_load_explicit(&preload_children.page, memory_order_relaxed);
+    if (__builtin_expect(page && !preload_child_mark, 1) &&
+        !atomic_load_explicit(&preload_children.beside, memory_order_relaxed) &&
+        atomic_load_explicit(page, memory_order_relaxed))
+        return false;
+    return preload_foreign_slow();
+}
 
 /* The core if it serves fd, else NULL. */
 static inline const struct nvmmio_core *preload_serves(int fd)
@@ -140,7 +165,7 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
     X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync)         \
     X(lio_listio) X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)                \
     X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(io_uring_queue_init) X(io_uring_queue_init_params)          \
-    X(io_uring_queue_init_mem) X(sigaction) X(signal) X(sysv_signal) X(sigset) X(sigignore) X(siginterrupt)
+    X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(signal) X(sysv_signal) X(sigset) X(sigignore) X(siginterrupt)
 /* clang-format on */
 
 enum preload_real {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * preload_core.c — finds and loads libnvmmio.so at the first open in a root; knows whose memory this is. Layer preload.
+ * preload_core.c — finds and loads libnvmmio.so at the first open in a root. Layer preload.
  *
  * The library is looked for beside this one first. No lock is held while it is loaded: the loader has its own, which a
  * thread that runs a constructor holds already, and one of ours would then be taken in both orders. Whoever comes second
@@ -23,61 +23,6 @@ struct preload_thread {
 };
 static __thread struct preload_thread thread __attribute__((tls_model("initial-exec")));
 
-/* A forked child (by fork: its memory is its own). */
-static void core_forked(void)
-{
-    /* relaxed: there is one thread */
-    atomic_store_explicit(&preload_state.pid, sys_getpid(), memory_order_relaxed);
-    /* The kernel has wiped the mark: a vfork child of this process must find it set. */
-    _Atomic uint8_t *mark = atomic_load_explicit(&preload_state.fork_mark, memory_order_relaxed);
-    if (mark)
-        atomic_store_explicit(mark, 1, memory_order_relaxed);
-    preload_root_forked();
-}
-
-/* All that happens at start-up. */
-__attribute__((constructor)) static void core_start(void)
-{
-    atomic_store_explicit(&preload_state.pid, sys_getpid(), memory_order_relaxed); /* there is one thread */
-    pthread_atfork(NULL, NULL, core_forked);
-}
-
-bool preload_foreign(void)
-{
-    pid_t pid = sys_getpid();
-    /* relaxed, here and below: a process finds its own number or another one, it orders nothing */
-    pid_t known = atomic_load_explicit(&preload_state.pid, memory_order_relaxed);
-    if (__builtin_expect(pid == known, 1))
-        return false;
-    /* Another number: our memory if the kernel wiped the mark (a fork that ran no handlers), our parent's if not. */
-    _Atomic uint8_t *mark = atomic_load_explicit(&preload_state.fork_mark, memory_order_acquire);
-    if (known && (!mark || atomic_load_explicit(mark, memory_order_relaxed)))
-        return true;
-    if (mark)
-        atomic_store_explicit(mark, 1, memory_order_relaxed);
-    atomic_store_explicit(&preload_state.pid, pid, memory_order_relaxed);
-    return false;
-}
-
-/* Makes the page that tells a fork from a vfork. */
-static bool core_make_mark(void)
-{
-    if (atomic_load_explicit(&preload_state.fork_mark, memory_order_acquire))
-        return true;
-    _Atomic uint8_t *page = sys_mmap(NULL, CORE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (sys_is_error((void *)page))
-        return false;
-    _Atomic uint8_t *none = NULL;
-    atomic_store_explicit(page, 1, memory_order_relaxed);
-    /* release: the page is filled; pairs with the acquire in preload_foreign */
-    if (sys_madvise((void *)page, CORE_PAGE, MADV_WIPEONFORK) == 0 &&
-        atomic_compare_exchange_strong_explicit(&preload_state.fork_mark, &none, page, memory_order_release,
-                                                memory_order_relaxed))
-        return true;
-    sys_munmap((void *)page, CORE_PAGE);
-    return none != NULL;
-}
-
 /* Opens the core that lies beside this library. */
 static void *core_open_beside(void)
 {
@@ -98,10 +43,14 @@ static void *core_open_beside(void)
     return library;
 }
 
+/* preload_foreign as a function with an address. */
+static bool core_foreign(void)
+{
+    return preload_foreign();
+}
+
 static const struct nvmmio_core *core_find(void)
 {
-    if (!core_make_mark())
-        return NULL;
     void *library = core_open_beside();
     if (!library)
         library = dlopen(CORE_SONAME, RTLD_NOW | RTLD_LOCAL);
@@ -121,7 +70,9 @@ const struct nvmmio_core *preload_core_load(void)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     thread.loading = true;
     core = core_find();
-    if (core) { /* release: the library's constructors have run; pairs with preload_core */
+    if (core) {
+        core->ask_foreign(core_foreign);
+        /* release: the library's constructors have run; pairs with preload_core */
         atomic_store_explicit(&preload_state.core, core, memory_order_release);
         core->limit_changed(); /* from now on it is told */
     } else {

@@ -52,11 +52,11 @@
 #ifndef PRELOAD_EXPORT_process
 #define PRELOAD_EXPORT_process PRELOAD_NO_ALIAS
 #endif
+#ifndef PRELOAD_EXPORT_child
+#define PRELOAD_EXPORT_child PRELOAD_NO_ALIAS
+#endif
 #ifndef PRELOAD_EXPORT_exec
 #define PRELOAD_EXPORT_exec PRELOAD_NO_ALIAS
-#endif
-#ifndef PRELOAD_EXPORT_syscall
-#define PRELOAD_EXPORT_syscall PRELOAD_NO_ALIAS
 #endif
 #define PRELOAD_EXPORT_kernel PRELOAD_NO_ALIAS
 #define PRELOAD_EXPORT_core PRELOAD_NO_ALIAS

@@ -180,10 +180,17 @@ static bool syscall_metadata(long number, const long a[6], long *result)
     }
 }
 
-/* Calls that end or replace the program or set its limits, and give requests to queues and rings. */
+/* Calls that make, replace or end a process or set its limits, and give requests to queues and rings. */
 static bool syscall_process(long number, const long a[6], long *result)
 {
     switch (number) {
+    case SYS_fork:
+    case SYS_clone:
+    case SYS_clone3: /* with a copy of the memory: preload_child_way sends us no others */
+        *result = preload_result(rawsys(number, a[0], a[1], a[2], a[3], a[4], a[5]));
+        if (*result == 0)
+            preload_child_born();
+        return true;
     case SYS_execve:
         *result = preload_execve((const char *)a[0], (char *const *)a[1], (char *const *)a[2]);
         return true;
@@ -217,6 +224,7 @@ static bool syscall_process(long number, const long a[6], long *result)
 
 enum { SYSCALL_ARGUMENTS = 6 };
 
+/* Comes from preload_syscall_entry, which has looked for calls that make children. */
 long preload_syscall(long number, ...)
 {
     long a[SYSCALL_ARGUMENTS];
@@ -231,6 +239,3 @@ long preload_syscall(long number, ...)
         return result;
     return preload_result(rawsys(number, a[0], a[1], a[2], a[3], a[4], a[5]));
 }
-
-#define PRELOAD_EXPORT_syscall PRELOAD_ALIAS
-#include "preload/preload_export.h"

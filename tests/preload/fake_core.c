@@ -38,6 +38,7 @@ struct fake {
     unsigned long *calls; /* FAKE_COUNT, shared */
     int reason;           /* of the last demotion */
     bool own_memory;      /* of the last demote_inheritable */
+    bool (*foreign)(void);
 };
 static struct fake fake;
 
@@ -63,6 +64,11 @@ FAKE_API long fake_core_calls(const char *function)
 FAKE_API int fake_core_reason(void)
 {
     return fake.reason;
+}
+
+FAKE_API bool fake_core_foreign(void)
+{
+    return fake.foreign();
 }
 
 FAKE_API bool fake_core_own_memory(void)
@@ -356,6 +362,11 @@ static void fake_exit(void)
     fake_call(FAKE_exit);
 }
 
+static void fake_ask_foreign(bool (*foreign)(void))
+{
+    fake.foreign = foreign;
+}
+
 static void fake_nothing(void)
 {
 }
@@ -366,7 +377,8 @@ FAKE_API const struct nvmmio_core nvmmio_core = {
     .managed = fake.managed,
     .managed_count = FAKE_DESCRIPTORS,
 #define FAKE_MEMBER(name) .name = fake_##name,
-    FAKE_FUNCTIONS(FAKE_MEMBER).before_fork = fake_nothing,
+    FAKE_FUNCTIONS(FAKE_MEMBER).ask_foreign = fake_ask_foreign,
+    .before_fork = fake_nothing,
     .after_fork_parent = fake_nothing,
     .after_fork_child = fake_nothing,
 };

@@ -37,7 +37,7 @@ struct interpose_case {
 #define INTERPOSE_signal(macro, name) macro(name)
 #define INTERPOSE_process(macro, name) macro(name)
 #define INTERPOSE_exec(macro, name) macro(name)
-#define INTERPOSE_syscall(macro, name) macro(name)
+#define INTERPOSE_child(macro, name) macro(name)
 #define INTERPOSE_kernel(macro, name)
 #define INTERPOSE_core(macro, name)
 #define INTERPOSE_ring(macro, name)

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 the nvmmio authors
  *
  * manners.c — promise: under the preload library the calls keep libc's manners: cancellation points, errno, abort on
- * overflow, the search for a program; and a vfork child leaves its parent's descriptors alone.
+ * overflow, the search for a program.
  *
  * "manners core": with a fake core beside the library. "manners kernel": with none, with the real
  * one, or without the library.
@@ -31,7 +31,6 @@ struct manners {
     char path[128]; /* of a file in the root */
     long (*calls)(const char *);
     int (*reason)(void);
-    bool (*own_memory)(void);
     unsigned failures;
 };
 static struct manners manners;
@@ -111,80 +110,6 @@ static void test_cancellation(void)
     unlink(path);
     close(ends[0]);
     close(ends[1]);
-}
-
-/* ---- vfork ---- */
-
-static void test_vfork(void)
-{
-    int fd = manners_open();
-    long closes = count("close");
-    long exits = count("exit");
-    long demotions = count("demote");
-    int copy = dup(STDOUT_FILENO);
-    pid_t child = vfork();
-    if (child == 0) {
-        dup2(fd, copy);
-        close(fd);
-        _exit(7);
-    }
-    int status;
-    check(child > 0 && waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 7, "a vfork child runs");
-    check(count("close") == closes && count("exit") == exits, "a vfork child does not change its parent's core");
-    check(!manners.calls || count("demote") > demotions, "a file that a vfork child duplicates is demoted");
-    check(pwrite(fd, "x", 1, 0) == 1, "the parent's descriptor is still open");
-    struct stat file;
-    struct stat duplicate;
-    check(fstat(fd, &file) == 0 && fstat(copy, &duplicate) == 0 && file.st_ino != duplicate.st_ino,
-          "the parent's own duplicate is untouched");
-    child = vfork();
-    if (child == 0) {
-        execl("/bin/true", "true", (char *)NULL);
-        _exit(8);
-    }
-    check(child > 0 && waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 0, "a vfork child executes");
-    check(!manners.own_memory || !manners.own_memory(), "exec in a vfork child tells that the memory is not its own");
-    close(copy);
-    check(close(fd) == 0, "close after vfork");
-    if (manners.calls)
-        check(count("close") > closes, "after vfork the parent's calls reach the core again");
-}
-
-/* A fork that runs no handlers: by the system call. Memory of its own, so the core serves it. */
-static void test_raw_fork(void)
-{
-    int fd = manners_open();
-    long closes = count("close");
-    pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-    if (child == 0) {
-        int result = close(fd);
-        _exit(result);
-    }
-    int status;
-    check(child > 0 && waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 0, "a cloned child runs");
-    check(!manners.calls || count("close") == closes + 1, "a cloned child's calls reach the core");
-    close(fd);
-}
-
-static void test_fork(void)
-{
-    int fd = manners_open();
-    long closes = count("close");
-    pid_t child = fork();
-    if (child == 0) {
-        pid_t grandchild = vfork();
-        if (grandchild == 0) {
-            close(fd);
-            _exit(0);
-        }
-        int status;
-        waitpid(grandchild, &status, 0);
-        _exit(close(fd) == 0 && count("close") == (manners.calls ? closes + 1 : 0) ? 0 : 1);
-    }
-    int status;
-    check(child > 0 && waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 0,
-          "a forked child's calls reach the core, those of its vfork child do not");
-    close(fd);
 }
 
 /* ---- errors ---- */
@@ -365,7 +290,6 @@ int main(int argc, char **argv)
     core = dlopen("libnvmmio.so.0", RTLD_NOW | RTLD_NOLOAD);
     if (core) {
         manners.calls = (long (*)(const char *))dlsym(core, "fake_core_calls");
-        manners.own_memory = (bool (*)(void))dlsym(core, "fake_core_own_memory");
     }
     check(with_core == (manners.calls != NULL), "the core is there if and only if it should be");
     test_cancellation();
@@ -373,9 +297,6 @@ int main(int argc, char **argv)
     test_owner();
     test_checked();
     test_queue();
-    test_vfork();
-    test_raw_fork();
-    test_fork();
     clean_tree(manners.root);
     printf("manners: %u failures\n", manners.failures);
     return manners.failures ? EXIT_FAILURE : EXIT_SUCCESS;
