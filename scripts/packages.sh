@@ -4,7 +4,7 @@
 # packages.sh — what nvmmio needs of Debian 12, and its installation. Sourced by the other scripts.
 
 nvmmio_packages="cmake ninja-build gcc g++ clang clang-format pkg-config binutils libpmem-dev liburcu-dev libjemalloc2 libcmocka-dev
-    fio sqlite3 strace git python3 rsync"
+    fio sqlite3 strace git python3 rsync xfsprogs"
 
 # The programs of tests/apps that are large (NVMMIO_APPS=all).
 nvmmio_packages_apps="redis-server postgresql-15 liblmdb-dev lmdb-utils libdb5.3-dev db5.3-util libleveldb-dev librocksdb-dev

@@ -55,6 +55,7 @@ const struct nvmmio_core nvmmio_core = {
     .msync = file_nvmsync,
     .demote = core_demote,
     .demote_inheritable = file_demote_inheritable,
+    .ring_begin = file_ring_begin,
     .before_exec = file_before_exec,
     .ask_foreign = file_ask_foreign,
     .before_fork = api_before_fork,

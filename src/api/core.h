@@ -64,6 +64,7 @@ struct nvmmio_core {
     int (*msync)(void *addr, size_t length, int flags);
     int (*demote)(int fd, int reason); /* enum uma_demotion */
     void (*demote_inheritable)(bool own_memory);
+    int (*ring_begin)(void);
     void (*before_exec)(void); /* with own memory */
     /* The caller tells, without a system call, whether this is a vfork child or the like. Once, at load. */
     void (*ask_foreign)(bool (*foreign)(void));

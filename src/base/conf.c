@@ -19,6 +19,7 @@
 enum conf_kind {
     CONF_KIND_PATH,
     CONF_KIND_PM,
+    CONF_KIND_AIO,
     CONF_KIND_LEVEL,
     CONF_KIND_SIZE,
     CONF_KIND_TIME,
@@ -46,6 +47,7 @@ static const struct conf_key conf_keys[] = {
     {"pool", CONF_KIND_COUNT, offsetof(struct conf, pool), 0, 64},
     {"atomic", CONF_KIND_SWITCH, offsetof(struct conf, atomic), 0, 1},
     {"stats", CONF_KIND_SWITCH, offsetof(struct conf, stats), 0, 1},
+    {"aio", CONF_KIND_AIO, offsetof(struct conf, aio), 0, 0},
 };
 
 /* A piece of the text: key or value. */
@@ -109,15 +111,33 @@ static int conf_set_path(char *path, size_t room, struct conf_span text)
     return 0;
 }
 
+/* The number of the word among `words`, -EINVAL if it is none of them. */
+static int conf_word(const char *const words[], int count, struct conf_span text)
+{
+    for (int i = 0; i < count; i++)
+        if (conf_span_is(text, words[i]))
+            return i;
+    return -EINVAL;
+}
+
 static int conf_set_pm(enum conf_pm *pm, struct conf_span text)
 {
     static const char *const words[] = {[CONF_PM_AUTO] = "auto", [CONF_PM_FORCE] = "force", [CONF_PM_NONE] = "none"};
-    for (unsigned i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (conf_span_is(text, words[i])) {
-            *pm = (enum conf_pm)i;
-            return 0;
-        }
-    return -EINVAL;
+    int word = conf_word(words, sizeof words / sizeof words[0], text);
+    if (word < 0)
+        return word;
+    *pm = (enum conf_pm)word;
+    return 0;
+}
+
+static int conf_set_aio(enum conf_aio *aio, struct conf_span text)
+{
+    static const char *const words[] = {[CONF_AIO_DENY] = "deny", [CONF_AIO_ALLOW] = "allow"};
+    int word = conf_word(words, sizeof words / sizeof words[0], text);
+    if (word < 0)
+        return word;
+    *aio = (enum conf_aio)word;
+    return 0;
 }
 
 static int conf_set(struct conf *conf, const struct conf_key *key, struct conf_span text)
@@ -128,6 +148,8 @@ static int conf_set(struct conf *conf, const struct conf_key *key, struct conf_s
         return conf_set_path(field, sizeof conf->log_path, text);
     if (key->kind == CONF_KIND_PM)
         return conf_set_pm(field, text);
+    if (key->kind == CONF_KIND_AIO)
+        return conf_set_aio(field, text);
     int error = conf_number(key, text, &number);
     if (error)
         return error;

@@ -19,6 +19,7 @@
  *   pool             4         ready logs kept by a process
  *   atomic           0         1: every open of a file in a root is as if with O_ATOMIC
  *   stats            0         1: counters are written to the message log at exit
+ *   aio              deny      io_uring: deny: there is none; allow: from the first ring on files are the kernel's
  */
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
@@ -31,6 +32,7 @@
 #define CONF_PATH_MAX 4096
 
 enum conf_pm { CONF_PM_AUTO, CONF_PM_FORCE, CONF_PM_NONE };
+enum conf_aio { CONF_AIO_DENY, CONF_AIO_ALLOW };
 
 struct conf {
     bool valid;                       /* NVMMIO_CONF was understood */
@@ -45,6 +47,7 @@ struct conf {
     uint32_t pool;
     bool atomic;
     bool stats;
+    enum conf_aio aio;
 };
 
 /* Reads both variables, once per process; later calls return the same. Thread-safe. Never NULL. */

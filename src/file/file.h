@@ -85,6 +85,9 @@ int file_demote(int fd, enum uma_demotion reason);
 /* The same for every managed descriptor without close-on-exec: before exec, posix_spawn, system, popen. In a vfork child
  * (own_memory false) no descriptor may be opened: only files that are attached already are demoted, which does not. */
 void file_demote_inheritable(bool own_memory);
+/* Before an io_uring is made: 0, and from now on every file of this process is the kernel's while it is open, as what a ring
+ * does is seen by nobody; or -ENOSYS where rings are denied, or -errno of a file that cannot be handed over. */
+int file_ring_begin(void);
 
 /* Before this process becomes another program: the same, and every other file is brought up to date, as closing it would. */
 void file_before_exec(void);

@@ -5,6 +5,7 @@
  */
 #include "file/file_private.h"
 
+#include "base/conf.h"
 #include "base/rawsys.h"
 
 #include <errno.h>
@@ -30,9 +31,37 @@ static void demote_inheritable(int fd, struct fd_handle *handle, void *arg)
     int flags = sys_fcntl(fd, F_GETFD, 0);
     if (flags < 0 || flags & FD_CLOEXEC)
         return;
+    ofd_give_away(handle->ofd); /* nobody attaches the file by it any more, see file_heed */
     /* A vfork child works in its parent's memory on descriptors of its own: it can do all that opens none. */
     if (*own_memory || uma_is_served(handle->uma))
         file_demote(fd, UMA_DEMOTE_EXEC);
+}
+
+/* ---- rings ---- */
+
+static void demote_for_ring(int fd, struct fd_handle *handle, void *arg)
+{
+    int *result = arg, error = file_demote(fd, UMA_DEMOTE_AIO);
+    (void)handle;
+    if (error && !*result)
+        *result = error;
+}
+
+int file_ring_begin(void)
+{
+    int error = 0;
+    if (conf_get()->aio != CONF_AIO_ALLOW)
+        return -ENOSYS;
+    /* Before the look into the table: an open that published its handle and then finds no ring is met by the look. Both
+     * sides change one word, so that one of them comes second and sees what the other did before. */
+    atomic_fetch_or_explicit(&file_state.rings, 1, memory_order_acq_rel);
+    fd_table_each(0, UINT_MAX, demote_for_ring, &error);
+    return error;
+}
+
+bool file_has_rings(void)
+{
+    return atomic_fetch_or_explicit(&file_state.rings, 0, memory_order_acq_rel);
 }
 
 void file_demote_inheritable(bool own_memory)

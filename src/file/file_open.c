@@ -126,8 +126,13 @@ static int open_manage(struct uma *uma, int fd, int flags)
 {
     file_begin_process();
     struct fd_handle *handle = handle_make(uma, flags & ~OPEN_ONCE);
-    if (handle)
-        return file_publish(fd, handle);
+    if (handle) {
+        int result = file_publish(fd, handle);
+        int error = result >= 0 && file_has_rings() ? file_demote(fd, UMA_DEMOTE_AIO) : 0;
+        if (error)
+            file_release(fd);
+        return error ? error : result;
+    }
     if (!uma_demote(uma, fd, UMA_DEMOTE_OTHER))
         return fd; /* the hold stays: see file_publish */
     uma_close(uma, fd);

@@ -23,6 +23,7 @@ struct file_state {
     bool (*_Atomic foreign)(void); /* file_ask_foreign: tells vfork children apart; NULL: nobody does */
     _Atomic bool gone;             /* file_exit was called: nothing is managed any more */
     _Atomic bool mapped;           /* file_nvmmap has registered a mapping since the process began */
+    _Atomic uint32_t rings;        /* 1: an io_uring was made; every file is the kernel's from then on */
     _Atomic bool limit_told;       /* file_limit_changed is called: the cached limit is exact */
     _Atomic uint64_t limit;        /* RLIMIT_FSIZE as last seen; 0: never looked */
 };
@@ -57,6 +58,17 @@ int file_resize_path(struct uma *uma, int fd, const char *path, uint64_t size);
 
 /* Takes a handle out of the table that was left there when libc closed the descriptor behind our back. */
 void file_drop_stale(int fd);
+
+/* Whether there may be a ring, through which files are read and written unseen. To be asked behind the publication of a
+ * handle (file_demote.c). */
+bool file_has_rings(void);
+
+/* Before a call that may attach the uma: not if another program has inherited the description. */
+static inline void file_heed(struct fd_handle *handle, int fd)
+{
+    if (__builtin_expect(!uma_is_served(handle->uma), 0) && __builtin_expect(ofd_is_given(handle->ofd), 0))
+        uma_demote(handle->uma, fd, UMA_DEMOTE_EXEC);
+}
 
 /* F_DUPFD and F_DUPFD_CLOEXEC (file_dup.c). */
 int file_dup_from(int fd, int cmd, long least);

@@ -137,6 +137,7 @@ static inline ssize_t rw_run(struct fd_handle *handle, struct rw_call *call, enu
     ssize_t result;
     if (!call->length)
         return 0;
+    file_heed(handle, call->fd);
     if (sequential)
         ofd_lock(handle->ofd);
     do {

@@ -58,6 +58,7 @@ int file_ftruncate(int fd, off_t length)
     struct fd_handle *handle = handle_borrow(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_ftruncate(fd, length);
+    file_heed(handle, fd);
     int result = length < 0 || !handle->writable ? sys_ftruncate(fd, length) /* EINVAL */
                                                  : file_resize(handle->uma, fd, (uint64_t)length);
     handle_drop(handle, fd);
@@ -115,6 +116,7 @@ int file_fallocate(int fd, int mode, off_t offset, off_t length)
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_fallocate(fd, mode, offset, length);
     int result;
+    file_heed(handle, fd);
     if (offset < 0 || length <= 0 || !handle->writable || length > INT64_MAX - offset) {
         result = sys_fallocate(fd, mode, offset, length); /* EINVAL, EBADF, EFBIG */
     } else {

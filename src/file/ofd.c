@@ -62,6 +62,7 @@ struct ofd *ofd_make(uint32_t flags, uint32_t *index)
     atomic_store_explicit(&ofd->lock.word, 0, memory_order_relaxed);
     atomic_store_explicit(&ofd->flags, flags, memory_order_relaxed);
     atomic_store_explicit(&ofd->in_kernel, 1, memory_order_relaxed);
+    atomic_store_explicit(&ofd->given, 0, memory_order_relaxed);
     atomic_store_explicit(&ofd->references, 1, memory_order_relaxed);
     ofd->offset = 0;
     return ofd;

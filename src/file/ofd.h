@@ -25,7 +25,8 @@ struct ofd {
     _Atomic uint32_t flags;      /* file status flags: O_APPEND, O_SYNC, O_DSYNC, ... */
     uint64_t offset;             /* counts while in_kernel is 0 */
     _Atomic uint32_t in_kernel;  /* 1: the kernel's offset counts */
-    char padding[POOL_RECORD - 28];
+    _Atomic uint32_t given;      /* 1: a program without the library may have a descriptor of it */
+    char padding[POOL_RECORD - 36];
 };
 _Static_assert(sizeof(struct ofd) == POOL_RECORD, "one line each");
 
@@ -65,6 +66,17 @@ static inline void ofd_set_in_kernel(struct ofd *ofd)
 static inline uint32_t ofd_flags(const struct ofd *ofd)
 {
     return atomic_load_explicit(&ofd->flags, memory_order_relaxed); /* a word by itself, as f_flags in the kernel */
+}
+
+/* Another program may have the description now, until all of it is closed. The record is shared: a parent learns what its
+ * child's exec gave away. relaxed: the child's own demotion orders what is attached already. */
+static inline void ofd_give_away(struct ofd *ofd)
+{
+    atomic_store_explicit(&ofd->given, 1, memory_order_relaxed);
+}
+static inline bool ofd_is_given(const struct ofd *ofd)
+{
+    return atomic_load_explicit(&ofd->given, memory_order_relaxed);
 }
 
 /* This process (or a forked child, with its new id) joins the arena. */

@@ -222,7 +222,23 @@ static bool syscall_process(long number, const long a[6], long *result)
     }
 }
 
-enum { SYSCALL_ARGUMENTS = 6 };
+enum {
+    SYSCALL_ARGUMENTS = 6,
+    SYSCALL_KNOWN =
+        466, /* of Linux 6.13. Those up to it that are not above touch no data of a file by its descriptor */
+};
+
+/* Calls that nobody here knows, and two in which the kernel reads a file: every managed file that an argument may name is
+ * the kernel's first. What was not passed is whatever is there; handing a file over by chance harms nobody. */
+static int syscall_demote(long number, const long a[6])
+{
+    int error = 0;
+    bool known = number <= SYSCALL_KNOWN && number != SYS_finit_module && number != SYS_kexec_file_load;
+    for (int i = 0; !known && !error && i < SYSCALL_ARGUMENTS; i++)
+        if (a[i] == (int)a[i])
+            error = preload_demote((int)a[i], UMA_DEMOTE_OTHER);
+    return error;
+}
 
 /* Comes from preload_syscall_entry, which has looked for calls that make children. */
 long preload_syscall(long number, ...)
@@ -237,5 +253,6 @@ long preload_syscall(long number, ...)
     if (syscall_data(number, a, &result) || syscall_descriptor(number, a, &result) ||
         syscall_metadata(number, a, &result) || syscall_process(number, a, &result))
         return result;
-    return preload_result(rawsys(number, a[0], a[1], a[2], a[3], a[4], a[5]));
+    int error = syscall_demote(number, a);
+    return preload_result(error ? error : rawsys(number, a[0], a[1], a[2], a[3], a[4], a[5]));
 }

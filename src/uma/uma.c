@@ -310,7 +310,7 @@ int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op
 
 void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
 {
-    if (!op->inflight && uma_is_attached(uma))
+    if (!op->inflight && !(done->bytes_read | done->bytes_written) && uma_is_attached(uma))
         return;
     if (done->bytes_read) {
         atomic_fetch_add_explicit(&uma->bytes_read, done->bytes_read, memory_order_relaxed);

@@ -24,7 +24,7 @@
     X(openat) X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(is_managed) X(read)        \
     X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
     X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
-    X(mmap) X(munmap) X(msync) X(demote) X(demote_inheritable) X(before_exec) X(limit_changed) X(sigaction)  \
+    X(mmap) X(munmap) X(msync) X(demote) X(demote_inheritable) X(ring_begin) X(before_exec) X(limit_changed) X(sigaction)  \
     X(exit)
 /* clang-format on */
 
@@ -92,7 +92,7 @@ static void fake_set(int fd, bool managed)
 
 static bool fake_is_in_root(int fd)
 {
-    char name[FAKE_PATH];
+    char name[sizeof "/proc/self/fd/" + 11];
     char path[FAKE_PATH];
     const char *root = getenv("NVMMIO_ROOT");
     struct stat st;
@@ -344,6 +344,12 @@ static void fake_demote_inheritable(bool own_memory)
 {
     fake_call(FAKE_demote_inheritable);
     fake.own_memory = own_memory;
+}
+
+static int fake_ring_begin(void)
+{
+    fake_call(FAKE_ring_begin);
+    return -ENOSYS;
 }
 
 static void fake_limit_changed(void)

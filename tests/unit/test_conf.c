@@ -62,6 +62,9 @@ static void test_accepted(void **state)
     assert_true(conf.atomic);
     assert_true(conf.stats);
     assert_string_equal(parse("log:stderr").log_path, "stderr");
+    assert_int_equal(parse("").aio, CONF_AIO_DENY);
+    assert_int_equal(parse("aio:allow").aio, CONF_AIO_ALLOW);
+    assert_int_equal(parse("aio:allow,aio:deny").aio, CONF_AIO_DENY);
     assert_int_equal(parse("pm:none").pm, CONF_PM_NONE);
     assert_int_equal(parse("pm:auto").pm, CONF_PM_AUTO);
     assert_int_equal(parse("log_max:2T").log_max, UINT64_C(2) << 40);
@@ -90,6 +93,9 @@ static void test_refused(void **state)
         {"stats:2", 6},
         {"stats:yes", 6},
         {"stats:01x", 6},
+        {"aio:", 4},
+        {"aio:1", 4},
+        {"aio:allowed", 4},
         {"stats:1,", 8},
         {",stats:1", 0},
         {"stats:1,,idle:5", 8},
