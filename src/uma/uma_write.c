@@ -157,14 +157,30 @@ static void piece_give_fresh(struct piece *piece)
         index_give_block(&piece->uma->index, piece->fresh[--piece->fresh_count]);
 }
 
+/* How long the kernel's file must be for this piece. In mode IN_PLACE all of it goes to the file. In mode LOGGED a block
+ * that was appended and is now written over can flip to its file home only if the kernel's file has it; else it would be
+ * relocated each time. Only blocks before the last one: appends whose first line is shared with the append before never come
+ * to an end of this. All that is committed then, so that few writes pay. */
+static uint64_t piece_reach(const struct piece *piece)
+{
+    struct index_shared *shared = uma_shared(piece->uma);
+    uint64_t end = piece->offset + piece->length;
+    if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
+        return end;
+    uint64_t committed = atomic_load_explicit(&shared->committed_size, memory_order_acquire);
+    return (piece->first + piece->blocks) * UMA_BLOCK < uma_min(committed, UMA_MAPPED_MOST) ? committed : 0;
+}
+
 static int piece_prepare(struct piece *piece, bool worst)
 {
     uint32_t missing;
     int error = piece_prepare_slots(piece, &missing);
     if (!error)
         error = uma_reserve_home(piece->uma, piece->record, piece->first, piece->blocks);
-    if (!error && atomic_load_explicit(&uma_shared(piece->uma)->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
-        error = uma_extend_kernel(piece->uma, piece->record, piece->offset + piece->length);
+    uint64_t reach = piece_reach(piece);
+    if (!error && atomic_load_explicit(&uma_shared(piece->uma)->kernel_durable, memory_order_acquire) <
+                      uma_min(reach, (piece->first + piece->blocks) * UMA_BLOCK))
+        error = uma_extend_kernel(piece->uma, piece->record, reach);
     uint32_t need = worst ? piece->blocks : missing;
     if (!error && need > piece->fresh_count) {
         piece_give_fresh(piece);
