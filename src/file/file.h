@@ -25,7 +25,8 @@
 /* ---- descriptors ---- */
 int file_openat(int dirfd, const char *path, int flags, mode_t mode); /* O_ATOMIC allowed */
 /* Registers a descriptor that the kernel has just opened elsewhere (mkstemp, fopen): managed from now on if it is in a
- * root. 0 or -errno; the descriptor stays open in any case. */
+ * root. flags: those it was opened with, or FILE_ASK_FLAGS. 0 or -errno; the descriptor stays open in any case. */
+#define FILE_ASK_FLAGS (-1)
 int file_adopt(int fd, int flags);
 int file_close(int fd);
 /* Forgets fd as file_close does, without closing it: somebody else is about to (fclose, closefrom inside libc). */

@@ -65,7 +65,7 @@ static int dup_replace(int fd, int newfd, int flags, struct fd_handle *handle, s
     if (result < 0) {
         fd_table_set(newfd, keep < 0 ? NULL : old);
         if (keep < 0)
-            file_adopt(newfd, 0);
+            file_adopt(newfd, FILE_ASK_FLAGS);
     } else {
         fd_table_set(newfd, handle);
         if (keep >= 0)

@@ -62,15 +62,27 @@ static int lock_from_start(int fd, struct flock *lock)
     return 0;
 }
 
-static int fcntl_lock(int fd, int cmd, long arg)
+/* The uma has a descriptor of its own before a lock is there that closing one could drop. 1: fd is not managed. */
+static int lock_prepare(int fd)
 {
-    struct fd_handle *handle = handle_borrow(fd);
-    if (handle == FD_CLOSING)
-        return -EBADF;
-    if (!handle)
-        return sys_fcntl(fd, cmd, arg);
+    struct fd_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : 1;
+    bool ready = uma_is_served(handle->uma); /* attached: it has one */
+    bool counted = !ready && handle_count(handle);
+    handle_leave();
+    if (ready || !counted)
+        return ready ? 0 : -EBADF;
     int result = uma_before_lock(handle->uma, fd);
     handle_drop(handle, fd);
+    return result;
+}
+
+static int fcntl_lock(int fd, int cmd, long arg)
+{
+    int result = lock_prepare(fd);
+    if (result > 0)
+        return sys_fcntl(fd, cmd, arg);
     struct flock lock, *given = (struct flock *)arg;
     if (result < 0 || !lock_read(&lock, given))
         return result < 0 ? result : sys_fcntl(fd, cmd, arg);

@@ -58,6 +58,8 @@ static void *map_register(struct fd_handle *handle, int fd, void *addr, size_t l
         atomic_store_explicit(&file_state.mapped, true, memory_order_relaxed);
         return addr;
     }
+    if (error == -EXDEV) /* in no root, as it turns out: a mapping like any other */
+        return addr;
     sys_munmap(addr, length);
     return (void *)(intptr_t)error;
 }

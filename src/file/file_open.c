@@ -187,9 +187,10 @@ int file_adopt(int fd, int flags)
     if (fd < 0 || !file_owns_table())
         return 0;
     handle_end_late();
-    int status = sys_fcntl(fd, F_GETFL, 0);
-    if (status < 0)
-        return status;
-    int result = open_finish(fd, status | (flags & O_ATOMIC), CUT_NOT);
+    if (flags == FILE_ASK_FLAGS)
+        flags = sys_fcntl(fd, F_GETFL, 0);
+    if (flags < 0)
+        return flags;
+    int result = open_finish(fd, flags, CUT_NOT);
     return result < 0 ? result : 0;
 }

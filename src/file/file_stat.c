@@ -93,6 +93,7 @@ static void ask_of_log(struct stat_call *stat, uint32_t owner, uint64_t dev, uin
  * to the file, and fails for no state of it. */
 static void ask_of_inode(struct stat_call *stat, uint32_t owner, uint64_t dev, uint64_t ino)
 {
+    stat->answered = true;
     rcu_enter();
     stat->call.uma = uma_find(dev, ino);
     stat->call.fd = -1;

@@ -181,6 +181,23 @@ struct volume *volume_of(int fd, const struct statx *stx)
     return volume;
 }
 
+struct volume *volume_candidate(const struct statx *stx)
+{
+    struct volume *found = NULL;
+    if (conf_get()->pm == CONF_PM_NONE || volume_is_exiting() || !volume_has_one_root(stx))
+        return NULL;
+    for (struct volume *volume = volume_first(); volume; volume = volume->next) {
+        if (volume->dev_major != stx->stx_dev_major || volume->dev_minor != stx->stx_dev_minor ||
+            volume->owner != stx->stx_uid)
+            continue;
+        if (found || !atomic_load_explicit(&volume->ready, memory_order_acquire) ||
+            (volume->sync == PM_MAP_SYNC_REQUIRED && is_page_cached(stx)))
+            return NULL;
+        found = volume;
+    }
+    return found;
+}
+
 /* ---- fork and exit ---- */
 
 static void unlock_all(void)

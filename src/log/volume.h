@@ -38,14 +38,25 @@ struct volume;
  * recovers those whose file still has the path of the header's hint and enters the others under their inode. */
 struct volume *volume_of(int fd, const struct statx *stx);
 
+uint32_t volume_owner(const struct volume *volume);
+enum pm_map_sync volume_sync(const struct volume *volume);
+
+/* The volume that the file may be of, found without asking the kernel for its path: the only one of the file's device and
+ * owner, as long as there is one root on the device. NULL if volume_of must be asked. Whether the file is of it in truth,
+ * volume_of tells: to be asked before anything relies on it but calls on the kernel's path. */
+struct volume *volume_candidate(const struct statx *stx);
+
+/* Whether what is acknowledged outlives a power cut: false on tmpfs, which is emulation. */
+static inline bool volume_is_durable(const struct volume *volume)
+{
+    return volume_sync(volume) != PM_MAP_SYNC_NEVER;
+}
+
 /* Where volume_of gave NULL: -EBUSY if the file is another user's, below a root, and attached or waiting for recovery by its
  * owner's side, and not PASSTHROUGH: the kernel would show a stale file. Else 0, also for the owner and root, and where the
  * owner's side could not make the list that tells. For open, and looked at only there: a process that has the file open
  * already when its owner attaches stays on the kernel's path, and sees what was written back. */
 int volume_foreign(int fd, const struct statx *stx);
-
-uint32_t volume_owner(const struct volume *volume);
-enum pm_map_sync volume_sync(const struct volume *volume);
 
 /* ---- the kernel's path ---- */
 

@@ -126,6 +126,9 @@ struct volume *volume_first(void);
  * if the file is in none. */
 size_t volume_root_of(int fd, const struct statx *stx, char *path);
 
+/* Whether, as far as it is known, all roots on the file's device are one; then its path need not be asked for yet. */
+bool volume_has_one_root(const struct statx *stx);
+
 /* Whether the file at `path`, below a root of that length, belongs to nvmmio itself. */
 bool volume_is_internal(const char *path, size_t root_length);
 

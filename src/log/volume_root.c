@@ -90,6 +90,21 @@ static size_t mount_point(const struct statx *file, char *path, size_t length)
     return root;
 }
 
+bool volume_has_one_root(const struct statx *stx)
+{
+    const struct conf *conf = conf_get();
+    unsigned here = 0;
+    if (conf->root_count == 0)
+        return stx->stx_attributes & STATX_ATTR_DAX;
+    for (unsigned i = 0; i < conf->root_count; i++) {
+        bool on = root_is_on(conf, i, stx);
+        if (!atomic_load_explicit(&root_devices[i].known, memory_order_acquire))
+            return false;
+        here += on;
+    }
+    return here == 1;
+}
+
 size_t volume_root_of(int fd, const struct statx *stx, char *path)
 {
     const struct conf *conf = conf_get();

@@ -109,7 +109,9 @@ bool preload_root_holds_path(int dirfd, const char *path, int at_flags);
 /* In a forked child: what another thread of the parent was in the middle of is as if not begun. */
 void preload_root_forked(void);
 
-/* Makes a descriptor that the kernel has just opened known to the core, if it is in a root: 0 or -errno. */
+/* Makes a descriptor that the kernel has just opened known to the core, if it is in a root: 0 or -errno. flags: those it
+ * was opened with, or PRELOAD_ASK_FLAGS. */
+#define PRELOAD_ASK_FLAGS (-1) /* FILE_ASK_FLAGS of file/file.h */
 int preload_adopt(int fd, int flags);
 /* The same for the result of a system call that opens: the descriptor, or -errno with nothing left open. */
 long preload_adopt_result(long fd, int flags);

@@ -90,7 +90,7 @@ static bool syscall_descriptor(long number, const long a[6], long *result)
         *result = preload_openat_mode((int)a[0], (const char *)a[1], (int)a[2], (mode_t)a[3]);
         return true;
     case SYS_openat2:
-        *result = preload_result(preload_adopt_result(rawsys(number, a[0], a[1], a[2], a[3], 0, 0), 0));
+        *result = preload_result(preload_adopt_result(rawsys(number, a[0], a[1], a[2], a[3], 0, 0), PRELOAD_ASK_FLAGS));
         return true;
     case SYS_open_by_handle_at:
         *result = preload_open_by_handle_at((int)a[0], (void *)a[1], (int)a[2]);

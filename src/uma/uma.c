@@ -6,7 +6,6 @@
 #include "uma/uma.h"
 
 #include "base/conf.h"
-#include "base/geometry.h"
 #include "base/highfd.h"
 #include "base/mem.h"
 #include "base/rawsys.h"
@@ -19,9 +18,7 @@
 #include <sys/sysmacros.h>
 
 #define HASH_BUCKETS 1024u
-#define FRESH_LEAST GEOMETRY_FRESH_LEAST /* bytes moved before a fresh file is looked at */
-#define FRESH_SHARE 2u                   /* fresh no more when so many times its size was moved */
-#define PRIVATE_OWNER 1u                 /* of locks that only threads of this process take */
+#define PRIVATE_OWNER 1u /* of locks that only threads of this process take */
 
 /* All umas. lock guards the chains (writers) and holders; readers walk the chains under RCU. attach_lock: one attach or
  * detach at a time, before lock in order. */
@@ -93,7 +90,7 @@ static inline void note_thread(void)
 
 /* ---- life ---- */
 
-static struct uma *uma_new(struct volume *volume, const struct statx *stx, uint64_t dev)
+static struct uma *uma_new(struct volume *volume, const struct statx *stx, uint64_t dev, bool proven)
 {
     struct uma *uma = mem_alloc(sizeof *uma);
     if (!uma)
@@ -102,16 +99,20 @@ static struct uma *uma_new(struct volume *volume, const struct statx *stx, uint6
     uma->ino = stx->stx_ino;
     uma->volume = volume;
     uma->data_fd = uma->spare_fd = -1;
-    atomic_store_explicit(&uma->size_at_open, stx->stx_size, memory_order_relaxed);
-    atomic_store_explicit(&uma->fresh_until, FRESH_LEAST, memory_order_relaxed);
-    unsigned flags = stx->stx_size == 0 ? UMA_FLAG_FRESH : 0;
+    uma_worth_begin(uma, stx->stx_size);
+    unsigned flags = (stx->stx_size == 0 ? UMA_FLAG_FRESH : 0) | (proven ? 0 : UMA_FLAG_UNPROVEN);
     atomic_store_explicit(&uma->flags, flags, memory_order_relaxed);
     return uma;
 }
 
+static bool open_is_atomic(int flags)
+{
+    return flags & O_ATOMIC || conf_get()->atomic;
+}
+
 static void note_open_flags(struct uma *uma, int flags)
 {
-    if (flags & O_ATOMIC || conf_get()->atomic) {
+    if (open_is_atomic(flags)) {
         atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ATOMIC, memory_order_acq_rel);
     }
@@ -132,7 +133,11 @@ int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
     }
     if (!S_ISREG(stx.stx_mode))
         return 0;
-    struct volume *volume = volume_of(fd, &stx);
+    /* Many a file is gone before anything depends on where it lies. */
+    struct volume *volume = open_is_atomic(flags) ? NULL : volume_candidate(&stx);
+    bool proven = !volume || volume_is_attached(volume, stx.stx_ino);
+    if (proven)
+        volume = volume_of(fd, &stx);
     if (!volume)
         return volume_foreign(fd, &stx);
     note_thread();
@@ -140,7 +145,7 @@ int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
     uma_registry_lock();
     struct uma *uma = uma_find(dev, stx.stx_ino);
     if (!uma) {
-        uma = uma_new(volume, &stx, dev);
+        uma = uma_new(volume, &stx, dev, proven);
         if (uma) {
             _Atomic(struct uma *) *bucket = &registry.bucket[hash(dev, stx.stx_ino)];
             uma->hash_next = atomic_load_explicit(bucket, memory_order_relaxed);
@@ -219,48 +224,14 @@ int uma_close(struct uma *uma, int fd)
 int uma_before_lock(struct uma *uma, int fd)
 {
     uma_attach_lock();
-    int error = uma_open_data(uma, fd);
+    int error = uma_prove(uma, fd);
+    if (!error)
+        error = uma_open_data(uma, fd);
     uma_attach_unlock();
-    return error;
+    return error == -EXDEV ? 0 : error;
 }
 
 /* ---- one call ---- */
-
-/* A fresh file has nothing committed to protect, but one that is written over and over, or read again and again, is served
- * faster here. Looked at now and then, at growing distances. */
-static void reconsider_fresh(struct uma *uma, int fd)
-{
-    struct stat st;
-    uint64_t moved = atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) +
-                     atomic_load_explicit(&uma->bytes_written, memory_order_relaxed);
-    uint64_t due = atomic_load_explicit(&uma->fresh_until, memory_order_relaxed);
-    if (moved < due || sys_fstat(fd, &st) != 0)
-        return;
-    if (moved >= FRESH_SHARE * (uint64_t)st.st_size) {
-        atomic_store_explicit(&uma->size_at_open, (uint64_t)st.st_size, memory_order_relaxed);
-        atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
-    }
-    atomic_store_explicit(&uma->fresh_until, moved * 2, memory_order_relaxed);
-}
-
-static bool wants_attach(struct uma *uma, int fd, enum uma_intent intent)
-{
-    if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_FRESH && fd >= 0)
-        reconsider_fresh(uma, fd);
-    uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
-    uint64_t size = atomic_load_explicit(&uma->size_at_open, memory_order_relaxed);
-    if (flags & UMA_FLAG_ALONE)
-        return false;
-    switch (intent) {
-    case UMA_INTENT_WRITE:
-        return !(flags & UMA_FLAG_FRESH);
-    case UMA_INTENT_READ:
-        return !(flags & UMA_FLAG_FRESH) && size &&
-               atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) >= size;
-    default:
-        return false;
-    }
-}
 
 static int begin_attached(struct uma *uma)
 {
@@ -278,8 +249,10 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
 {
     if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
         return UMA_PATH_KERNEL; /* the process ends, or becomes another program */
-    bool attach = wants_attach(uma, fd, intent);
+    bool attach = uma_wants_attach(uma, fd, intent);
     for (;;) {
+        if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_OUTSIDE)
+            return UMA_PATH_KERNEL;
         struct volume_inflight inflight = {.word = NULL};
         if (!attach && volume_enter_kernel(uma->volume, uma->ino, intent == UMA_INTENT_WRITE, &inflight)) {
             op->inflight = inflight.word;
@@ -288,6 +261,8 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
         int error = uma_attach(uma, fd);
         if (!error)
             return begin_attached(uma);
+        if (error == -EXDEV)
+            continue;
         if (error == -EIO || !attach)
             return error == -EACCES && intent != UMA_INTENT_WRITE ? UMA_PATH_KERNEL : error == -EIO ? -EIO : -EBUSY;
         if (fd < 0) /* without a descriptor there is no attaching: the caller tries again with one */
@@ -312,12 +287,14 @@ void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
 {
     if (!op->inflight && !(done->bytes_read | done->bytes_written) && uma_is_attached(uma))
         return;
+    if (done->bytes_read || done->bytes_written)
+        uma_worth_count(&uma->kernel_calls, 1);
     if (done->bytes_read) {
-        atomic_fetch_add_explicit(&uma->bytes_read, done->bytes_read, memory_order_relaxed);
+        uma_worth_count(&uma->bytes_read, done->bytes_read);
         stats_add(STATS_KERNEL_READS, 1);
     }
     if (done->bytes_written) {
-        atomic_fetch_add_explicit(&uma->bytes_written, done->bytes_written, memory_order_relaxed);
+        uma_worth_count(&uma->bytes_written, done->bytes_written);
         stats_add(STATS_KERNEL_WRITES, 1);
     }
     if (done->synced)

@@ -68,8 +68,8 @@ int uma_before_lock(struct uma *uma, int fd);
 /* ---- one call ---- */
 
 /* enum uma_path, or -errno (-EIO when FAILED). Attaches where the intent demands it: WRITE unless the file was empty when
- * it was opened and has not been synced since, READ after as many bytes were read as the file holds. fd: an application's
- * descriptor of the file. */
+ * it was opened and has not been synced since, READ after as many bytes were read as the file holds; on tmpfs both only as
+ * long as attaching pays (uma_worth.c). fd: an application's descriptor of the file. */
 int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op);
 
 /* Ends the call. Says what a call on the kernel's path did. */
@@ -161,7 +161,7 @@ void uma_each(void (*visit)(struct uma *uma, void *arg), void *arg);
 /* ---- nvmmap ---- */
 
 /* Registers a mapping [addr, addr + length) of the file from `offset`: from now on until uma_unmap, loads from it see the
- * newest bytes. The uma is referenced by it. Writable: PROT_WRITE. */
+ * newest bytes. The uma is referenced by it. Writable: PROT_WRITE. -EXDEV if the file is in no root after all. */
 int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, bool writable);
 /* The application has mapped the file by itself: while that mapping is there the file stays with the kernel (PASSTHROUGH),
  * also after its last close. The uma is referenced by it. */

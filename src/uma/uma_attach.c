@@ -391,7 +391,9 @@ int uma_attach(struct uma *uma, int fd)
         return 0;
     }
     struct log_header *copy = mem_alloc(sizeof *copy);
-    int error = copy ? uma_open_data(uma, fd) : -ENOMEM;
+    int error = copy ? uma_prove(uma, fd) : -ENOMEM;
+    if (!error)
+        error = uma_open_data(uma, fd);
     if (!error)
         error = pm_guard_install();
     if (!error)
@@ -408,6 +410,7 @@ int uma_attach(struct uma *uma, int fd)
             uma_note_atomic(uma);
             uma_map_attached(uma);
             atomic_store_explicit(&uma->state, UMA_ATTACHED, memory_order_release);
+            uma_worth_attached(uma);
             stats_add(STATS_ATTACHES, 1);
         }
         volume_unlock_inode(uma->volume, uma->ino);
@@ -416,7 +419,7 @@ int uma_attach(struct uma *uma, int fd)
     uma_attach_unlock();
     if (!error)
         uma_sync_start();
-    else
+    else if (error != -EXDEV)
         msg(MSG_WARNING, "inode %llu: not attached, error %d", (unsigned long long)uma->ino, -error);
     return error;
 }
@@ -489,6 +492,7 @@ int uma_detach(struct uma *uma)
         index_close(&uma->index);
     }
     detach_unmap(uma);
+    uma_worth_detached(uma);
     volume_unlock_inode(uma->volume, uma->ino);
     return error;
 }

@@ -101,6 +101,8 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
         return 0;
     }
     int error = uma_attach(uma, fd);
+    if (error == -EXDEV) /* it never was ours */
+        return 0;
     if (error == -EBUSY || error == -EIO)
         return error;
     if (error && volume_is_attached(uma->volume, uma->ino))

@@ -49,9 +49,11 @@ enum uma_state {
 };
 
 enum uma_flags {
-    UMA_FLAG_FRESH = 1,  /* empty when opened, not synced since: the kernel's path until then */
-    UMA_FLAG_ATOMIC = 2, /* opened O_ATOMIC by this process */
-    UMA_FLAG_ALONE = 4,  /* attaching failed for good (no space, no permission): kernel's path */
+    UMA_FLAG_FRESH = 1,    /* empty when opened, not synced since: the kernel's path until then */
+    UMA_FLAG_ATOMIC = 2,   /* opened O_ATOMIC by this process */
+    UMA_FLAG_ALONE = 4,    /* attaching failed for good (no space, no permission): kernel's path */
+    UMA_FLAG_UNPROVEN = 8, /* it is not known yet whether the file is of the volume: uma_prove */
+    UMA_FLAG_OUTSIDE = 16, /* it is not: the kernel's path for good */
 };
 
 /* Bytes of the next piece: all that is left if it can be one step, else up to a multiple of the greatest length. One that is
@@ -97,8 +99,10 @@ struct uma {
     _Atomic uint32_t state;                     /* enum uma_state; release at attach pairs with acquire in uma_begin */
     _Atomic uint32_t flags;                     /* enum uma_flags */
     _Atomic uint64_t bytes_read, bytes_written; /* on the kernel's path */
+    _Atomic uint64_t kernel_calls;
     _Atomic uint64_t size_at_open;
     _Atomic uint64_t fresh_until; /* bytes moved, when a fresh file is looked at again */
+    uint64_t attached_ns;         /* when, of the monotonic clock; under the attach lock */
 
     /* valid while attached */
     int data_fd;  /* own description of the file; -1: none. Opened before the application's first lock, or at attach */
@@ -346,6 +350,19 @@ void uma_note_atomic(struct uma *uma);
 void uma_set_log_flag(struct uma *uma, enum log_flags flag);
 /* Opens data_fd from an application's descriptor if there is none yet. Under the attach lock. */
 int uma_open_data(struct uma *uma, int fd);
+
+/* ---- what attaching is worth (uma_worth.c) ---- */
+void uma_worth_begin(struct uma *uma, uint64_t size);
+/* Counts calls or bytes on the kernel's path. No locked addition: it is a guess, two threads at once may lose one. */
+static inline void uma_worth_count(_Atomic uint64_t *counter, uint64_t more)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
+}
+bool uma_wants_attach(struct uma *uma, int fd, enum uma_intent intent);
+/* 0 if the file of fd is of the uma's volume; -EXDEV if it is in no root; -EBADF where fd is -1 and must be asked. */
+int uma_prove(struct uma *uma, int fd);
+void uma_worth_attached(struct uma *uma);
+void uma_worth_detached(const struct uma *uma);
 
 /* ---- mapped ranges (uma_map.c) ---- */
 

@@ -159,8 +159,8 @@ static void piece_give_fresh(struct piece *piece)
 
 /* How long the kernel's file must be for this piece. In mode IN_PLACE all of it goes to the file. In mode LOGGED a block
  * that was appended and is now written over can flip to its file home only if the kernel's file has it; else it would be
- * relocated each time. Only blocks before the last one: appends whose first line is shared with the append before never come
- * to an end of this. All that is committed then, so that few writes pay. */
+ * relocated each time. All that is committed then, so that few writes pay; and not for appends, which share a block with the
+ * append before and would never come to an end of this. */
 static uint64_t piece_reach(const struct piece *piece)
 {
     struct index_shared *shared = uma_shared(piece->uma);
@@ -168,7 +168,7 @@ static uint64_t piece_reach(const struct piece *piece)
     if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
         return end;
     uint64_t committed = atomic_load_explicit(&shared->committed_size, memory_order_acquire);
-    return (piece->first + piece->blocks) * UMA_BLOCK < uma_min(committed, UMA_MAPPED_MOST) ? committed : 0;
+    return end <= uma_min(committed, UMA_MAPPED_MOST) ? committed : 0;
 }
 
 static int piece_prepare(struct piece *piece, bool worst)
@@ -179,7 +179,7 @@ static int piece_prepare(struct piece *piece, bool worst)
         error = uma_reserve_home(piece->uma, piece->record, piece->first, piece->blocks);
     uint64_t reach = piece_reach(piece);
     if (!error && atomic_load_explicit(&uma_shared(piece->uma)->kernel_durable, memory_order_acquire) <
-                      uma_min(reach, (piece->first + piece->blocks) * UMA_BLOCK))
+                      uma_min(reach, uma_round_up(piece->offset + piece->length)))
         error = uma_extend_kernel(piece->uma, piece->record, reach);
     uint32_t need = worst ? piece->blocks : missing;
     if (!error && need > piece->fresh_count) {

@@ -269,7 +269,7 @@ static void test_adopt(void **state)
     make(managed, 100);
     int fd = open(managed, O_RDWR | O_APPEND);
     lseek(fd, 7, SEEK_SET);
-    assert_int_equal(file_adopt(fd, O_RDWR), 0);
+    assert_int_equal(file_adopt(fd, O_RDWR | O_APPEND), 0);
     assert_true(file_is_managed(fd));
     assert_int_equal(file_lseek(fd, 0, SEEK_CUR), 7);
     assert_int_equal(file_write(fd, "abc", 3), 3);
@@ -278,9 +278,9 @@ static void test_adopt(void **state)
     assert_int_equal(file_release(fd), 0); /* forgotten, not closed */
     assert_false(file_is_managed(fd));
     assert_int_equal(fcntl(fd, F_GETFD), 0);
-    assert_int_equal(file_adopt(fd, 0), 0);
+    assert_int_equal(file_adopt(fd, FILE_ASK_FLAGS), 0);
     close(fd);
-    assert_int_equal(file_adopt(fd, 0), -EBADF);
+    assert_int_equal(file_adopt(fd, FILE_ASK_FLAGS), -EBADF);
     assert_true(file_is_managed(fd)); /* closed behind our back: found out at the next open of that number */
     int again = file_openat(AT_FDCWD, plain, O_RDWR | O_CREAT, 0600);
     assert_int_equal(again, fd);
