@@ -29,6 +29,7 @@ const struct nvmmio_core nvmmio_core = {
     .dup3 = file_dup3,
     .close_range = file_close_range,
     .fcntl = file_fcntl,
+    .lock_prepare = file_lock_prepare,
     .is_managed = file_is_managed,
     .read = file_read,
     .write = file_write,

@@ -20,6 +20,7 @@
 #define NVMMIO_CORE_VERSION 3u
 
 struct sys_action; /* base/rawsys.h */
+struct flock;
 
 struct nvmmio_core {
     uint32_t version; /* NVMMIO_CORE_VERSION */
@@ -38,6 +39,8 @@ struct nvmmio_core {
     int (*dup3)(int fd, int newfd, int flags);
     int (*close_range)(unsigned first, unsigned last, unsigned flags);
     int (*fcntl)(int fd, int cmd, long arg);
+    int (*lock_prepare)(int fd, const struct flock *given,
+                        struct flock *lock); /* before F_SETLKW: see file_lock_prepare */
     bool (*is_managed)(int fd);
     ssize_t (*read)(int fd, void *buf, size_t count);
     ssize_t (*write)(int fd, const void *buf, size_t count);

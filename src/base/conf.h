@@ -11,8 +11,8 @@
  *   key              default   meaning
  *   log              (none)    where messages go: "stderr" or an absolute path; "%p" in it becomes the process id
  *   log_level        3         1 errors, 2 and warnings, 3 and notices (demotions, recoveries), 4 and debugging
- *   pm               auto      auto: PM where MAP_SYNC works, and tmpfs as emulated PM; force: any file system as if PM;
- *                              none: nothing is managed
+ *   pm               auto      auto: PM where MAP_SYNC works, and tmpfs as emulated PM, where files attach only as it
+ *                              pays; force: any file system as if PM; none: nothing is managed
  *   log_max          8G        most bytes that one file's log may take
  *   commit_interval  5s        after this long a file that is never synced is committed by the background thread
  *   idle             100ms     after this long without a write a file is written back

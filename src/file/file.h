@@ -35,6 +35,10 @@ int file_dup(int fd);
 int file_dup3(int fd, int newfd, int flags); /* newfd == fd: -EINVAL, as dup3 */
 int file_dup2(int fd, int newfd);
 int file_close_range(unsigned first, unsigned last, unsigned flags);
+/* What fcntl does before it asks the kernel for a lock: 0, and *lock says the same as *given, from the file's start; 1 if the
+ * kernel is to be given *given itself; or -errno. For callers that wait by themselves. */
+struct flock;
+int file_lock_prepare(int fd, const struct flock *given, struct flock *lock);
 int file_fcntl(int fd, int cmd, long arg);
 bool file_is_managed(int fd);
 

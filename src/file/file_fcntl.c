@@ -63,7 +63,7 @@ static int lock_from_start(int fd, struct flock *lock)
 }
 
 /* The uma has a descriptor of its own before a lock is there that closing one could drop. 1: fd is not managed. */
-static int lock_prepare(int fd)
+static int lock_announce(int fd)
 {
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
@@ -78,17 +78,20 @@ static int lock_prepare(int fd)
     return result;
 }
 
+int file_lock_prepare(int fd, const struct flock *given, struct flock *lock)
+{
+    int result = lock_announce(fd);
+    if (!result && !lock_read(lock, given))
+        result = 1; /* the kernel tells */
+    return result ? result : lock_from_start(fd, lock);
+}
+
 static int fcntl_lock(int fd, int cmd, long arg)
 {
-    int result = lock_prepare(fd);
-    if (result > 0)
-        return sys_fcntl(fd, cmd, arg);
     struct flock lock, *given = (struct flock *)arg;
-    if (result < 0 || !lock_read(&lock, given))
+    int result = file_lock_prepare(fd, given, &lock);
+    if (result)
         return result < 0 ? result : sys_fcntl(fd, cmd, arg);
-    result = lock_from_start(fd, &lock);
-    if (result < 0)
-        return result;
     result = sys_fcntl(fd, cmd, (long)&lock);
     if (!result && (cmd == F_GETLK || cmd == F_OFD_GETLK))
         *given = lock;

@@ -171,14 +171,36 @@ struct volume *volume_of(int fd, const struct statx *stx)
     char *path = mem_alloc(CONF_PATH_MAX);
     if (!path)
         return NULL;
-    size_t length = volume_root_of(fd, stx, path);
-    if (length && !volume_is_internal(path, length)) {
+    ssize_t length = volume_root_of(fd, stx, path);
+    if (length > 0 && !volume_is_internal(path, (size_t)length)) {
         uint32_t euid = sys_geteuid();
         if (euid == 0 || euid == stx->stx_uid)
-            volume = volume_below(fd, stx, path, length);
+            volume = volume_below(fd, stx, path, (size_t)length);
     }
     mem_free(path, CONF_PATH_MAX);
     return volume;
+}
+
+bool volume_is_durable(const struct volume *volume)
+{
+    return volume->sync != PM_MAP_SYNC_NEVER || conf_get()->pm == CONF_PM_FORCE;
+}
+
+int volume_holds(const struct volume *volume, int fd, const struct statx *stx)
+{
+    uint32_t euid = sys_geteuid();
+    if (euid != 0 && euid != volume->owner)
+        return 0;
+    char *path = mem_alloc(CONF_PATH_MAX);
+    if (!path)
+        return -ENOMEM;
+    ssize_t length = volume_root_of(fd, stx, path);
+    int result = length < 0 ? (int)length
+                            : stx->stx_uid == volume->owner && (size_t)length == volume->root_length &&
+                                  memcmp(path, volume->root, volume->root_length) == 0 &&
+                                  !volume_is_internal(path, volume->root_length);
+    mem_free(path, CONF_PATH_MAX);
+    return result;
 }
 
 struct volume *volume_candidate(const struct statx *stx)

@@ -43,14 +43,14 @@ enum pm_map_sync volume_sync(const struct volume *volume);
 
 /* The volume that the file may be of, found without asking the kernel for its path: the only one of the file's device and
  * owner, as long as there is one root on the device. NULL if volume_of must be asked. Whether the file is of it in truth,
- * volume_of tells: to be asked before anything relies on it but calls on the kernel's path. */
+ * volume_holds tells: to be asked before anything relies on it but calls on the kernel's path. */
 struct volume *volume_candidate(const struct statx *stx);
 
-/* Whether what is acknowledged outlives a power cut: false on tmpfs, which is emulation. */
-static inline bool volume_is_durable(const struct volume *volume)
-{
-    return volume_sync(volume) != PM_MAP_SYNC_NEVER;
-}
+/* Whether what is acknowledged outlives a power cut, or is to be treated as if it did (pm:force): not on tmpfs. */
+bool volume_is_durable(const struct volume *volume);
+
+/* 1 if the file is of the volume, as volume_of would find; 0 if it is not; or -errno. */
+int volume_holds(const struct volume *volume, int fd, const struct statx *stx);
 
 /* Where volume_of gave NULL: -EBUSY if the file is another user's, below a root, and attached or waiting for recovery by its
  * owner's side, and not PASSTHROUGH: the kernel would show a stale file. Else 0, also for the owner and root, and where the

@@ -16,6 +16,7 @@
 
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* ---- the table ---- */
 
@@ -123,8 +124,8 @@ struct volume *volume_first(void);
 /* ---- volume_root.c: where a file lies ---- */
 
 /* The root of a file and its place in `path` (CONF_PATH_MAX bytes), which receives the file's path: the root's length, 0
- * if the file is in none. */
-size_t volume_root_of(int fd, const struct statx *stx, char *path);
+ * if the file is in none, -errno if the kernel does not tell. */
+ssize_t volume_root_of(int fd, const struct statx *stx, char *path);
 
 /* Whether, as far as it is known, all roots on the file's device are one; then its path need not be asked for yet. */
 bool volume_has_one_root(const struct statx *stx);

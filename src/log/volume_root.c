@@ -36,17 +36,17 @@ static bool root_is_on(const struct conf *conf, unsigned i, const struct statx *
            atomic_load_explicit(&device->minor, memory_order_relaxed) == file->stx_dev_minor;
 }
 
-/* The file's path: its length, 0 if the kernel does not tell it. A removed file has its old one with " (deleted)" behind,
+/* The file's path: its length, 0 if it has none here, or -errno. A removed file has its old one with " (deleted)" behind,
  * a file without a name (O_TMPFILE) that of its directory with a number. */
-static size_t read_path(int fd, char *path)
+static ssize_t read_path(int fd, char *path)
 {
     char link[LOG_FD_PATH_BYTES];
     log_fd_path(fd, link);
     ssize_t n = sys_readlinkat(AT_FDCWD, link, path, CONF_PATH_MAX);
     if (n <= 0 || n >= CONF_PATH_MAX || path[0] != '/')
-        return 0;
+        return n < 0 ? n : 0;
     path[n] = 0;
-    return (size_t)n;
+    return n;
 }
 
 /* Whether path lies below the directory of `length` bytes, "/" or without a slash at the end. */
@@ -105,23 +105,24 @@ bool volume_has_one_root(const struct statx *stx)
     return here == 1;
 }
 
-size_t volume_root_of(int fd, const struct statx *stx, char *path)
+ssize_t volume_root_of(int fd, const struct statx *stx, char *path)
 {
     const struct conf *conf = conf_get();
     if (conf->root_count == 0) {
-        size_t length = stx->stx_attributes & STATX_ATTR_DAX ? read_path(fd, path) : 0;
-        return length ? mount_point(stx, path, length) : 0;
+        ssize_t length = stx->stx_attributes & STATX_ATTR_DAX ? read_path(fd, path) : 0;
+        return length > 0 ? (ssize_t)mount_point(stx, path, (size_t)length) : length;
     }
     size_t best = 0;
     path[0] = 0;
     for (unsigned i = 0; i < conf->root_count; i++) {
         if (!root_is_on(conf, i, stx))
             continue;
-        if (!path[0] && !read_path(fd, path))
-            return 0;
+        ssize_t known = path[0] ? 1 : read_path(fd, path);
+        if (known <= 0)
+            return known;
         size_t length = strlen(conf->root[i]);
         if (length > best && is_below(path, conf->root[i], length))
             best = length;
     }
-    return best;
+    return (ssize_t)best;
 }

@@ -103,6 +103,14 @@ static bool fd_command_duplicates(int cmd)
     return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC;
 }
 
+/* In the kernel, where it can be cancelled and interrupted. */
+static long fd_wait_for_lock(const struct nvmmio_core *core, int fd, int cmd, long arg)
+{
+    struct flock lock;
+    int prepared = core ? core->lock_prepare(fd, (const struct flock *)arg, &lock) : 1;
+    return prepared < 0 ? prepared : preload_wait(SYS_fcntl, fd, cmd, prepared ? arg : (long)&lock, 0, 0, 0);
+}
+
 int preload_fcntl_arg(int fd, int cmd, long arg)
 {
     const struct nvmmio_core *core = preload_serves(fd);
@@ -112,13 +120,9 @@ int preload_fcntl_arg(int fd, int cmd, long arg)
         int error = fd_command_duplicates(cmd) || !(arg & FD_CLOEXEC) ? fd_prepare_foreign(fd) : 0;
         return (int)preload_result(error ? error : sys_fcntl(fd, cmd, arg));
     }
-    if (core) {
-        if (fd_command_waits(cmd))
-            preload_cancel_point();
-        return (int)preload_result(core->fcntl(fd, cmd, arg));
-    }
-    return (int)preload_result(fd_command_waits(cmd) ? preload_wait(SYS_fcntl, fd, cmd, arg, 0, 0, 0)
-                                                     : sys_fcntl(fd, cmd, arg));
+    if (fd_command_waits(cmd))
+        return (int)preload_result(fd_wait_for_lock(core, fd, cmd, arg));
+    return (int)preload_result(core ? core->fcntl(fd, cmd, arg) : sys_fcntl(fd, cmd, arg));
 }
 
 /* The third argument is a number, a pointer or missing: taken as a word, as libc does. */

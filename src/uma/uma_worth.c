@@ -48,7 +48,10 @@ int uma_prove(struct uma *uma, int fd)
     int error = sys_statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &stx);
     if (error)
         return error;
-    if (volume_of(fd, &stx) == uma->volume) {
+    int holds = volume_holds(uma->volume, fd, &stx);
+    if (holds < 0)
+        return holds;
+    if (holds) {
         atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_UNPROVEN, memory_order_acq_rel);
         return 0;
     }

@@ -315,7 +315,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static struct reference want;
     struct input in = {bytes, bytes + size};
-    setenv("NVMMIO_CONF", "pool:0", 1);
+    setenv("NVMMIO_CONF", "pool:0,pm:force", 1);
     struct world *w = world_get();
     setenv("NVMMIO_ROOT", w->root, 1);
     unsigned flags = take_all(&in, w);

@@ -145,7 +145,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     if (!state.fd) {
         state.fd = openat(w->dirfd, "table", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
         world_check(state.fd > 0);
-        setenv("NVMMIO_CONF", "pool:0", 1);
+        setenv("NVMMIO_CONF", "pool:0,pm:force", 1);
         setenv("NVMMIO_ROOT", w->root, 1);
     }
     world_begin(w, 5000);

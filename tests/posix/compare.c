@@ -68,8 +68,10 @@ static void exec_case(const struct side *side, const char *work, int control, co
     /* Descriptor numbers are part of the report: the case starts with 0, 1, 2 and the socket. */
     close_range(3, CASE_CONTROL - 1, 0);
     close_range(CASE_CONTROL + 1, ~0U, 0);
-    if (side->managed)
+    if (side->managed) {
         setenv("NVMMIO_ROOT", side->root, 1);
+        setenv("NVMMIO_CONF", "pm:force", 0); /* a file is attached when PM needs it, whether it pays or not */
+    }
     if (side->preload)
         setenv("LD_PRELOAD", side->preload, 1);
     execl(side->program, side->program, theme, name, state, (char *)NULL);

@@ -21,7 +21,7 @@
 
 /* clang-format off */
 #define FAKE_FUNCTIONS(X)                                                                                              \
-    X(openat) X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(is_managed) X(read)        \
+    X(openat) X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(lock_prepare) X(is_managed) X(read)        \
     X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
     X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
     X(mmap) X(munmap) X(msync) X(demote) X(demote_inheritable) X(ring_begin) X(before_exec) X(limit_changed) X(sigaction)  \
@@ -175,6 +175,14 @@ static int fake_close_range(unsigned first, unsigned last, unsigned flags)
     for (unsigned i = first; i <= last && i < FAKE_DESCRIPTORS; i++)
         fake_set((int)i, false);
     return (int)rawsys(SYS_close_range, first, last, flags, 0, 0, 0);
+}
+
+static int fake_lock_prepare(int fd, const struct flock *given, struct flock *lock)
+{
+    (void)fd;
+    fake_call(FAKE_lock_prepare);
+    *lock = *given;
+    return 0;
 }
 
 static int fake_fcntl(int fd, int cmd, long arg)

@@ -201,7 +201,7 @@ CALL(lockf, "fcntl")
            lockf(interpose.fd, F_ULOCK, 5) == 0 && lockf(interpose.fd, -1, 5) < 0 && errno == EINVAL;
 }
 
-CALL(lockf64, "fcntl")
+CALL(lockf64, "lock_prepare")
 {
     return lockf64(interpose.fd, F_LOCK, 5) == 0;
 }

@@ -845,6 +845,7 @@ int main(int argc, char **argv)
         if (mkdir(run.base, 0700) || mkdir(root, 0700))
             return 2;
         setenv("NVMMIO_ROOT", root, 1);
+        setenv("NVMMIO_CONF", "pm:force", 0); /* attach when PM needs it, whether it pays or not */
         execv("/proc/self/exe", argv);
         return 2;
     }

@@ -203,15 +203,18 @@ static void test_dup2_waits(void **state)
     file_close(g);
 }
 
-/* Locks of fcntl are announced to the uma; all else passes through. */
+/* Locks of fcntl are announced to a uma that is not attached yet; all else passes through. */
 static void test_fcntl(void **state)
 {
     (void)state;
     int fd = open_new(managed, 0);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
+    fake_uma.user = false;
     assert_int_equal(file_fcntl(fd, F_SETLK, (long)&lock), 0);
     assert_int_equal(fake_uma.locks, 1);
+    fake_uma.user = true;
     assert_int_equal(file_fcntl(fd, F_GETLK, (long)&lock), 0);
+    assert_int_equal(fake_uma.locks, 1);
     assert_int_equal(lock.l_type, F_UNLCK);
     assert_int_equal(file_fcntl(fd, F_SETFD, FD_CLOEXEC), 0);
     assert_int_equal(file_fcntl(fd, F_GETFD, 0), FD_CLOEXEC);

@@ -362,7 +362,7 @@ int main(void)
     for (unsigned i = 0; i < OPERATIONS; i++)
         tests[i] = (struct CMUnitTest){operations[i].name, test_operation, NULL, NULL, (void *)&operations[i]};
     tests[OPERATIONS] = (struct CMUnitTest)cmocka_unit_test(test_no_memory);
-    managed_begin("idle:1000s,commit_interval:1000s,pool:0");
+    managed_begin("pm:force,idle:1000s,commit_interval:1000s,pool:0");
     struct managed m; /* the directory and its table are made once */
     managed_open(&m, 1, 1, 0);
     run_map(&m);

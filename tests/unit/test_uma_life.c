@@ -546,6 +546,6 @@ int main(void)
         cmocka_unit_test(test_memory_sparse),
         cmocka_unit_test(test_no_system_calls),
     };
-    managed_begin("idle:1000s,commit_interval:1000s");
+    managed_begin("pm:force,idle:1000s,commit_interval:1000s");
     return cmocka_run_group_tests(tests, NULL, end);
 }

@@ -213,6 +213,6 @@ int main(int argc, char **argv)
         length = (unsigned)atoi(argv[2]);
     for (unsigned i = 0; i < sizeof plans / sizeof *plans; i++)
         tests[i] = (struct CMUnitTest){plans[i].name, test_plan, NULL, NULL, (void *)&plans[i]};
-    managed_begin("idle:1000s,commit_interval:1000s");
+    managed_begin("pm:force,idle:1000s,commit_interval:1000s");
     return cmocka_run_group_tests(tests, NULL, end);
 }

@@ -360,6 +360,6 @@ int main(void)
         cmocka_unit_test(test_threads_append),
         cmocka_unit_test(test_threads_open_close),
     };
-    managed_begin("idle:20ms,commit_interval:60ms");
+    managed_begin("pm:force,idle:20ms,commit_interval:60ms");
     return cmocka_run_group_tests(tests, NULL, end);
 }

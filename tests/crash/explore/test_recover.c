@@ -73,7 +73,7 @@ static void play(void)
     uint8_t bytes[FILE_MOST];
     path_of(path);
     setenv("NVMMIO_ROOT", run.root, 1);
-    setenv("NVMMIO_CONF", "commit_interval:1000s,idle:1000s,pool:1", 1);
+    setenv("NVMMIO_CONF", "commit_interval:1000s,idle:1000s,pool:1,pm:force", 1);
     int fd = nvopen(path, O_RDWR);
     unit_check(fd >= 0);
     for (unsigned s = 0; s < STEPS; s++) {

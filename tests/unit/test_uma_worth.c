@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * test_uma_worth.c — which detached files are attached: on tmpfs those for which it pays, once attachments have been over at
+ * once; and no file that lies beside the root on the root's device.
+ */
+#include "unit/managed.h"
+
+#include "base/rcu.h"
+#include "nvmmio.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define K 1024
+#define SHORT_LIVED 8 /* attachments that are over at once, as many as make the process doubt */
+#define EARNED 40     /* calls that earn an attachment */
+
+static void nap(void)
+{
+    const struct timespec pause = {.tv_nsec = 3000000};
+    nanosleep(&pause, NULL);
+}
+
+/* One write to a new file, a sync, another write: is it attached then? */
+static bool attaches_at_once(int flags)
+{
+    struct managed m;
+    managed_open(&m, 8 * K, 64 * K, flags);
+    assert_int_equal(managed_write(&m, 100, 1000, 0), 1000);
+    bool attached = uma_is_attached(m.uma);
+    assert_int_equal(managed_commit(&m), 0);
+    assert_int_equal(managed_write(&m, 8 * K, 10, 0), 10);
+    managed_check(&m);
+    assert_int_equal(managed_close(&m), 0);
+    managed_check_kernel(&m);
+    managed_remove(&m);
+    return attached;
+}
+
+/* After attachments that were over at once a file must earn one by calls; O_ATOMIC files need not. One that lasts ends the
+ * doubt. Whoever serves a file, its bytes are right. */
+static void test_attachments_must_pay(void **state)
+{
+    struct managed m;
+    (void)state;
+    assert_true(attaches_at_once(0));
+    for (int i = 0; i < SHORT_LIVED; i++)
+        attaches_at_once(O_ATOMIC); /* is attached in any case */
+    assert_false(attaches_at_once(0));
+    assert_true(attaches_at_once(O_ATOMIC));
+
+    for (int round = 0; round < SHORT_LIVED; round++) {
+        managed_open(&m, 8 * K, 64 * K, 0);
+        for (int i = 0; i < EARNED; i++)
+            assert_int_equal(managed_write(&m, (uint64_t)i * 50, 50, 0), 50);
+        assert_true(uma_is_attached(m.uma));
+        nap();
+        managed_check(&m);
+        assert_int_equal(managed_close(&m), 0);
+        managed_check_kernel(&m);
+        managed_remove(&m);
+    }
+    assert_true(attaches_at_once(0));
+}
+
+/* Bytes earn an attachment as well, reads do not by themselves. */
+static void test_bytes_earn(void **state)
+{
+    enum { PIECE = 64 * K, PIECES = 5 };
+    struct managed m;
+    (void)state;
+    for (int i = 0; i < SHORT_LIVED; i++)
+        attaches_at_once(O_ATOMIC);
+    managed_open(&m, PIECE, PIECES * PIECE, 0);
+    for (uint64_t i = 0; i < PIECES; i++)
+        assert_int_equal(managed_write(&m, i * PIECE, PIECE, 0), PIECE);
+    assert_true(uma_is_attached(m.uma));
+    managed_check(&m);
+    managed_remove(&m);
+}
+
+/* A file on the root's device, but not in the root, is found out when it would be attached, and stays the kernel's. Nothing
+ * of the library's is opened for it, not even for a lock. */
+static void test_beside_the_root(void **state)
+{
+    struct managed m;
+    struct uma *uma;
+    char path[MANAGED_PATH_MAX + 16], byte = 'x';
+    (void)state;
+    managed_open(&m, 8 * K, 8 * K, O_ATOMIC); /* the volume is there */
+    snprintf(path, sizeof path, "%s.beside", m.path);
+    char *name = strrchr(path, '/'); /* ROOT/file.beside becomes ROOT.beside */
+    *name = '.';
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "1234", 4), 4);
+    unsigned descriptors = managed_descriptors();
+    assert_int_equal(uma_open(fd, O_RDWR, NULL, &uma), 0);
+    for (int i = 0; uma && i < 3; i++) {
+        struct uma_op op;
+        struct uma_done done = {.bytes_written = 1};
+        assert_int_equal(uma_before_lock(uma, fd), 0);
+        rcu_enter();
+        assert_int_equal(uma_begin(uma, fd, UMA_INTENT_WRITE, &op), UMA_PATH_KERNEL);
+        assert_int_equal(pwrite(fd, &byte, 1, i), 1);
+        uma_end(uma, &op, &done);
+        rcu_leave();
+        assert_false(uma_is_attached(uma));
+    }
+    assert_int_equal(managed_descriptors(), descriptors);
+    if (uma) {
+        assert_int_equal(uma_demote(uma, fd, UMA_DEMOTE_STDIO), 0);
+        assert_int_equal(uma_close(uma, fd), 0);
+    }
+    assert_int_equal(uma_open(fd, O_RDWR | O_ATOMIC, NULL, &uma), 0); /* looked for at once */
+    assert_null(uma);
+    close(fd);
+    unlink(path);
+    managed_remove(&m);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    managed_begin("idle:1000s,commit_interval:1000s"); /* without pm:force: emulated PM is what this is about */
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    managed_end();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_attachments_must_pay),
+        cmocka_unit_test(test_bytes_earn),
+        cmocka_unit_test(test_beside_the_root),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
