@@ -9,7 +9,7 @@ demotion=$1 filesystem=$2 library=$3 mode=$4
 shift 4
 base=$(mktemp -d "${NVMMIO_TEST_DIR:-/dev/shm}/nvmmio-demotion-XXXXXX") || exit 2
 mkdir "$base/place"
-conf=pm:auto,aio:allow
+conf=pm:force,aio:allow # on tmpfs too: files attach when PM needs it, whether it pays or not
 finish() {
     mountpoint -q "$base/place" && umount -l "$base/place"
     rm -rf "$base"
@@ -22,7 +22,6 @@ if [ "$filesystem" != tmpfs ]; then
         echo "skipped: no $filesystem here"
         exit 77
     fi
-    conf=pm:force,aio:allow
 fi
 root=$base/place/root
 mkdir "$root"
