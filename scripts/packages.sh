@@ -6,9 +6,10 @@
 nvmmio_packages="cmake ninja-build gcc g++ clang clang-format pkg-config binutils libpmem-dev liburcu-dev libjemalloc2 libcmocka-dev
     fio sqlite3 strace git python3 rsync xfsprogs"
 
-# The programs of tests/apps that are large (NVMMIO_APPS=all).
+# The programs of tests/apps with NVMMIO_APPS=all.
 nvmmio_packages_apps="redis-server postgresql-15 liblmdb-dev lmdb-utils libdb5.3-dev db5.3-util libleveldb-dev librocksdb-dev
-    rocksdb-tools kyotocabinet-utils perl openjdk-17-jdk-headless nodejs vim libpython3.11-testsuite"
+    rocksdb-tools kyotocabinet-utils perl openjdk-17-jdk-headless nodejs vim libpython3.11-testsuite memcached
+    zip unzip cpio patch ed bzip2 xz-utils zstd lz4 gawk"
 
 # What scripts/vm.sh needs besides: the machine, and what makes and checks its file systems.
 nvmmio_packages_vm="qemu-system-x86 busybox-static ndctl e2fsprogs xfsprogs lz4"
@@ -29,7 +30,16 @@ packages_install() {
         }
         as_root="sudo"
     fi
+    # Servers are tested, not wanted: Debian asks this program whether it may start one that was just installed.
+    policy=/usr/sbin/policy-rc.d
+    made=
+    [ -e "$policy" ] || made=$policy
+    [ -z "$made" ] || printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
+    [ -z "$made" ] || $as_root chmod 755 "$policy"
     # shellcheck disable=SC2086
     $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y --no-install-recommends $missing
+    status=$?
+    [ -z "$made" ] || $as_root rm -f "$policy"
+    return "$status"
 }

@@ -32,6 +32,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 . scripts/packages.sh
+nvmmio_packages="$nvmmio_packages $nvmmio_packages_apps"
 
 build=${NVMMIO_BUILD:-build}
 jobs=${NVMMIO_JOBS:-$(nproc)}
@@ -73,8 +74,8 @@ step() { # step NAME COMMAND...: runs it, with its output in a log that is shown
     return "$status"
 }
 
-configure_and_build() { # configure_and_build DIRECTORY COMPILER SANITIZER
-    CC=$2 cmake -S . -B "$1" -G Ninja -DNVMMIO_SANITIZE="$3" -DCMAKE_BUILD_TYPE=RelWithDebInfo &&
+configure_and_build() { # configure_and_build DIRECTORY COMPILER SANITIZER PROGRAMS
+    CC=$2 cmake -S . -B "$1" -G Ninja -DNVMMIO_SANITIZE="$3" -DNVMMIO_APPS="$4" -DCMAKE_BUILD_TYPE=RelWithDebInfo &&
         ninja -C "$1" -j "$jobs"
 }
 
@@ -148,7 +149,7 @@ if ! step packages packages_install; then
     exit 1
 fi
 
-if step gcc configure_and_build "$build/gcc" gcc none; then
+if step gcc configure_and_build "$build/gcc" gcc none all; then
     run_ctest gcc ctest -j "$jobs"
     step kills enough_kills gcc && cat "$build/kills.log"
     # ctest has run what it can here; real DAX and power cuts need a machine.
@@ -157,16 +158,16 @@ if step gcc configure_and_build "$build/gcc" gcc none; then
     fi
 fi
 if [ "$what" != quick ]; then
-    if step clang configure_and_build "$build/clang" clang none; then
+    if step clang configure_and_build "$build/clang" clang none none; then
         run_ctest clang ctest -j "$jobs"
     fi
-    if step address configure_and_build "$build/address" gcc address; then
+    if step address configure_and_build "$build/address" gcc address none; then
         run_ctest address ctest -j "$jobs" -L unit
     fi
     # TSan does not know the most random address space layouts of newer kernels.
     plain_layout="setarch $(uname -m) -R"
     $plain_layout true 2>/dev/null || plain_layout=
-    if step thread configure_and_build "$build/thread" gcc thread; then
+    if step thread configure_and_build "$build/thread" gcc thread none; then
         # shellcheck disable=SC2086
         run_ctest thread $plain_layout ctest -j "$jobs" -L unit
     fi

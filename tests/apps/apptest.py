@@ -12,6 +12,7 @@ NVMMIO_TEST_KEEP (1: leave the directories), NVMMIO_TEST_PLANT (1: damage a file
 the driver must then fail).
 """
 
+import difflib
 import glob
 import os
 import re
@@ -40,11 +41,12 @@ class Failed(Exception):
 class App:
     all = []
 
-    def __init__(self, name, timeout=120, active=True, user=None):
+    def __init__(self, name, timeout=120, active=True, served=False, user=None):
         self.name = name
         self.user = user  # who runs the commands, where this process is root; programs that refuse to be root
         self.timeout = timeout
         self.active = active  # the workload must reach the library
+        self.served = served  # and must be served in user space, in part at least
         self.library = os.environ.get("NVMMIO_PRELOAD", "")
         if self.library and not os.path.exists(self.library):
             raise Failed("no such library: " + self.library)
@@ -130,8 +132,8 @@ class App:
         if output:
             for what in ("stdout", "stderr"):
                 if getattr(k, what) != getattr(n, what):
-                    raise Failed("%r: other %s than on the kernel:\n%s\n--- kernel:\n%s" %
-                                 (args, what, tail(getattr(n, what)), tail(getattr(k, what))))
+                    raise Failed("%r: other %s than on the kernel:\n%s" %
+                                 (args, what, difference(getattr(k, what), getattr(n, what))))
         if files:
             self.compare()
         return n
@@ -191,14 +193,16 @@ class App:
                     return
                 at += len(x)
 
-    def check_logs(self):
-        """Nothing of the library is left over but its table."""
+    def check_logs(self, shared=True):
+        """Nothing of the library is left over but its table; without `shared` others may still be at work."""
         if not self.library:
             return
         left = [p for p in glob.glob(os.path.join(self.dir["managed"], ".nvmmio", "*", "*"))
-                if os.path.basename(p) != "table"] + shm.left_over()
+                if os.path.basename(p) != "table"]
         if left:
             raise Failed("left over: %s" % left)
+        if shared:
+            check_shared()
 
     def counters(self):
         """Sum of the counters of all processes; None where no process wrote any."""
@@ -219,12 +223,13 @@ class App:
             raise Failed("the library made no .nvmmio: it was not active")
         counters = self.counters()
         if counters is None:
-            print("note: %s: no counters were written; cannot tell how much the library served" % self.name)
-            return
+            raise Failed("no process wrote its counters")
         served = sum(counters.get(c, 0) for c in ("uma.writes", "uma.reads"))
         kernel = sum(counters.get(c, 0) for c in ("kernel.writes", "kernel.reads"))
         if not served + kernel:
             raise Failed("the counters say that the library saw no call")
+        if self.served and not served:
+            raise Failed("the counters say that nothing was served in user space")
         print("%s: served %d, to the kernel %d, attaches %d, commits %d; demoted: %s" %
               (self.name, served, kernel, counters.get("uma.attaches", 0), counters.get("uma.commits", 0),
                {k: v for k, v in counters.items() if k.startswith("demote.") and v} or "none"))
@@ -261,6 +266,11 @@ class App:
             shutil.rmtree(self.base, ignore_errors=True)
 
 
+def check_shared():
+    if shm.left_over():
+        raise Failed("left over: %s" % shm.left_over())
+
+
 def wait_until(what, condition, seconds=20):
     """Polls; a condition that raises OSError is not met yet."""
     end = time.monotonic() + seconds
@@ -273,6 +283,11 @@ def wait_until(what, condition, seconds=20):
         if time.monotonic() > end:
             raise Failed("%s: not within %d s" % (what, seconds))
         time.sleep(0.01)
+
+
+def difference(kernel, managed, lines=40):
+    texts = [data.decode(errors="replace").split("\n") for data in (kernel, managed)]
+    return "\n".join(list(difflib.unified_diff(*texts, *SIDES, n=1, lineterm=""))[:lines])
 
 
 def tail(data, length=2000):

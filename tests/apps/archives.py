@@ -24,7 +24,7 @@ def fill(app):
 
 
 def tar():
-    app = App("tar")
+    app = App("tar", served=True)
     fill(app)
     fixed = "--sort=name --owner=0 --group=0 --numeric-owner "
     for command in (
@@ -49,7 +49,7 @@ def tar():
 
 
 def git():
-    app = App("git", timeout=200)
+    app = App("git", timeout=200, served=True)
     fill(app)
     app.both("rm src/holes src/hard && mv src repo", DATES)
     for command in (
@@ -88,7 +88,7 @@ def git():
 
 def git_at_once():
     """Several processes commit to branches of one repository while it is packed and checked again and again."""
-    app = App("git.at_once", timeout=200)
+    app = App("git.at_once", timeout=200, served=True)
     app.both("git init -q -b main repo && cd repo && git config gc.auto 0 && git config core.fsync all && "
              "echo start > start && git add -A && git commit -q -m start", DATES)
     worker = ("git worktree add -q ../w$1 -b b$1 2> /dev/null; cd ../w$1 && for i in $(seq %d); do "
@@ -109,7 +109,7 @@ def git_at_once():
 
 
 def rsync():
-    app = App("rsync")
+    app = App("rsync", served=True)
     fill(app)
     same = "touch -d 2026-01-02T00:00:00Z "
     for command in (

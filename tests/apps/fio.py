@@ -44,7 +44,7 @@ def run_job(app, name, options):
 
 
 def matrix():
-    app = App("fio")
+    app = App("fio", served=True)
     for n, (engine, jobs, thread, fsync, rw) in enumerate(MATRIX):
         run_job(app, "job%d" % n, ["--ioengine=" + engine, "--numjobs=%d" % jobs, "--thread=%d" % thread,
                                    "--fsync=%d" % fsync, "--rw=" + rw, "--bs=4k"])
@@ -53,7 +53,7 @@ def matrix():
 
 def sizes():
     """Blocks of odd and mixed sizes, fdatasync, O_SYNC, a second pass over files that are there."""
-    app = App("fio.sizes")
+    app = App("fio.sizes", served=True)
     run_job(app, "mixed", ["--ioengine=psync", "--rw=randwrite", "--bsrange=512-64k", "--verify_interval=512", "--fsync=8"])
     run_job(app, "mixed", ["--ioengine=sync", "--rw=write", "--bs=16k", "--fdatasync=4", "--overwrite=1"])
     run_job(app, "osync", ["--ioengine=psync", "--rw=randwrite", "--bs=4k", "--sync=1"])
@@ -64,13 +64,31 @@ def sizes():
 def engines():
     """Those that the matrix leaves out; asynchronous ones hand the file to the kernel, where a queue was made before the
     first file was opened (threads) and where it was not."""
-    app = App("fio.engines")
+    app = App("fio.engines", served=True)
     for n, (engine, thread) in enumerate((("pvsync", 0), ("pvsync2", 1), ("libaio", 0), ("libaio", 1), ("posixaio", 1),
                                           ("mmap", 0), ("splice", 1))):
         run_job(app, "%s%d" % (engine, thread), ["--ioengine=" + engine, "--numjobs=2", "--thread=%d" % thread,
                                                 "--rw=" + ("randrw", "write")[n % 2], "--bs=4k", "--fsync=16",
                                                 "--iodepth=4", "--overwrite=%d" % thread])
     run_job(app, "direct", ["--ioengine=libaio", "--rw=randwrite", "--bs=4k", "--direct=1", "--iodepth=8", "--fsync=8"])
+    app.finish(normal=blank_times(4096))
+
+
+def other_engines():
+    """Engines that change sizes, space and names, and libpmem's, which maps."""
+    app = App("fio.other")
+    for name, options in (("cut", ["--ioengine=ftruncate", "--rw=write"]), ("fill", ["--ioengine=falloc", "--rw=randwrite"]),
+                          ("hole", ["--ioengine=psync", "--rw=randwrite", "--fsync=8"]),
+                          ("hole", ["--ioengine=falloc", "--rw=randtrim"]),
+                          ("many", ["--ioengine=filecreate", "--nrfiles=100", "--openfiles=1"]),
+                          ("more", ["--ioengine=filestat", "--nrfiles=100", "--filesize=4k", "--size=400k"]),
+                          ("less", ["--ioengine=filedelete", "--nrfiles=100", "--filesize=4k", "--size=400k"])):
+        app.both(["fio", "--name=" + name, "--size=1M", "--bs=4k", "--randseed=4711", "--buffer_pattern=0x5a", "--minimal",
+                  "--directory=."] + options, output=False, files=True)
+    for rw in ("randwrite", "randrw"):
+        app.both(["fio", "--name=pm." + rw, "--size=1M", "--bs=4k", "--randseed=4711", "--minimal", "--directory=.",
+                  "--ioengine=libpmem", "--direct=1", "--rw=" + rw, "--verify=crc32c", "--verify_fatal=1",
+                  "--verify_state_save=0"], {"PMEM_IS_PMEM_FORCE": "1"}, output=False)
     app.finish(normal=blank_times(4096))
 
 
@@ -86,7 +104,7 @@ def no_rings():
 
 def append():
     """A file that grows: sequential writes with fsync, and O_APPEND where fio has it."""
-    app = App("fio.append")
+    app = App("fio.append", served=True)
     run_job(app, "grow", ["--ioengine=sync", "--rw=write", "--bs=4000", "--fsync=1", "--file_append=0"])
     app.both(["fio", "--name=add", "--size=1M", "--filename=grow.0.0", "--rw=write", "--bs=4k", "--fsync=4",
               "--ioengine=psync", "--file_append=1", "--minimal", "--randseed=1", "--refill_buffers=0",
@@ -111,4 +129,4 @@ def finds_damage():
     app.remove()
 
 
-apptest.main(matrix, sizes, engines, no_rings, append, finds_damage)
+apptest.main(matrix, sizes, engines, other_engines, no_rings, append, finds_damage)

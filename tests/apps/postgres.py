@@ -125,7 +125,7 @@ def lives(pid):
 
 
 def cluster(name):
-    app = App("postgres." + name, timeout=200, user=NOBODY)
+    app = App("postgres." + name, timeout=200, served=True, user=NOBODY)
     app.both([binary("initdb"), "-D", "data", "-A", "trust", "-U", "tester", "-N", "--no-locale", "-k"], output=False)
     for side in apptest.SIDES:
         with open(os.path.join(app.dir[side], "data/postgresql.conf"), "a") as f:

@@ -3,6 +3,7 @@
 """CPython's own tests of files, os, mmap, locks, streams, archives, databases and processes, with their temporary files
 in a root. A module that fails there must fail on the kernel as well, in the same tests."""
 
+import concurrent.futures
 import os
 import re
 
@@ -11,15 +12,13 @@ from apptest import App, Failed, SCALE
 
 PYTHON = "/usr/bin/python3"
 
-# Those whose time goes into waiting are left to long runs, or cut to the tests named here.
 QUICK = ("fileio", "bufio", "file", "fcntl", "mmap", "tempfile", "shutil", "os", "posix", "gzip", "shelve", "dbm", "dbm_ndbm",
          "dbm_dumb", "mailbox", "pathlib", "fileinput", "zipimport", "filecmp", "glob", "import")
-PARTS = {"io": ("CBuffered*", "CTextIO*", "CIOTest"), "tarfile": ("*Write*", "*Append*"),
-         "zipfile": ("*Stored*", "*Append*"), "largefile": ("*CLargeFileTest*", "*CopyFile*"),
-         "multiprocessing_fork": ("*SharedMemory*", "*WithProcessesTestHeap*", "*WithProcessesTestConnection*"),
-         "subprocess": ("*ProcessTestCase.test_std*",)}
-LONG = ("io", "tarfile", "zipfile", "largefile", "multiprocessing_fork", "multiprocessing_spawn", "subprocess", "signal",
-        "pickle", "eintr", "logging", "bz2", "lzma", "threading", "asyncio", "import", "py_compile", "venv")
+# Modules whose time goes into waiting: several at once, whole; those of LONG in long runs alone.
+WAITING = ("multiprocessing_fork", "io", "subprocess", "logging", "largefile", "threading", "eintr", "tarfile", "zipfile",
+           "py_compile", "pickle", "multiprocessing_main_handling")
+LONG = ("asyncio", "signal", "venv", "lzma", "bz2", "concurrent_futures", "multiprocessing_spawn", "multiprocessing_forkserver")
+AT_ONCE = 4
 
 
 def run(app, side, modules, parts=()):
@@ -63,20 +62,19 @@ def quick():
     finish(app)
 
 
-def parts():
-    app = App("python_suite.parts", timeout=200)
-    for module, patterns in PARTS.items():
-        judge(app, module, (module,), patterns)
-    finish(app)
-
-
-def long():
-    if SCALE < 2:
-        return
-    app = App("python_suite.long", timeout=600)
-    for module in LONG:
+def waiting():
+    """Each in a directory of its own; the longest are begun first."""
+    def one(module):
+        app = App("python_suite." + module, timeout=400, active=module != "eintr")  # that one has no files
         judge(app, module, (module,))
-    finish(app)
+        app.check_logs(shared=False)  # the others are still at work
+        app.check_active()
+
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        results = [pool.submit(one, m) for m in WAITING + (LONG if SCALE > 1 else ())]
+    for result in results:
+        result.result()
+    apptest.check_shared()
 
 
 def rights():
@@ -88,4 +86,4 @@ def rights():
     finish(app)
 
 
-apptest.main(quick, parts, rights, long)
+apptest.main(quick, waiting, rights)

@@ -109,7 +109,7 @@ def work(client, seed, count, batch=10):
 
 
 def policy(name):
-    app = App("redis." + name)
+    app = App("redis." + name, served=True)
     digests = {}
     for side in apptest.SIDES:
         server = Server(app, side, name)
@@ -179,7 +179,7 @@ def killed():
     """SIGKILL in the midst of four clients' writes, several times; a kill loses nothing that was acknowledged, whatever
     the policy, as write() was done."""
     for name in POLICIES:
-        app = App("redis.killed." + name)
+        app = App("redis.killed." + name, served=True)
         for side in apptest.SIDES:
             done = [0] * 4
             for session in range(4 * SCALE):

@@ -28,7 +28,7 @@ def script(mode, first, rows, writer):
 
 
 def transactions(mode):
-    app = App("sqlite." + mode, timeout=300)
+    app = App("sqlite." + mode, timeout=300, served=True)
     rows = ROWS if mode in ("DELETE", "WAL") else ROWS // 2
     text = "\n".join(script(mode, 0, rows * 10 // 11, "a")).encode()
     out = app.both(["sqlite3", "-batch", "test.db"], stdin=text)
@@ -65,7 +65,7 @@ def wal_mode():
 
 def two_writers():
     for mode in ("DELETE", "WAL"):
-        app = App("sqlite.two." + mode, timeout=300)
+        app = App("sqlite.two." + mode, timeout=300, served=True)
         for side in apptest.SIDES:
             setup = "PRAGMA journal_mode=%s; CREATE TABLE t(id INTEGER PRIMARY KEY, writer TEXT, text TEXT);" % mode
             if app.run(side, ["sqlite3", "-batch", "test.db", setup]).returncode:
@@ -165,7 +165,7 @@ say("l", other(FLOCK))
 
 def locks():
     """A process holds locks while it and others attach to the file and detach."""
-    app = App("sqlite.locks")
+    app = App("sqlite.locks", served=True)
     out = app.both([python(), "-c", LOCKS]).stdout.decode().split("\n")
     expected = ["a granted"] + ["b refused granted", "c granted"] * 5
     if out[:11] != expected or "h granted granted" not in out or "i refused" not in out or "l granted" not in out:
