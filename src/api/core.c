@@ -6,6 +6,7 @@
 #include "api/core.h"
 
 #include "api/init.h"
+#include "base/rcu.h"
 #include "file/fd_table.h"
 #include "file/file.h"
 #include "pm/pm_guard.h"
@@ -58,11 +59,15 @@ const struct nvmmio_core nvmmio_core = {
     .demote_inheritable = file_demote_inheritable,
     .ring_begin = file_ring_begin,
     .before_exec = file_before_exec,
-    .ask_foreign = file_ask_foreign,
+    .attend = api_attend,
     .before_fork = api_before_fork,
     .after_fork_parent = api_after_fork_parent,
     .after_fork_child = api_after_fork_child,
+    .before_bare = rcu_before_bare,
+    .after_bare = rcu_after_bare,
+    .born = api_born,
     .sigaction = pm_guard_action,
+    .main_ended = file_main_ended,
     .exit = api_exit,
     .limit_changed = file_limit_changed,
 };

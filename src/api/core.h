@@ -69,15 +69,21 @@ struct nvmmio_core {
     void (*demote_inheritable)(bool own_memory);
     int (*ring_begin)(void);
     void (*before_exec)(void); /* with own memory */
-    /* The caller tells, without a system call, whether this is a vfork child or the like. Once, at load. */
-    void (*ask_foreign)(bool (*foreign)(void));
+    /* Once, at load: from now on the caller calls the three below around each fork, inside all other handlers, and
+     * `foreign` tells, without a system call, whether this is a vfork child or the like. */
+    void (*attend)(bool (*foreign)(void));
     void (*before_fork)(void);
     void (*after_fork_parent)(void);
     void (*after_fork_child)(void);
+    /* Around the making of a child that runs no fork handlers, with all signals blocked, in the parent. */
+    void (*before_bare)(void);
+    void (*after_bare)(void);
+    void (*born)(void);          /* in that child */
     void (*limit_changed)(void); /* after setrlimit and prlimit; once at load promises that it will be called */
     /* sigaction of SIGBUS and SIGSEGV */
     int (*sigaction)(int signal, const struct sys_action *new, struct sys_action *old);
-    void (*exit)(void); /* orderly end of the process by _exit and the like: commits and writes back */
+    void (*main_ended)(void); /* the first thread of the process ends by pthread_exit */
+    void (*exit)(void);       /* orderly end of the process by _exit and the like: commits and writes back */
 };
 
 extern const struct nvmmio_core nvmmio_core __attribute__((visibility("default")));

@@ -7,11 +7,21 @@
 
 #include "base/rawsys.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 
 #define BIRTH_PAGE 4096u
 
+enum birth_state { BIRTH_NEW, BIRTH_KNOWN, BIRTH_MEETING }; /* NEW: wiped by the kernel */
+
 _Atomic uint8_t *_Atomic birth_page;
+static void (*birth_set_up)(uint64_t *mask);
+static __thread bool birth_busy; /* this thread sets the process up; what it calls for that checks, too */
+
+void birth_handler(void (*set_up)(uint64_t *mask))
+{
+    birth_set_up = set_up;
+}
 
 static void birth_make(void)
 {
@@ -19,7 +29,7 @@ static void birth_make(void)
     if (sys_is_error((void *)page))
         return;
     _Atomic uint8_t *none = NULL;
-    atomic_store_explicit(page, 1, memory_order_relaxed);
+    atomic_store_explicit(page, BIRTH_KNOWN, memory_order_relaxed);
     /* release: the page is filled; whoever comes second takes the first one's */
     if (sys_madvise((void *)page, BIRTH_PAGE, MADV_WIPEONFORK) != 0 ||
         !atomic_compare_exchange_strong_explicit(&birth_page, &none, page, memory_order_release, memory_order_relaxed))
@@ -29,8 +39,34 @@ static void birth_make(void)
 void birth_note(void)
 {
     _Atomic uint8_t *page = atomic_load_explicit(&birth_page, memory_order_acquire);
-    if (page)
-        atomic_store_explicit(page, 1, memory_order_relaxed); /* read by this process alone */
+    if (page) /* release: all that sets the process up comes before; pairs with birth_check */
+        atomic_store_explicit(page, BIRTH_KNOWN, memory_order_release);
     else
         birth_make();
+}
+
+void birth_meet(void)
+{
+    _Atomic uint8_t *page = atomic_load_explicit(&birth_page, memory_order_acquire);
+    uint64_t all = ~UINT64_C(0);
+    uint64_t mask = 0;
+    if (birth_busy)
+        return;
+    sys_sigprocmask(SIG_SETMASK, &all, &mask); /* a handler of this thread would wait for it */
+    uint8_t state = BIRTH_NEW;
+    /* acquire on failure: what the other thread has set up is seen */
+    while (!atomic_compare_exchange_strong_explicit(page, &state, BIRTH_MEETING, memory_order_acquire,
+                                                    memory_order_acquire) &&
+           state == BIRTH_MEETING) {
+        sys_sched_yield();
+        state = BIRTH_NEW;
+    }
+    if (state == BIRTH_NEW) {
+        birth_busy = true;
+        if (birth_set_up)
+            birth_set_up(&mask);
+        birth_busy = false;
+        birth_note();
+    }
+    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
 }

@@ -57,7 +57,8 @@ int highfd_move(int fd)
 
 void highfd_close(int fd)
 {
-    if (fd < 0)
+    /* A number that is not ours any more: in a child that was made while another thread was about to close it. */
+    if (fd < 0 || ((unsigned)fd < HIGHFD_NOTED && !highfd_is_internal(fd)))
         return;
     note(fd, false); /* before: the number may be the application's at once */
     sys_close(fd);

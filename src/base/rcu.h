@@ -10,6 +10,7 @@
 #ifndef BASE_RCU_H
 #define BASE_RCU_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #if defined(__has_feature)
@@ -34,14 +35,38 @@ void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
 #endif
 
+/* In a process that was made without fork handlers liburcu's own locks may be held by threads that are not here. There
+ * sections are counted instead (rcu.c), which is slower under contention and needs none of them. */
+extern _Atomic bool rcu_counted;
+extern __thread unsigned rcu_depth __attribute__((tls_model("initial-exec"))); /* counted sections of this thread */
+void rcu_counted_enter(void);
+void rcu_counted_leave(void);
+void rcu_counted_wait(void);
+
+/* Makes this thread known to liburcu, under a lock of ours, so that somebody who makes a child can keep it out. */
+void rcu_register(void);
+
 /* A read section: what is unpublished after its begin stays whole until its end. Sections nest. */
 static inline void rcu_enter(void)
 {
+    /* relaxed: set while the process has one thread */
+    if (__builtin_expect(atomic_load_explicit(&rcu_counted, memory_order_relaxed), 0)) {
+        rcu_counted_enter();
+        return;
+    }
+#ifdef _LGPL_SOURCE
+    if (__builtin_expect(!URCU_TLS(urcu_bp_reader), 0))
+        rcu_register();
+#endif
     urcu_bp_read_lock();
 }
 
 static inline void rcu_leave(void)
 {
+    if (__builtin_expect(rcu_depth, 0)) { /* of a section that began as counted */
+        rcu_counted_leave();
+        return;
+    }
 #ifdef RCU_TSAN
     __tsan_release((void *)&urcu_bp_read_lock);
 #endif
@@ -51,16 +76,34 @@ static inline void rcu_leave(void)
 /* Whether this thread is in a read section: in a signal handler that interrupted one, that is. */
 static inline bool rcu_inside(void)
 {
-    return urcu_bp_read_ongoing() != 0;
+    return rcu_depth || urcu_bp_read_ongoing() != 0;
 }
 
 /* Waits until all sections that have begun have ended. Not within one. */
 static inline void rcu_wait(void)
 {
+    if (__builtin_expect(atomic_load_explicit(&rcu_counted, memory_order_relaxed), 0)) {
+        rcu_counted_wait();
+        return;
+    }
     urcu_bp_synchronize_rcu();
 #ifdef RCU_TSAN
     __tsan_acquire((void *)&urcu_bp_read_lock);
 #endif
 }
+
+/* ---- fork ---- */
+
+/* For fork's handlers. All signals are blocked from the first to the second or third. */
+void rcu_before_fork(void);
+void rcu_after_fork_parent(void);
+void rcu_after_fork_child(void);
+
+/* Around the making of a child without handlers, with all signals blocked: no thread registers meanwhile. */
+void rcu_before_bare(void);
+void rcu_after_bare(void);
+
+/* In such a child. */
+void rcu_born(void);
 
 #endif

@@ -104,6 +104,8 @@ void file_ask_foreign(bool (*foreign)(void));
 void file_before_fork(void);
 void file_after_fork_parent(void);
 void file_after_fork_child(void);
+void file_born(void); /* in a child that ran no fork handlers */
 void file_exit(void);
+void file_main_ended(void); /* the first thread ends, and not the process */
 
 #endif

@@ -31,11 +31,12 @@ bool file_owns_table(void)
     uint32_t pid = atomic_load_explicit(&file_state.pid, memory_order_relaxed);
     if (!pid)
         return true;
-    if (!birth_is_known())
-        return false; /* a child that ran no fork handlers */
     /* acquire: the function's library is there */
     bool (*foreign)(void) = atomic_load_explicit(&file_state.foreign, memory_order_acquire);
-    return foreign ? !foreign() : pid == (uint32_t)sys_getpid();
+    if (foreign ? foreign() : false)
+        return false;
+    birth_check(); /* behind foreign: a vfork child must not set its parent up */
+    return foreign || atomic_load_explicit(&file_state.pid, memory_order_relaxed) == (uint32_t)sys_getpid();
 }
 
 void file_ask_foreign(bool (*foreign)(void))

@@ -28,17 +28,30 @@ void file_after_fork_parent(void)
     pthread_mutex_unlock(&fork_lock);
 }
 
+/* counted: handle_before_fork was called. */
+static void file_begin_child(bool counted)
+{
+    uint32_t pid = (uint32_t)sys_getpid();
+    ofd_join(pid);
+    atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* the only thread */
+    fd_table_clear_marks();
+    handle_after_fork_child(counted);
+}
+
 void file_after_fork_child(void)
 {
     pthread_mutex_init(&fork_lock, NULL); /* the thread that holds it has another id here */
     if (!atomic_load_explicit(&file_state.pid, memory_order_relaxed))
         return;
-    uint32_t pid = (uint32_t)sys_getpid();
+    file_begin_child(true);
     birth_note();
-    ofd_join(pid);
-    atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* the only thread */
-    fd_table_clear_marks();
-    handle_after_fork_child();
+}
+
+void file_born(void)
+{
+    pthread_mutex_init(&fork_lock, NULL); /* whoever holds it is not here */
+    if (atomic_load_explicit(&file_state.pid, memory_order_relaxed))
+        file_begin_child(false);
 }
 
 void file_exit(void)
@@ -49,4 +62,10 @@ void file_exit(void)
     handle_end_late();
     uma_exit();
     handle_exit();
+}
+
+void file_main_ended(void)
+{
+    if (file_owns_table())
+        uma_main_ended();
 }

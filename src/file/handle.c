@@ -65,6 +65,7 @@ struct fd_handle *handle_make(struct uma *uma, int flags)
     handle->uma = uma;
     handle->ofd = ofd;
     handle->ofd_index = ofd_index;
+    handle->ofd_generation = ofd_generation(ofd);
     handle->index = index;
     handle->readable = mode == O_RDONLY || mode == O_RDWR;
     handle->writable = mode == O_WRONLY || mode == O_RDWR;
@@ -108,6 +109,12 @@ static void end_gathered(void)
 
 static int end(struct fd_handle *handle, int fd)
 {
+    /* A child that we do not know of, made without handlers, may have the description still: it takes the kernel's offset. */
+    if (fd >= 0 && !ofd_is_in_kernel(handle->ofd)) {
+        ofd_lock(handle->ofd);
+        ofd_to_kernel(handle->ofd, fd);
+        ofd_unlock(handle->ofd);
+    }
     int error = uma_close(handle->uma, fd);
     list_push(&handles.ended, handle);
     if (atomic_fetch_add_explicit(&handles.ended_count, 1, memory_order_relaxed) >= HANDLE_ENDED_MOST)
@@ -176,31 +183,37 @@ void handle_after_fork_parent(void)
     handle_each(forget_child);
 }
 
-/* A description that another thread opened while this one was forking. */
+/* A description that nobody has counted for this child: another thread opened it while this one was forking, or there were
+ * no handlers before the fork. Its record may be another's by now. */
 static void join_uncounted(struct fd_handle *handle)
 {
-    if (ofd_reference(handle->ofd))
-        return;
     uint32_t index;
+    if (ofd_reference(handle->ofd)) {
+        if (ofd_generation(handle->ofd) == handle->ofd_generation)
+            return;
+        ofd_release(handle->ofd, handle->ofd_index);
+    }
     struct ofd *own = ofd_make(ofd_flags(handle->ofd), &index);
     if (!own)
         return;
     handle->ofd = own;
     handle->ofd_index = index;
+    handle->ofd_generation = ofd_generation(own);
 }
 
-void handle_after_fork_child(void)
+void handle_after_fork_child(bool counted)
 {
     /* What had ended was the parent's to give back; its threads in read sections are not here. */
     give_back(list_take(&handles.ended), false);
     uint32_t extent = pool_extent(&handles.pool);
     for (uint32_t index = 1; index <= extent; index++) {
         struct fd_handle *handle = handle_at(index);
-        bool counted = atomic_exchange_explicit(&handle->forked, 0, memory_order_relaxed); /* one thread only */
+        /* relaxed: there is one thread. Without handlers the mark belongs to another fork, that was under way. */
+        bool ours = atomic_exchange_explicit(&handle->forked, 0, memory_order_relaxed) && counted;
         bool alive = atomic_load_explicit(&handle->count, memory_order_relaxed) != 0;
-        if (counted && !alive)
+        if (ours && !alive)
             ofd_release(handle->ofd, handle->ofd_index);
-        else if (alive && !counted)
+        else if (alive && !ours)
             join_uncounted(handle);
     }
 }

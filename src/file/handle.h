@@ -10,6 +10,7 @@
 #ifndef FILE_HANDLE_H
 #define FILE_HANDLE_H
 
+#include "base/birth.h"
 #include "base/rcu.h"
 #include "file/fd_table.h"
 #include "file/ofd.h"
@@ -27,9 +28,10 @@ struct fd_handle {
     uint32_t ofd_index;
     uint32_t index; /* of the handle itself */
     bool readable, writable;
-    _Atomic uint8_t forked; /* a fork under way has counted the record for the child */
-    int late_fd;            /* of one that waits in `late`: a descriptor of the file, to be closed with it */
-    char padding[POOL_RECORD - 40];
+    _Atomic uint8_t forked;  /* a fork under way has counted the record for the child */
+    int late_fd;             /* of one that waits in `late`: a descriptor of the file, to be closed with it */
+    uint32_t ofd_generation; /* of the record when it became ours */
+    char padding[POOL_RECORD - 44];
 };
 _Static_assert(sizeof(struct fd_handle) == POOL_RECORD, "one line each");
 
@@ -51,10 +53,11 @@ void handle_end_late(void);
 /* Calls visit for every handle that has a count. */
 void handle_each(void (*visit)(struct fd_handle *handle));
 
-/* The fork table: counts every record once more, for the child; the parent forgets that; the child makes it its own. */
+/* The fork table: counts every record once more, for the child; the parent forgets that; the child makes it its own. A
+ * child for which nothing was counted takes what it finds, or, if the parent has let go of it since, the kernel's offset. */
 void handle_before_fork(void);
 void handle_after_fork_parent(void);
-void handle_after_fork_child(void);
+void handle_after_fork_child(bool counted); /* false: nothing was called before */
 
 /* At exit: takes every handle out of the table and gives the records back. */
 void handle_exit(void);
@@ -68,6 +71,7 @@ static inline struct fd_handle *handle_enter(int fd)
 {
     if (!fd_table_get(fd))
         return 0;
+    birth_check();
     rcu_enter();
     struct fd_handle *handle = fd_table_get(fd);
     if (__builtin_expect(fd_is_handle(handle), 1))

@@ -63,8 +63,10 @@ struct ofd *ofd_make(uint32_t flags, uint32_t *index)
     atomic_store_explicit(&ofd->flags, flags, memory_order_relaxed);
     atomic_store_explicit(&ofd->in_kernel, 1, memory_order_relaxed);
     atomic_store_explicit(&ofd->given, 0, memory_order_relaxed);
-    atomic_store_explicit(&ofd->references, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ofd->generation, 1, memory_order_relaxed);
     ofd->offset = 0;
+    /* release: a stale holder that counts itself in sees the new generation; pairs with ofd_reference */
+    atomic_store_explicit(&ofd->references, 1, memory_order_release);
     return ofd;
 }
 
@@ -72,8 +74,8 @@ bool ofd_reference(struct ofd *ofd)
 {
     uint32_t count = atomic_load_explicit(&ofd->references, memory_order_relaxed);
     while (count)
-        /* relaxed: the record's content is reached through the caller's handle, not through the count */
-        if (atomic_compare_exchange_weak_explicit(&ofd->references, &count, count + 1, memory_order_relaxed,
+        /* acquire: the generation is that of the description that is counted */
+        if (atomic_compare_exchange_weak_explicit(&ofd->references, &count, count + 1, memory_order_acquire,
                                                   memory_order_relaxed))
             return true;
     return false;

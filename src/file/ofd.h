@@ -26,6 +26,7 @@ struct ofd {
     uint64_t offset;             /* counts while in_kernel is 0 */
     _Atomic uint32_t in_kernel;  /* 1: the kernel's offset counts */
     _Atomic uint32_t given;      /* 1: a program without the library may have a descriptor of it */
+    _Atomic uint32_t generation; /* raised whenever the record becomes another description's */
     char padding[POOL_RECORD - 36];
 };
 _Static_assert(sizeof(struct ofd) == POOL_RECORD, "one line each");
@@ -62,6 +63,10 @@ static inline void ofd_set_offset(struct ofd *ofd, uint64_t offset)
 static inline void ofd_set_in_kernel(struct ofd *ofd)
 {
     atomic_store_explicit(&ofd->in_kernel, 1, memory_order_release);
+}
+static inline uint32_t ofd_generation(const struct ofd *ofd)
+{
+    return atomic_load_explicit(&ofd->generation, memory_order_relaxed); /* the caller has a reference: it is fixed */
 }
 static inline uint32_t ofd_flags(const struct ofd *ofd)
 {

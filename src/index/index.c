@@ -210,7 +210,8 @@ void index_discard(uint64_t nonce)
 
 void index_pool_drain(bool remove)
 {
-    pool_lock();
+    if (remove)
+        pool_lock(); /* else in a child, with one thread: the lock may be as another thread of the parent left it */
     for (unsigned i = 0; i < pool.count; i++) {
         if (remove) {
             log_index_remove(pool.object[i].owner, pool.object[i].nonce);

@@ -66,7 +66,10 @@ extern __thread uint32_t preload_child_mark __attribute__((tls_model("initial-ex
 /* Whether preload_foreign, by the process id. Makes a process that is new known to the library. */
 bool preload_foreign_slow(void);
 
-/* In a child with memory of its own, before it does anything else. */
+/* fork, clone or clone3 with those numbers, for a child with a copy of the memory: the result of the call. */
+long preload_child_copy(const long call[6]);
+
+/* In a child that ran no fork handlers, with memory of its own. */
 void preload_child_born(void);
 
 /* This is a vfork child, or the like: another process that runs in the memory of its parent. It must not change the

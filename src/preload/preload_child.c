@@ -16,6 +16,7 @@
 
 #include <linux/sched.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 
 #define CHILD_PAGE 4096u
@@ -23,12 +24,18 @@
 struct preload_children preload_children;
 __thread uint32_t preload_child_mark __attribute__((tls_model("initial-exec")));
 
+/* A value of the first thread alone, for its end. */
+static pthread_key_t main_key;
+static bool main_key_made;
+
 /* ---- whose memory is this ---- */
 
 /* This process is new, and its memory its own: it has one thread. */
-void preload_child_born(void)
+static void child_begin(void)
 {
     preload_child_mark = 0;
+    if (main_key_made)
+        (void)pthread_setspecific(main_key, &main_key);
     /* relaxed, all: there is one thread */
     atomic_store_explicit(&preload_children.pid, sys_getpid(), memory_order_relaxed);
     atomic_store_explicit(&preload_children.beside, false, memory_order_relaxed);
@@ -36,6 +43,74 @@ void preload_child_born(void)
     if (page)
         atomic_store_explicit(page, 1, memory_order_relaxed);
     preload_root_forked();
+}
+
+/* ---- fork ---- */
+
+/* Registered before all others, so that these run inside all others: last before the fork, first after it. What handlers
+ * of the application do with files comes before the core is ready to fork, and after it is itself again. */
+static void child_before_fork(void)
+{
+    const struct nvmmio_core *core = preload_core();
+    if (core)
+        core->before_fork();
+}
+
+static void child_after_fork_parent(void)
+{
+    const struct nvmmio_core *core = preload_core();
+    if (core) /* one that another thread has loaded meanwhile knows that it was not prepared */
+        core->after_fork_parent();
+}
+
+static void child_after_fork(void)
+{
+    const struct nvmmio_core *core = preload_core();
+    child_begin();
+    if (core)
+        core->after_fork_child();
+}
+
+/* ---- children that run no handlers ---- */
+
+/* Before one with memory of its own is made: all signals are blocked until the same thread, there and here, calls
+ * child_after_bare. */
+static uint64_t child_before_bare(void)
+{
+    uint64_t all = ~UINT64_C(0);
+    uint64_t mask = 0;
+    const struct nvmmio_core *core = preload_core();
+    sys_sigprocmask(SIG_SETMASK, &all, &mask);
+    if (core)
+        core->before_bare();
+    return mask;
+}
+
+/* child: the result of the call. */
+static void child_after_bare(long child, uint64_t mask)
+{
+    const struct nvmmio_core *core = preload_core();
+    if (core)
+        core->after_bare();
+    if (child == 0)
+        preload_child_born();
+    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+void preload_child_born(void)
+{
+    const struct nvmmio_core *core = preload_core();
+    child_begin();
+    if (core)
+        core->born();
+}
+
+long preload_child_copy(const long a[6])
+{
+    uint64_t mask = child_before_bare();
+    long child = rawsys(a[0], a[1], a[2], a[3], a[4], a[5], 0);
+    child_after_bare(child, mask);
+    return child;
 }
 
 bool preload_foreign_slow(void)
@@ -51,14 +126,24 @@ bool preload_foreign_slow(void)
     return false;
 }
 
+/* The first thread ends by pthread_exit, and not the process: the core has a thread, which must not be the last one. */
+static void child_main_ends(void *value)
+{
+    (void)value;
+    const struct nvmmio_core *core = preload_owner();
+    if (core)
+        core->main_ended();
+}
+
 /* Runs before all other constructors: there is one thread. Without the page the process id is asked for each time. */
 __attribute__((constructor)) static void child_start(void)
 {
+    main_key_made = pthread_key_create(&main_key, child_main_ends) == 0;
     _Atomic uint8_t *page = sys_mmap(NULL, CHILD_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (!sys_is_error((void *)page) && sys_madvise((void *)page, CHILD_PAGE, MADV_WIPEONFORK) == 0)
         atomic_store_explicit(&preload_children.page, page, memory_order_relaxed);
-    preload_child_born();
-    pthread_atfork(NULL, NULL, preload_child_born);
+    child_begin();
+    pthread_atfork(child_before_fork, child_after_fork_parent, child_after_fork);
     preload_real(PRELOAD_REAL_clone); /* may be called where nothing can be looked up */
     preload_real(PRELOAD_REAL__Fork);
 }
@@ -148,13 +233,14 @@ static bool child_runs_in_place(unsigned long flags)
 struct child_start {
     int (*run)(void *);
     void *arg;
+    uint64_t mask; /* child_before_bare's */
 };
 
 /* The first function of a child with memory of its own, in which the parent's frame is there too. */
 static int child_run(void *arg)
 {
     const struct child_start *start = arg;
-    preload_child_born();
+    child_after_bare(0, start->mask);
     int result = start->run(start->arg);
     const struct nvmmio_core *core = preload_owner();
     if (core) /* libc ends this thread, unseen; threads that go on are the kernel's from now on */
@@ -176,8 +262,12 @@ int preload_clone(int (*run)(void *), void *stack, int flags, void *arg, ...)
         return -1;
     preload_child_ready();
     struct child_start start = {.run = run, .arg = arg};
-    if (run && !(flags & CLONE_VM))
-        return real(child_run, stack, flags, &start, parent_tid, tls, child_tid);
+    if (run && !(flags & CLONE_VM)) {
+        start.mask = child_before_bare();
+        int copy = real(child_run, stack, flags, &start, parent_tid, tls, child_tid);
+        child_after_bare(copy, start.mask);
+        return copy;
+    }
     uint32_t mark = preload_child_mark;
     if (child_runs_in_place((unsigned long)flags))
         preload_child_mark = 1;
@@ -189,9 +279,11 @@ int preload_clone(int (*run)(void *), void *stack, int flags, void *arg, ...)
 pid_t preload_Fork(void)
 {
     pid_t (*real)(void) = preload_real(PRELOAD_REAL__Fork);
-    pid_t child = real ? real() : -1;
-    if (child == 0)
-        preload_child_born();
+    if (!real)
+        return -1;
+    uint64_t mask = child_before_bare();
+    pid_t child = real();
+    child_after_bare(child, mask);
     return child;
 }
 

@@ -71,7 +71,7 @@ const struct nvmmio_core *preload_core_load(void)
     thread.loading = true;
     core = core_find();
     if (core) {
-        core->ask_foreign(core_foreign);
+        core->attend(core_foreign);
         /* release: the library's constructors have run; pairs with preload_core */
         atomic_store_explicit(&preload_state.core, core, memory_order_release);
         core->limit_changed(); /* from now on it is told */

@@ -187,9 +187,7 @@ static bool syscall_process(long number, const long a[6], long *result)
     case SYS_fork:
     case SYS_clone:
     case SYS_clone3: /* with a copy of the memory: preload_child_way sends us no others */
-        *result = preload_result(rawsys(number, a[0], a[1], a[2], a[3], a[4], a[5]));
-        if (*result == 0)
-            preload_child_born();
+        *result = preload_result(preload_child_copy((const long[]){number, a[0], a[1], a[2], a[3], a[4]}));
         return true;
     case SYS_execve:
         *result = preload_execve((const char *)a[0], (char *const *)a[1], (char *const *)a[2]);

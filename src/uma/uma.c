@@ -346,7 +346,6 @@ struct uma *uma_registry_next(struct uma *previous, struct uma_walk *walk)
 
 void uma_before_fork(void)
 {
-    uma_map_before_fork();
     uma_attach_lock();
     uma_registry_lock();
     volume_before_fork();
@@ -357,7 +356,6 @@ void uma_after_fork_parent(void)
     volume_after_fork_parent();
     uma_registry_unlock();
     uma_attach_unlock();
-    uma_map_after_fork();
 }
 
 /* The child shares nothing with the parent's participants: it lets go of what it inherited and attaches anew. Log, index
@@ -391,7 +389,14 @@ void uma_after_fork_child(void)
     uma_sync_after_fork_child();
     uma_registry_unlock();
     uma_attach_unlock();
-    uma_map_after_fork();
+}
+
+/* All locks of the layer and below are made free, whoever held them. What they guard is whole at every moment for one who
+ * reads: chains and lists are changed by single stores. */
+void uma_born(void)
+{
+    uma_after_fork_child();
+    uma_sync_forbid();
 }
 
 static void each_in_state(enum uma_state state, void (*visit)(struct uma *uma))

@@ -176,9 +176,12 @@ struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *wri
 /* ---- process ---- */
 
 /* Fork table of the layer and those below; to be called around fork in this order, depth-counted by the caller. */
-void uma_before_fork(void);
+void uma_map_before_fork(void); /* the table of mapped ranges; may wait for a grace period */
+void uma_map_after_fork(void);  /* in parent and child */
+void uma_before_fork(void);     /* holds what read sections may wait for */
 void uma_after_fork_parent(void);
 void uma_after_fork_child(void);
+void uma_born(void); /* in a child that ran no fork handlers */
 
 /* Before exec: all is committed, written back and detached, as at exit, and ready logs are removed. Files attach again if
  * the process goes on. */
@@ -186,5 +189,8 @@ void uma_before_exec(void);
 
 /* Orderly exit: commits, writes back and detaches everything; afterwards all calls go to the kernel. */
 void uma_exit(void);
+
+/* The first thread of this process ends, and not the process. */
+void uma_main_ended(void);
 
 #endif

@@ -368,8 +368,6 @@ void uma_worth_detached(const struct uma *uma);
 
 /* A forked child attaches: the mappings that it inherited count as well. */
 int uma_map_attached(struct uma *uma);
-void uma_map_before_fork(void);
-void uma_map_after_fork(void); /* in parent and child */
 
 /* ---- times (uma_times.c) ---- */
 struct uma_times {
@@ -384,6 +382,8 @@ void uma_sync_start(void);
 void uma_sync_wake(struct uma *uma);
 void uma_sync_stop(void);
 void uma_sync_after_fork_child(void);
+/* In a child that ran no fork handlers: no thread may be made, as libc's locks are as they were. */
+void uma_sync_forbid(void);
 
 /* ---- registry (uma.c) ---- */
 void uma_registry_lock(void);

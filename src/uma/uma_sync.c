@@ -20,9 +20,12 @@
 #define TICK_LEAST_MS 5u
 #define TIMES_MS 900u
 #define STACK_BYTES (256u * 1024)
+#define ALONE_MS 50u        /* how often it looks whether it is the last one */
+#define ALONE_THREADS 2u    /* it, and the first thread, which the kernel keeps as a zombie */
+#define TASK_LINKS 2u       /* of /proc/self/task, beside one for each thread */
 #define STOP_PATIENCE 5000u /* waits of 1 ms for the thread to end its round */
 
-enum sync_state { SYNC_NONE, SYNC_STARTING, SYNC_RUNNING, SYNC_STOPPED };
+enum sync_state { SYNC_NONE, SYNC_STARTING, SYNC_RUNNING, SYNC_STOPPED }; /* STOPPED, or forbidden */
 
 /* The thread. `asleep` and `stop` are futex words: it sleeps on the first without end while that is 1, and on the second
  * for a tick while that is 0, so that an exit need not wait. All fields are atomic: writers wake it from any thread without
@@ -31,6 +34,7 @@ static struct sync_thread {
     _Atomic uint32_t asleep;
     _Atomic uint32_t state; /* enum sync_state */
     _Atomic uint32_t stop;
+    _Atomic uint32_t main_ended; /* the process lives as long as its other threads: we must not be the last one */
 } sync_thread;
 
 void uma_sync_wake(struct uma *uma)
@@ -102,21 +106,32 @@ static bool tick_all(struct uma_walk *walk, uint32_t ms)
     return more;
 }
 
+/* Whether the application has no thread any more. Without /proc: no. */
+static bool sync_is_alone(void)
+{
+    struct stat st;
+    return atomic_load_explicit(&sync_thread.main_ended, memory_order_acquire) &&
+           sys_fstatat(AT_FDCWD, "/proc/self/task", &st, 0) == 0 && st.st_nlink <= TASK_LINKS + ALONE_THREADS;
+}
+
+/* A process ends with its last thread: as such this one lets libc call exit. */
 static void *sync_main(void *arg)
 {
     (void)arg;
     uint32_t ms = conf_get()->idle_ms / 2;
     ms = ms < TICK_LEAST_MS ? TICK_LEAST_MS : ms;
     const struct timespec tick = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+    const struct timespec alone_tick = {.tv_nsec = ALONE_MS * 1000000L};
     struct uma_walk walk = {0};
     uint32_t passed = 0; /* a sleep without end counts as no time: nothing was waiting */
-    while (!atomic_load_explicit(&sync_thread.stop, memory_order_acquire)) {
+    while (!atomic_load_explicit(&sync_thread.stop, memory_order_acquire) && !sync_is_alone()) {
         atomic_store_explicit(&sync_thread.asleep, 1, memory_order_seq_cst);
         bool more = tick_all(&walk, passed);
-        passed = ms;
-        if (more) {
+        bool ended = atomic_load_explicit(&sync_thread.main_ended, memory_order_acquire);
+        passed = ended ? ALONE_MS : ms;
+        if (more || ended) {
             atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
-            sys_futex((uint32_t *)&sync_thread.stop, FUTEX_WAIT_PRIVATE, 0, &tick);
+            sys_futex((uint32_t *)&sync_thread.stop, FUTEX_WAIT_PRIVATE, 0, ended ? &alone_tick : &tick);
         } else if (!atomic_load_explicit(&sync_thread.stop, memory_order_acquire)) {
             sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAIT_PRIVATE, 1, NULL);
         }
@@ -150,14 +165,27 @@ void uma_sync_start(void)
         atomic_store_explicit(&sync_thread.state, SYNC_NONE, memory_order_release);
 }
 
+/* Ends an endless sleep. */
+static void sync_rouse(void)
+{
+    atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
+    sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAKE_PRIVATE, 1, NULL);
+}
+
+void uma_main_ended(void)
+{
+    /* release, before the futex word changes: the thread either sees it or does not fall asleep */
+    atomic_store_explicit(&sync_thread.main_ended, 1, memory_order_release);
+    sync_rouse();
+}
+
 void uma_sync_stop(void)
 {
     atomic_store_explicit(&sync_thread.stop, 1, memory_order_seq_cst);
     if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) != SYNC_RUNNING)
         return;
     sys_futex((uint32_t *)&sync_thread.stop, FUTEX_WAKE_PRIVATE, 1, NULL);
-    atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
-    sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAKE_PRIVATE, 1, NULL);
+    sync_rouse();
     const struct timespec pause = {.tv_nsec = 1000000};
     for (unsigned i = 0; i < STOP_PATIENCE; i++) {
         if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) == SYNC_STOPPED)
@@ -171,4 +199,10 @@ void uma_sync_after_fork_child(void)
     atomic_store_explicit(&sync_thread.state, SYNC_NONE, memory_order_relaxed);
     atomic_store_explicit(&sync_thread.asleep, 0, memory_order_relaxed);
     atomic_store_explicit(&sync_thread.stop, 0, memory_order_relaxed);
+    atomic_store_explicit(&sync_thread.main_ended, 0, memory_order_relaxed);
+}
+
+void uma_sync_forbid(void)
+{
+    atomic_store_explicit(&sync_thread.state, SYNC_STOPPED, memory_order_relaxed);
 }

@@ -376,7 +376,7 @@ static void fake_exit(void)
     fake_call(FAKE_exit);
 }
 
-static void fake_ask_foreign(bool (*foreign)(void))
+static void fake_attend(bool (*foreign)(void))
 {
     fake.foreign = foreign;
 }
@@ -391,8 +391,12 @@ FAKE_API const struct nvmmio_core nvmmio_core = {
     .managed = fake.managed,
     .managed_count = FAKE_DESCRIPTORS,
 #define FAKE_MEMBER(name) .name = fake_##name,
-    FAKE_FUNCTIONS(FAKE_MEMBER).ask_foreign = fake_ask_foreign,
+    FAKE_FUNCTIONS(FAKE_MEMBER).attend = fake_attend,
     .before_fork = fake_nothing,
     .after_fork_parent = fake_nothing,
     .after_fork_child = fake_nothing,
+    .before_bare = fake_nothing,
+    .after_bare = fake_nothing,
+    .born = fake_nothing,
+    .main_ended = fake_nothing,
 };

@@ -445,6 +445,12 @@ struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *wri
     return NULL;
 }
 
+void uma_map_before_fork(void)
+{
+}
+void uma_map_after_fork(void)
+{
+}
 void uma_before_fork(void)
 {
     pthread_mutex_lock(&umas.lock);
@@ -457,9 +463,16 @@ void uma_after_fork_child(void)
 {
     pthread_mutex_unlock(&umas.lock);
 }
+void uma_born(void)
+{
+    pthread_mutex_init(&umas.lock, NULL);
+}
 void uma_before_exec(void)
 {
     fake_uma.execs++;
+}
+void uma_main_ended(void)
+{
 }
 void uma_exit(void)
 {
