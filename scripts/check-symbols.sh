@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 the nvmmio authors
 #
+# check-symbols.sh --cases PROGRAM — does that program import each name of libc that is in src/preload/symbols.def?
 # check-symbols.sh [PRELOAD_LIBRARY] — compares src/preload/symbols.def with the world:
 #   1. each name of libc that looks like file I/O and that an installed program imports is classified in it
 #   2. each such name that this libc exports is classified: a new glibc may bring a new alias
@@ -11,6 +12,11 @@ set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 definitions=$top/src/preload/symbols.def
+cases=
+if [ "${1:-}" = --cases ]; then
+    cases=$2
+    shift 2
+fi
 library=${1:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -28,8 +34,30 @@ pattern="$pattern"'|[fl]?utime|sendfile|splice|tee$|vmsplice|copy_file|f(re|d)?o
 pattern="$pattern"'|pclose|v?fork|Fork|clone|exit|Exit|quick_exit|abort|daemon|lockf|flock|mko?s?temp|tmpfile|sendmm?sg'
 pattern="$pattern"'|syscall|v?dprintf|memfd|shm_open|process_vm|unlink|rename|name_to_handle|pkey_mp|mlock|mincore|fileno'
 pattern="$pattern"'|getdents|sigaction|signal$)'
+# And the rest: names that take a path, a descriptor or a stream.
+others='^(__|_IO_|_)?(recvm|pidfd_getfd|mq_close|eventfd_[rw]|backtrace_symbols_fd|login_tty|forkpty|wordexp|updwtmp|utmpx?name'
+others="$others"'|[fn]*tw(64)?$|fts(64)?_|(set|end|add)mntent|getmntent|x?mknod|mkdir|mkdtemp|mkfifo|rmdir|chmod|[fl]?chown|fchmod'
+others="$others"'|lchmod|f?chflags|access|eaccess|euidaccess|faccess|f?l?(get|set|list|remove)xattr|f?pathconf|realpath|canonicalize'
+others="$others"'|readlink|ftok|glob(64)?$|scandir|f?chdir|p?select$|p?poll(_chk)?$|epoll_ctl|isatty|ttyname|tc(get|set|drain|flow|flush|send)'
+others="$others"'|inotify_add|fanotify_mark|put[cw]|fput|get[cw](_|c|$)|fget|getline|getdelim|ungetw?c|f?v?f?w?scanf|vf?w?printf|f?w?printf'
+others="$others"'|fread|fwrite|f(set|get)pos|ftell|fseek|rewind|setv?buf|setlinebuf|clearerr|feof|ferror|fwide|fpurge|fpending'
+others="$others"'|put(pw|gr|sp|sg)ent|malloc_info|acct|uselib|revoke|move_mount|fspick|dirfd|telldir|getdirentries|isfdtype|tempnam)'
+# What matches and is about the standard streams alone, or is the inside of streams.
+not_files='^(__|_IO_)?(getline(_info)?|vfscanf|v?w?printf(_chk|_fp|_size|_size_info)?|v?w?scanf|(get|put)w?char(_unlocked)?)$'
 
 sed -n 's/^SYMBOL(\([^,]*\), .*/\1/p' "$definitions" | sort >"$work/classified"
+
+if [ -n "$cases" ]; then
+    # Those of liburing are in few programs, and answered by tests/preload.
+    nm -D --undefined-only "$cases" | awk '{ print $NF }' | sed 's/@.*//' | sort -u >"$work/imported"
+    grep -v '^io_uring_' "$work/classified" | comm -23 - "$work/imported" >"$work/uncalled"
+    if [ -s "$work/uncalled" ]; then
+        echo "FAIL: no case calls: $(tr '\n' ' ' <"$work/uncalled")"
+        exit 1
+    fi
+    echo "symbols: each of $(wc -l <"$work/classified") names has a case that calls it"
+    exit 0
+fi
 if [ -n "$(uniq -d "$work/classified")" ]; then
     echo "FAIL: classified twice: $(uniq -d "$work/classified" | tr '\n' ' ')"
     failed=1
@@ -66,7 +94,7 @@ if [ -s "$work/missing" ]; then
     failed=1
 fi
 
-grep -E "$pattern" "$work/libc" | comm -23 - "$work/classified" >"$work/new" || true
+grep -E "$pattern|$others" "$work/libc" | grep -vE "$not_files" | comm -23 - "$work/classified" >"$work/new" || true
 if [ -s "$work/new" ]; then
     echo "FAIL: exported by libc but not classified in symbols.def: $(tr '\n' ' ' <"$work/new")"
     failed=1

@@ -55,6 +55,7 @@ const struct nvmmio_core nvmmio_core = {
     .mmap = file_mmap,
     .munmap = file_nvmunmap,
     .msync = file_nvmsync,
+    .mremap = file_mremap,
     .demote = core_demote,
     .demote_inheritable = file_demote_inheritable,
     .ring_begin = file_ring_begin,

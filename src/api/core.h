@@ -65,6 +65,7 @@ struct nvmmio_core {
     void *(*mmap)(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
     int (*munmap)(void *addr, size_t length);
     int (*msync)(void *addr, size_t length, int flags);
+    void *(*mremap)(void *old, size_t old_length, size_t length, int flags, void *new);
     int (*demote)(int fd, int reason); /* enum uma_demotion */
     void (*demote_inheritable)(bool own_memory);
     int (*ring_begin)(void);

@@ -119,6 +119,10 @@ static inline int sys_is_error(const void *p)
 {
     return (uintptr_t)p >= (uintptr_t)-4095;
 }
+static inline void *sys_mremap(void *old, size_t old_len, size_t len, int flags, void *new)
+{
+    return (void *)rawsys(SYS_mremap, (long)old, (long)old_len, (long)len, flags, (long)new, 0);
+}
 static inline int sys_munmap(void *addr, size_t len)
 {
     return (int)rawsys(SYS_munmap, (long)addr, (long)len, 0, 0, 0, 0);

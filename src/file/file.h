@@ -77,6 +77,8 @@ int file_utimensat(int dirfd, const char *path, const struct timespec times[2], 
 /* The application's own mmap: demotes a managed file (UMA_DEMOTE_MMAP), then maps. */
 void *file_mmap(void *addr, size_t length, int prot, int flags, int fd,
                 off_t offset); /* address or -errno as sys_mmap */
+/* The application's mremap: what is known of the mapping moves with it. */
+void *file_mremap(void *old, size_t old_length, size_t length, int flags, void *new);
 /* The nv family. */
 void *file_nvmmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 int file_nvmunmap(void *addr, size_t length);

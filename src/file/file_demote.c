@@ -20,6 +20,8 @@ int file_demote(int fd, enum uma_demotion reason)
     int error = uma_demote(handle->uma, fd, reason);
     if (!error)
         error = ofd_to_kernel(handle->ofd, fd);
+    if (!error && reason == UMA_DEMOTE_FDPASS)
+        ofd_give_away(handle->ofd);
     ofd_unlock(handle->ofd);
     handle_drop(handle, fd);
     return error;

@@ -91,6 +91,13 @@ int file_nvmunmap(void *addr, size_t length)
     return sys_munmap(addr, length);
 }
 
+void *file_mremap(void *old, size_t old_length, size_t length, int flags, void *new)
+{
+    if (none_registered() || !page_aligned(old))
+        return sys_mremap(old, old_length, length, flags, new);
+    return uma_remap(old, page_up(old_length), page_up(length), flags, new);
+}
+
 /* ---- msync ---- */
 
 struct sync_range {

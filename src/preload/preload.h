@@ -109,6 +109,12 @@ static inline const struct nvmmio_core *preload_owner(void)
 /* Whether fd, or what is at that path, is a regular file in a root. */
 bool preload_root_holds(int fd);
 bool preload_root_holds_path(int dirfd, const char *path, int at_flags);
+/* Whether it is a regular file that the kernel maps from PM. */
+bool preload_root_is_dax(int dirfd, const char *path, int at_flags);
+/* At start-up: reads NVMMIO_ROOT. False: not set, maybe not yet. */
+bool preload_root_begin(char *const envp[]);
+/* At start-up, then: descriptors of files in a root that this program inherits. `named`: roots are known by name. */
+void preload_inherit(bool named);
 /* In a forked child: what another thread of the parent was in the middle of is as if not begun. */
 void preload_root_forked(void);
 
@@ -118,12 +124,22 @@ void preload_root_forked(void);
 int preload_adopt(int fd, int flags);
 /* The same for the result of a system call that opens: the descriptor, or -errno with nothing left open. */
 long preload_adopt_result(long fd, int flags);
+/* A descriptor that came from another process, or that this program was started with: the description is shared with
+ * others, who know nothing of an offset that is kept here. Its file is adopted and the kernel's. Keeps errno. */
+void preload_adopt_shared(int fd);
 /* Hands the file of fd to the kernel if it is managed: 0 or -errno. */
 static inline int preload_demote(int fd, enum uma_demotion reason)
 {
     const struct nvmmio_core *core = preload_serves(fd);
     return core ? core->demote(fd, (int)reason) : 0;
 }
+
+/* "/proc/self/fd/N" */
+#define PRELOAD_FD_NAME 32u
+void preload_fd_name(int fd, char name[PRELOAD_FD_NAME]);
+
+/* Copies from the caller's memory, which may be anything: false for a bad address, which is for the kernel to refuse. */
+bool preload_peek(void *to, const void *from, size_t length);
 
 /* ---- libc's manners ---- */
 
@@ -170,7 +186,9 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
     X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync)         \
     X(lio_listio) X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)                \
     X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(io_uring_queue_init) X(io_uring_queue_init_params)          \
-    X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(signal) X(sysv_signal) X(sigset) X(sigignore) X(siginterrupt)
+    X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(signal) X(sysv_signal) X(sigset) X(sigignore)          \
+    X(siginterrupt) X(shm_open) X(setmntent) X(endmntent) X(updwtmp) X(backtrace_symbols_fd) X(wordexp) X(openpty)     \
+    X(ftw) X(ftw64) X(nftw) X(nftw64) X(fts_read) X(fts64_read) X(fts_children) X(fts64_children)
 /* clang-format on */
 
 enum preload_real {
@@ -188,6 +206,10 @@ void *preload_real(enum preload_real which);
 int preload_openat_mode(int dirfd, const char *path, int flags, mode_t mode);
 int preload_creat(const char *path, mode_t mode);
 int preload_open_by_handle_at(int mount_fd, void *handle, int flags);
+struct open_how;
+int preload_openat2(int dirfd, const char *path, const struct open_how *how, size_t size);
+int preload_memfd_create(const char *name, unsigned flags);
+int preload_pidfd_getfd(int pidfd, int target, unsigned flags);
 ssize_t preload_read(int fd, void *buf, size_t count);
 ssize_t preload_write(int fd, const void *buf, size_t count);
 ssize_t preload_pread(int fd, void *buf, size_t count, off_t offset);
@@ -223,6 +245,7 @@ int preload_utime(const char *path, const struct utimbuf *times);
 void *preload_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 int preload_munmap(void *addr, size_t length);
 int preload_msync(void *addr, size_t length, int flags);
+void *preload_mremap_to(void *old, size_t old_length, size_t length, int flags, void *new);
 ssize_t preload_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags);
 ssize_t preload_sendfile(int out, int in, off_t *offset, size_t count);
 ssize_t preload_splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags);
@@ -230,6 +253,8 @@ struct msghdr;
 struct mmsghdr;
 ssize_t preload_sendmsg(int fd, const struct msghdr *message, int flags);
 int preload_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+ssize_t preload_recvmsg(int fd, struct msghdr *message, int flags);
+int preload_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
 int preload_execve(const char *path, char *const argv[], char *const envp[]);
 int preload_execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags);
 int preload_io_uring_setup(unsigned entries, void *parameters);

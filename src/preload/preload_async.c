@@ -12,8 +12,7 @@
 
 /* ---- the kernel's queues: libaio calls by syscall() ---- */
 
-/* Reads the caller's memory, which may be anything: a bad address is for the kernel to refuse. */
-static bool async_peek(void *to, uint64_t from, size_t length)
+bool preload_peek(void *to, const void *from, size_t length)
 {
     struct iovec local = {to, length};
     struct iovec remote = {(void *)from, length};
@@ -23,10 +22,10 @@ static bool async_peek(void *to, uint64_t from, size_t length)
 long preload_io_submit(unsigned long context, long count, void *requests)
 {
     for (long i = 0; preload_core() && i < count; i++) {
-        uint64_t address;
+        const void *address;
         struct iocb request;
-        if (!async_peek(&address, (uint64_t)requests + (uint64_t)i * sizeof address, sizeof address) ||
-            !async_peek(&request, address, sizeof request))
+        if (!preload_peek(&address, (const void **)requests + i, sizeof address) ||
+            !preload_peek(&request, address, sizeof request))
             break;
         int error = preload_demote((int)request.aio_fildes, UMA_DEMOTE_AIO);
         if (error)

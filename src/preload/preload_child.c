@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define CHILD_PAGE 4096u
 
@@ -135,9 +136,14 @@ static void child_main_ends(void *value)
         core->main_ended();
 }
 
-/* Runs before all other constructors: there is one thread. Without the page the process id is asked for each time. */
-__attribute__((constructor)) static void child_start(void)
+/* Runs before all other constructors, even before libc has set `environ`: there is one thread. Without the page the process
+ * id is asked for each time. */
+__attribute__((constructor)) static void child_start(int argc, char **argv, char **envp)
 {
+    (void)argc;
+    (void)argv;
+    if (!environ)
+        environ = envp;
     main_key_made = pthread_key_create(&main_key, child_main_ends) == 0;
     _Atomic uint8_t *page = sys_mmap(NULL, CHILD_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (!sys_is_error((void *)page) && sys_madvise((void *)page, CHILD_PAGE, MADV_WIPEONFORK) == 0)
@@ -146,6 +152,7 @@ __attribute__((constructor)) static void child_start(void)
     pthread_atfork(child_before_fork, child_after_fork_parent, child_after_fork);
     preload_real(PRELOAD_REAL_clone); /* may be called where nothing can be looked up */
     preload_real(PRELOAD_REAL__Fork);
+    preload_inherit(preload_root_begin(envp)); /* last: may load the core */
 }
 
 /* ---- vfork ---- */

@@ -11,6 +11,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 static int copy_demote_ends(int in, int out)
 {
@@ -85,9 +86,27 @@ static int copy_demote_other(unsigned long request, void *arg)
     }
 }
 
+/* FIONREAD: how far it is from the position to the end, neither of which the kernel knows. */
+static long copy_bytes_left(const struct nvmmio_core *core, int fd, int *left)
+{
+    long result = sys_ioctl(fd, FIONREAD, left); /* is the address good? */
+    if (result < 0)
+        return result;
+    struct stat st;
+    result = core->fstat(fd, &st);
+    off_t at = result ? 0 : core->lseek(fd, 0, SEEK_CUR);
+    if (result || at < 0)
+        return result ? result : at;
+    *left = (int)(st.st_size - at);
+    return 0;
+}
+
 int preload_ioctl_arg(int fd, unsigned long request, void *arg)
 {
     if (__builtin_expect(preload_core() != NULL, 0)) {
+        const struct nvmmio_core *core = request == FIONREAD ? preload_serves(fd) : NULL;
+        if (core)
+            return (int)preload_result(copy_bytes_left(core, fd, arg));
         int error = copy_demote_other(request, arg);
         if (!error && !copy_ioctl_is_harmless(request))
             error = preload_demote(fd, UMA_DEMOTE_IOCTL);

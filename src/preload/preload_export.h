@@ -58,6 +58,9 @@
 #ifndef PRELOAD_EXPORT_exec
 #define PRELOAD_EXPORT_exec PRELOAD_NO_ALIAS
 #endif
+#ifndef PRELOAD_EXPORT_walk
+#define PRELOAD_EXPORT_walk PRELOAD_NO_ALIAS
+#endif
 #define PRELOAD_EXPORT_kernel PRELOAD_NO_ALIAS
 #define PRELOAD_EXPORT_core PRELOAD_NO_ALIAS
 

@@ -204,5 +204,54 @@ int preload_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags
     return (int)preload_result(preload_wait(SYS_sendmmsg, fd, (long)messages, count, flags, 0, 0));
 }
 
+/* ---- descriptors that are received ---- */
+
+/* Whether any can be a managed file's: else the message is not looked at. */
+static bool fd_may_be_managed(void)
+{
+    return preload_core() || preload_hopeful();
+}
+
+static void fd_adopt_received(struct msghdr *message)
+{
+    if (!message->msg_control)
+        return;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(0))
+            continue;
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            preload_adopt_shared(fd);
+        }
+    }
+}
+
+ssize_t preload_recvmsg(int fd, struct msghdr *message, int flags)
+{
+    long result = preload_wait(SYS_recvmsg, fd, (long)message, flags, 0, 0, 0);
+    if (result >= 0 && fd_may_be_managed())
+        fd_adopt_received(message);
+    return preload_result(result);
+}
+
+int preload_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
+    long result = preload_wait(SYS_recvmmsg, fd, (long)messages, count, flags, (long)timeout, 0);
+    for (long i = 0; i < result && fd_may_be_managed(); i++)
+        fd_adopt_received(&messages[i].msg_hdr);
+    return (int)preload_result(result);
+}
+
+/* The process that has the description may keep its offset to itself until its next call. */
+int preload_pidfd_getfd(int pidfd, int target, unsigned flags)
+{
+    long fd = rawsys(SYS_pidfd_getfd, pidfd, target, flags, 0, 0, 0);
+    if (fd >= 0)
+        preload_adopt_shared((int)fd);
+    return (int)preload_result(fd);
+}
+
 #define PRELOAD_EXPORT_fd PRELOAD_ALIAS
 #include "preload/preload_export.h"

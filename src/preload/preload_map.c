@@ -40,5 +40,22 @@ int preload_msync(void *addr, size_t length, int flags)
     return (int)preload_result(core->msync(addr, length, flags));
 }
 
+void *preload_mremap_to(void *old, size_t old_length, size_t length, int flags, void *new)
+{
+    const struct nvmmio_core *core = preload_core();
+    return map_result(core ? core->mremap(old, old_length, length, flags, new)
+                           : sys_mremap(old, old_length, length, flags, new));
+}
+
+/* The last argument is there only with flags that need it: taken as a word, as libc does. */
+void *preload_mremap(void *old, size_t old_length, size_t length, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    void *new = va_arg(args, void *);
+    va_end(args);
+    return preload_mremap_to(old, old_length, length, flags, new);
+}
+
 #define PRELOAD_EXPORT_map PRELOAD_ALIAS
 #include "preload/preload_export.h"

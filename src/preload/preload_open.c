@@ -5,7 +5,9 @@
  */
 #include "preload/preload.h"
 
+#include <linux/openat2.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Whether the call has a mode as its last argument. */
 static bool open_has_mode(int flags)
@@ -80,10 +82,58 @@ int preload_creat(const char *path, mode_t mode)
     return preload_openat_mode(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
 }
 
+/* ---- opened by the kernel in other ways: O_TRUNC is kept back, a file that is in use is cut by the core ---- */
+
+/* What O_TRUNC does, to a descriptor that was just opened without it: fd, or -errno with nothing left open. */
+static long open_cut(long fd, int flags)
+{
+    struct stat st;
+    if (fd < 0 || !(flags & O_TRUNC) || sys_fstat((int)fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return fd;
+    int saved = errno;
+    char path[PRELOAD_FD_NAME];
+    preload_fd_name((int)fd, path);
+    int result = (flags & O_ACCMODE) == O_RDONLY ? preload_truncate(path, 0) : preload_ftruncate((int)fd, 0);
+    long error = result ? -errno : 0;
+    errno = saved;
+    if (error)
+        preload_close((int)fd);
+    return error ? error : fd;
+}
+
 int preload_open_by_handle_at(int mount_fd, void *handle, int flags)
 {
-    long fd = preload_wait(SYS_open_by_handle_at, mount_fd, (long)handle, flags & ~O_ATOMIC, 0, 0, 0);
-    return (int)preload_result(preload_adopt_result(fd, flags));
+    long fd = preload_wait(SYS_open_by_handle_at, mount_fd, (long)handle, flags & ~(O_ATOMIC | O_TRUNC), 0, 0, 0);
+    return (int)preload_result(open_cut(preload_adopt_result(fd, flags), flags));
+}
+
+/* By syscall() alone. What cannot be read, or is larger than what is known here, is for the kernel to judge. */
+int preload_openat2(int dirfd, const char *path, const struct open_how *how, size_t size)
+{
+    struct open_how kept;
+    int flags = PRELOAD_ASK_FLAGS, cut = 0;
+    if (size == sizeof kept && preload_peek(&kept, how, sizeof kept)) {
+        flags = (int)kept.flags;
+        if ((flags & O_TRUNC) && !(flags & O_PATH)) {
+            kept.flags &= ~(uint64_t)O_TRUNC;
+            how = &kept;
+            cut = flags;
+        }
+    }
+    long fd = rawsys(SYS_openat2, dirfd, (long)path, (long)how, (long)size, 0, 0);
+    return (int)preload_result(open_cut(preload_adopt_result(fd, flags), cut));
+}
+
+int preload_memfd_create(const char *name, unsigned flags)
+{
+    return (int)preload_result(preload_adopt_result(rawsys(SYS_memfd_create, (long)name, flags, 0, 0, 0, 0), PRELOAD_ASK_FLAGS));
+}
+
+int preload_shm_open(const char *name, int flags, mode_t mode)
+{
+    int (*real)(const char *, int, mode_t) = preload_real(PRELOAD_REAL_shm_open);
+    int fd = real ? real(name, flags & ~O_TRUNC, mode) : -1;
+    return fd < 0 ? fd : (int)preload_result(open_cut(preload_adopt_result(fd, flags), flags));
 }
 
 /* ---- the mkstemp family opens inside libc ---- */

@@ -8,12 +8,15 @@
  */
 #include "preload/preload.h"
 
+#include <pty.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include <wordexp.h>
 
 void preload_before_child(void)
 {
@@ -75,6 +78,14 @@ FILE *preload_popen(const char *command, const char *mode)
     FILE *(*real)(const char *, const char *) = preload_real(PRELOAD_REAL_popen);
     preload_before_child();
     return real ? real(command, mode) : NULL;
+}
+
+int preload_wordexp(const char *words, wordexp_t *result, int flags)
+{
+    int (*real)(const char *, wordexp_t *, int) = preload_real(PRELOAD_REAL_wordexp);
+    if (!(flags & WRDE_NOCMD))
+        preload_before_child();
+    return real ? real(words, result, flags) : WRDE_NOSPACE;
 }
 
 /* ---- limits: the core need not ask for RLIMIT_FSIZE at each write ---- */
@@ -152,6 +163,45 @@ int preload_daemon(int keep_directory, int keep_streams)
         /* as in libc: stays where it is */
     }
     return keep_streams ? 0 : process_detach_streams();
+}
+
+/* ---- terminals: libc's replace the standard descriptors unseen ---- */
+
+int preload_login_tty(int fd)
+{
+    setsid();
+    long result = sys_ioctl(fd, TIOCSCTTY, NULL);
+    if (result < 0)
+        return (int)preload_result(result);
+    for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++)
+        preload_dup2(fd, i);
+    if (fd > STDERR_FILENO)
+        preload_close(fd);
+    return 0;
+}
+
+int preload_forkpty(int *master, char *name, const struct termios *modes, const struct winsize *size)
+{
+    int (*pair)(int *, int *, char *, const struct termios *, const struct winsize *) =
+        preload_real(PRELOAD_REAL_openpty);
+    int ours, theirs;
+    if (!pair || pair(&ours, &theirs, name, modes, size) < 0)
+        return -1;
+    pid_t child = fork();
+    if (child != 0) {
+        int saved = errno;
+        preload_close(theirs);
+        if (child < 0)
+            preload_close(ours);
+        else
+            *master = ours;
+        errno = saved;
+        return child;
+    }
+    preload_close(ours);
+    if (preload_login_tty(theirs) != 0)
+        preload_exit_group(EXIT_FAILURE);
+    return 0;
 }
 
 #define PRELOAD_EXPORT_process PRELOAD_ALIAS

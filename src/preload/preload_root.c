@@ -3,19 +3,19 @@
  *
  * preload_root.c — which files may be managed: a cheap test that needs no core. Layer preload.
  *
- * NVMMIO_ROOT is read at the first open. A root that does not exist yet is looked for again at each open. Without
+ * NVMMIO_ROOT is read at the start, or, for a program that sets it itself, at the first open. A root that does not exist yet is looked for again at each open. Without
  * NVMMIO_ROOT every regular file on a DAX mount counts. The core decides in the end.
  */
 #include "preload/preload.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
 
-#define ROOT_MAX 16u     /* as in base/conf.h */
-#define ROOT_PATH 4096u  /* longest path, and a page */
-#define ROOT_FD_NAME 32u /* "/proc/self/fd/" and a number */
+#define ROOT_MAX 16u    /* as in base/conf.h */
+#define ROOT_PATH 4096u /* longest path, and a page */
 
 enum root_state { ROOT_UNREAD, ROOT_READING, ROOT_READ };
 enum root_known { ROOT_KNOWN_NO, ROOT_KNOWN_BUSY, ROOT_KNOWN_YES };
@@ -46,9 +46,8 @@ void preload_root_forked(void)
             atomic_store_explicit(&roots.root[i].known, ROOT_KNOWN_NO, memory_order_relaxed);
 }
 
-static void root_read_names(void)
+static void root_read_names(const char *text)
 {
-    const char *text = secure_getenv("NVMMIO_ROOT");
     while (text && *text && roots.count < ROOT_MAX) {
         const char *end = strchrnul(text, ':');
         size_t length = (size_t)(end - text);
@@ -79,17 +78,15 @@ static bool root_names(void)
         }
         return false;
     }
-    root_read_names();
+    root_read_names(secure_getenv("NVMMIO_ROOT"));
     atomic_store_explicit(&roots.state, ROOT_READ, memory_order_release);
     return true;
 }
 
-/* The path of an open file, as the kernel knows it, into a page: its length, or -errno. */
-static ssize_t root_fd_path(int fd, char *path)
+void preload_fd_name(int fd, char name[PRELOAD_FD_NAME])
 {
     static const char folder[] = "/proc/self/fd/";
-    char name[ROOT_FD_NAME];
-    char digits[ROOT_FD_NAME];
+    char digits[PRELOAD_FD_NAME];
     size_t count = 0;
     unsigned number = (unsigned)fd;
     do
@@ -99,6 +96,27 @@ static ssize_t root_fd_path(int fd, char *path)
     for (size_t i = 0; i < count; i++)
         name[sizeof folder - 1 + i] = digits[count - 1 - i];
     name[sizeof folder - 1 + count] = 0;
+}
+
+bool preload_root_begin(char *const envp[])
+{
+    static const char name[] = "NVMMIO_ROOT=";
+    for (; *envp && !getauxval(AT_SECURE); envp++) {
+        if (strncmp(*envp, name, sizeof name - 1) != 0)
+            continue;
+        root_read_names(*envp + sizeof name - 1);
+        /* relaxed: there is one thread */
+        atomic_store_explicit(&roots.state, ROOT_READ, memory_order_relaxed);
+        return true;
+    }
+    return false;
+}
+
+/* The path of an open file, as the kernel knows it, into a page: its length, or -errno. */
+static ssize_t root_fd_path(int fd, char *path)
+{
+    char name[PRELOAD_FD_NAME];
+    preload_fd_name(fd, name);
     ssize_t length = sys_readlinkat(AT_FDCWD, name, path, ROOT_PATH - 1);
     if (length >= 0)
         path[length] = 0;
@@ -157,7 +175,7 @@ static bool root_above(dev_t dev, const char *path)
     return false;
 }
 
-static bool root_is_dax(int dirfd, const char *path, int at_flags)
+bool preload_root_is_dax(int dirfd, const char *path, int at_flags)
 {
     struct statx stx;
     return sys_statx(dirfd, path, at_flags, STATX_TYPE, &stx) == 0 && S_ISREG(stx.stx_mode) &&
@@ -170,7 +188,7 @@ bool preload_root_holds(int fd)
     if (!root_names())
         return false;
     if (!roots.count)
-        return root_is_dax(fd, "", AT_EMPTY_PATH);
+        return preload_root_is_dax(fd, "", AT_EMPTY_PATH);
     if (sys_fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !root_on_device(st.st_dev))
         return false;
     /* A page of its own: the stacks of foreign threads may be small, and this is done seldom. */
@@ -188,7 +206,7 @@ bool preload_root_holds_path(int dirfd, const char *path, int at_flags)
     if (!root_names())
         return false;
     if (!roots.count)
-        return root_is_dax(dirfd, path, at_flags);
+        return preload_root_is_dax(dirfd, path, at_flags);
     if (sys_fstatat(dirfd, path, &st, at_flags) != 0 || !S_ISREG(st.st_mode) || !root_on_device(st.st_dev))
         return false;
     int nofollow = at_flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0;
@@ -206,6 +224,14 @@ int preload_adopt(int fd, int flags)
     if (!core && preload_hopeful() && preload_root_holds(fd))
         core = preload_core_load();
     return core && !preload_foreign() ? core->adopt(fd, flags) : 0;
+}
+
+void preload_adopt_shared(int fd)
+{
+    int saved = errno;
+    if (preload_adopt(fd, PRELOAD_ASK_FLAGS) == 0)
+        preload_demote(fd, UMA_DEMOTE_FDPASS);
+    errno = saved;
 }
 
 long preload_adopt_result(long fd, int flags)

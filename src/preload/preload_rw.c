@@ -61,6 +61,18 @@ ssize_t preload_pread_chk(int fd, void *buf, size_t count, off_t offset, size_t 
     return preload_pread(fd, buf, count, offset);
 }
 
+/* ---- eventfd's calls are reads and writes, of whatever descriptor ---- */
+
+int preload_eventfd_read(int fd, uint64_t *value)
+{
+    return preload_read(fd, value, sizeof *value) == sizeof *value ? 0 : -1;
+}
+
+int preload_eventfd_write(int fd, uint64_t value)
+{
+    return preload_write(fd, &value, sizeof value) == sizeof value ? 0 : -1;
+}
+
 /* ---- vectors ---- */
 
 ssize_t preload_readv(int fd, const struct iovec *iov, int count)

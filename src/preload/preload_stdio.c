@@ -9,7 +9,9 @@
  */
 #include "preload/preload.h"
 
+#include <mntent.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -30,7 +32,8 @@ static void stdio_release(FILE *stream)
     int fd = core ? stdio_number(stream) : -1;
     if (fd < 0 || !preload_serves(fd))
         return;
-    fflush(stream); /* while the file is known to be the kernel's; what fails now fails in fclose again */
+    if (__fpending(stream)) /* fflush of a stream that was read moves the offset, libc's fclose does not */
+        fflush(stream);     /* while the file is known to be the kernel's; what fails now fails in fclose again */
     core->release(fd);
 }
 
@@ -108,23 +111,32 @@ FILE *preload_fdopen(int fd, const char *mode)
     return real ? real(fd, mode) : NULL;
 }
 
+/* A descriptor that keeps the file of that path with the kernel until it is closed, or -1. */
+static int stdio_hold(const char *path, int flags)
+{
+    int fd = preload_openat_mode(AT_FDCWD, path, flags | O_CLOEXEC, 0);
+    preload_demote(fd, UMA_DEMOTE_STDIO);
+    return fd;
+}
+
+static void stdio_let_go(int holder)
+{
+    int saved = errno;
+    if (holder >= 0)
+        preload_close(holder);
+    errno = saved;
+}
+
 static FILE *stdio_reopen(enum preload_real which, const char *path, const char *mode, FILE *stream)
 {
     FILE *(*real)(const char *, const char *, FILE *) = preload_real(which);
     if (!real)
         return NULL;
-    int holder = -1; /* keeps the file that is emptied with the kernel meanwhile */
-    if (stdio_truncates(path, mode)) {
-        holder = preload_openat_mode(AT_FDCWD, path, O_WRONLY | O_CLOEXEC, 0);
-        preload_demote(holder, UMA_DEMOTE_STDIO);
-    }
+    /* the file that is emptied is the kernel's meanwhile */
+    int holder = stdio_truncates(path, mode) ? stdio_hold(path, O_WRONLY) : -1;
     stdio_release(stream);
     stream = stdio_opened(real(path, mode, stream));
-    if (holder >= 0) {
-        int saved = errno;
-        preload_close(holder);
-        errno = saved;
-    }
+    stdio_let_go(holder);
     return stream;
 }
 
@@ -145,6 +157,38 @@ int preload_fclose(FILE *stream)
         return EOF;
     stdio_release(stream);
     return real(stream);
+}
+
+/* ---- other libc functions that open, write and close by themselves ---- */
+
+FILE *preload_setmntent(const char *path, const char *mode)
+{
+    return stdio_open(PRELOAD_REAL_setmntent, path, mode);
+}
+
+int preload_endmntent(FILE *stream)
+{
+    int (*real)(FILE *) = preload_real(PRELOAD_REAL_endmntent);
+    if (stream)
+        stdio_release(stream);
+    return real ? real(stream) : 1;
+}
+
+struct utmp;
+void preload_updwtmp(const char *path, const struct utmp *entry)
+{
+    void (*real)(const char *, const struct utmp *) = preload_real(PRELOAD_REAL_updwtmp);
+    int holder = preload_hopeful() && preload_root_holds_path(AT_FDCWD, path, 0) ? stdio_hold(path, O_WRONLY) : -1;
+    if (real)
+        real(path, entry);
+    stdio_let_go(holder);
+}
+
+void preload_backtrace_symbols_fd(void *const *list, int count, int fd)
+{
+    void (*real)(void *const *, int, int) = preload_real(PRELOAD_REAL_backtrace_symbols_fd);
+    if (real && !preload_demote(fd, UMA_DEMOTE_OTHER))
+        real(list, count, fd);
 }
 
 /* ---- dprintf: written by libc, so formatted here where the descriptor is managed ---- */

@@ -90,7 +90,13 @@ static bool syscall_descriptor(long number, const long a[6], long *result)
         *result = preload_openat_mode((int)a[0], (const char *)a[1], (int)a[2], (mode_t)a[3]);
         return true;
     case SYS_openat2:
-        *result = preload_result(preload_adopt_result(rawsys(number, a[0], a[1], a[2], a[3], 0, 0), PRELOAD_ASK_FLAGS));
+        *result = preload_openat2((int)a[0], (const char *)a[1], (const struct open_how *)a[2], (size_t)a[3]);
+        return true;
+    case SYS_memfd_create:
+        *result = preload_memfd_create((const char *)a[0], (unsigned)a[1]);
+        return true;
+    case SYS_pidfd_getfd:
+        *result = preload_pidfd_getfd((int)a[0], (int)a[1], (unsigned)a[2]);
         return true;
     case SYS_open_by_handle_at:
         *result = preload_open_by_handle_at((int)a[0], (void *)a[1], (int)a[2]);
@@ -118,6 +124,13 @@ static bool syscall_descriptor(long number, const long a[6], long *result)
         return true;
     case SYS_sendmmsg:
         *result = preload_sendmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3]);
+        return true;
+    case SYS_recvmsg:
+        *result = preload_recvmsg((int)a[0], (struct msghdr *)a[1], (int)a[2]);
+        return true;
+    case SYS_recvmmsg:
+        *result = preload_recvmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3],
+                                   (struct timespec *)a[4]);
         return true;
     default:
         return false;
@@ -174,6 +187,9 @@ static bool syscall_metadata(long number, const long a[6], long *result)
         return true;
     case SYS_msync:
         *result = preload_msync((void *)a[0], (size_t)a[1], (int)a[2]);
+        return true;
+    case SYS_mremap:
+        *result = (long)preload_mremap_to((void *)a[0], (size_t)a[1], (size_t)a[2], (int)a[3], (void *)a[4]);
         return true;
     default:
         return false;

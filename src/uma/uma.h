@@ -169,6 +169,9 @@ int uma_hold_mapping(struct uma *uma, int fd, void *addr, size_t length);
 /* Forgets the parts of mappings in the range (whole pages), before they are unmapped. */
 void uma_unmap(void *addr, size_t length);
 
+/* mremap(2): the address or -errno. What is known of the mapping at `old` moves with it. */
+void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *new);
+
 /* The mapping at `addr`: its uma, the file offset of addr and how many bytes from there on are in it. Within an RCU
  * read-side section. NULL if there is none; then *length is how many bytes from addr on are in no mapping, at most. */
 struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *writable);

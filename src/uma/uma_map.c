@@ -8,11 +8,13 @@
  * loads from the mapping see them.
  */
 #include "base/mem.h"
+#include "base/rawsys.h"
 #include "base/rcu.h"
 #include "uma/uma_private.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct range {
     uintptr_t start, end;
@@ -274,4 +276,61 @@ void uma_unmap(void *addr, size_t length)
             mem_free(gone, cut * sizeof *gone);
     }
     shlock_release(&map.lock);
+}
+
+/* The range that holds `address`, with its uma referenced once more. */
+static bool range_hold(uintptr_t address, struct range *out)
+{
+    map_lock();
+    size_t i = map.table ? table_search(map.table, address) : 0;
+    bool found = map.table && i < map.table->count && map.table->range[i].start <= address;
+    if (found) {
+        *out = map.table->range[i];
+        uma_ref(out->uma);
+    }
+    shlock_release(&map.lock);
+    return found;
+}
+
+/* Puts `moved`, whose uma the caller has referenced for it, in the place of what was known there and of the old range. A
+ * mapping without memory for its range counts only as long as a descriptor. */
+static void range_move(const struct range *moved, void *old, size_t old_length)
+{
+    struct uma *uma = moved->uma;
+    bool counted = !moved->plain && uma_is_attached(uma);
+    if (counted) /* before the old one goes: the mode must not change in between */
+        atomic_fetch_add_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
+    uma_unmap((void *)moved->start, moved->end - moved->start);
+    if (old_length)
+        uma_unmap(old, old_length);
+    map_lock();
+    int error = table_insert(moved);
+    shlock_release(&map.lock);
+    if (!error)
+        return;
+    if (counted)
+        atomic_fetch_sub_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
+    uma_close(uma, -1);
+}
+
+void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *new)
+{
+    struct range range;
+    bool known = range_hold((uintptr_t)old, &range);
+    void *result = sys_mremap(old, old_length, length, flags, new);
+    if (!known) {
+        if (!sys_is_error(result) && flags & MREMAP_FIXED)
+            uma_unmap(result, length); /* the kernel unmapped what was there */
+        return result;
+    }
+    if (sys_is_error(result)) {
+        uma_close(range.uma, -1);
+        return result;
+    }
+    range.offset += (uintptr_t)old - range.start;
+    range.start = (uintptr_t)result;
+    range.end = page_end(result, length);
+    /* the old pages stay mapped with MREMAP_DONTUNMAP, and with a length of 0, which only makes a second mapping */
+    range_move(&range, old, flags & MREMAP_DONTUNMAP ? 0 : old_length);
+    return result;
 }

@@ -65,5 +65,15 @@ int64_t uma_seek_data(struct uma *uma, uint64_t offset)
 int64_t uma_seek_hole(struct uma *uma, uint64_t offset)
 {
     uint64_t size = uma_size(uma);
-    return offset < size ? (int64_t)uma_min(uma_next_hole(uma, offset), size) : -ENXIO;
+    if (offset >= size)
+        return -ENXIO;
+    while (offset < size) {
+        uint64_t hole = uma_next_hole(uma, offset);
+        uint64_t start = uma_block_of(hole) << UMA_BLOCK_SHIFT;
+        /* Behind the kernel's end, but in its last block: a file that is longer here has data there. */
+        if (hole >= size || hole == start || uma_next_data(uma, start) != start)
+            return (int64_t)uma_min(hole, size);
+        offset = start + UMA_BLOCK;
+    }
+    return (int64_t)size;
 }

@@ -42,7 +42,7 @@ static const struct {
     {"far", cases_far},       {"limit", cases_limit},     {"lock", cases_lock},   {"map", cases_map},
     {"name", cases_name},     {"process", cases_process}, {"open", cases_open},   {"read", cases_read},
     {"resize", cases_resize}, {"seek", cases_seek},       {"stat", cases_stat},   {"stdio", cases_stdio},
-    {"vector", cases_vector},
+    {"symbol", cases_symbol}, {"vector", cases_vector},
 };
 
 /* ---- the report ---- */

@@ -38,6 +38,7 @@ struct interpose_case {
 #define INTERPOSE_process(macro, name) macro(name)
 #define INTERPOSE_exec(macro, name) macro(name)
 #define INTERPOSE_child(macro, name) macro(name)
+#define INTERPOSE_walk(macro, name) macro(name)
 #define INTERPOSE_kernel(macro, name)
 #define INTERPOSE_core(macro, name)
 #define INTERPOSE_ring(macro, name)

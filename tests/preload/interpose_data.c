@@ -6,7 +6,10 @@
 #include "interpose.h"
 
 #include <dlfcn.h>
+#include <fts.h>
+#include <ftw.h>
 #include <linux/fs.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -264,6 +267,76 @@ CALL(msync, "msync")
 {
     return data_map(mmap) && msync((void *)1, INTERPOSE_SIZE, MS_SYNC) < 0 && errno == EINVAL;
 }
+
+CALL(eventfd_read, "read")
+{
+    eventfd_t value = 0;
+    return eventfd_read(interpose.fd, &value) == 0 && memcmp(&value, "nvmmio", 6) == 0;
+}
+
+CALL(eventfd_write, "write")
+{
+    return eventfd_write(interpose.fd, 5) == 0 && lseek(interpose.fd, 0, SEEK_CUR) == 8;
+}
+
+CALL(mremap, "mremap")
+{
+    char *map = mmap(NULL, INTERPOSE_SIZE, PROT_READ, MAP_SHARED, interpose.fd, 0);
+    map = map == MAP_FAILED ? map : mremap(map, INTERPOSE_SIZE, INTERPOSE_SIZE / 2, 0);
+    return map != MAP_FAILED && memcmp(map, "nvmmio", 6) == 0 && munmap(map, INTERPOSE_SIZE / 2) == 0;
+}
+
+/* ---- walks ---- */
+
+static bool data_found;
+
+static int data_visit(const char *path, const struct stat *st, int type)
+{
+    data_found |= type == FTW_F && strcmp(path, interpose.path) == 0 && st->st_size == INTERPOSE_SIZE;
+    return 0;
+}
+
+static int data_visit64(const char *path, const struct stat64 *st, int type)
+{
+    return data_visit(path, (const struct stat *)st, type);
+}
+
+static int data_visit_more(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    return ftw->level == 1 ? data_visit(path, st, type) : 0;
+}
+
+static int data_visit_more64(const char *path, const struct stat64 *st, int type, struct FTW *ftw)
+{
+    return data_visit_more(path, (const struct stat *)st, type, ftw);
+}
+
+#define CALL_WALK(name, ...)                                                                                           \
+    CALL(name, "fstatat")                                                                                              \
+    {                                                                                                                  \
+        data_found = false;                                                                                            \
+        return name(interpose.root, __VA_ARGS__) == 0 && data_found;                                                   \
+    }
+CALL_WALK(ftw, data_visit, 4)
+CALL_WALK(ftw64, data_visit64, 4)
+CALL_WALK(nftw, data_visit_more, 4, FTW_PHYS)
+CALL_WALK(nftw64, data_visit_more64, 4, FTW_CHDIR)
+
+#define CALL_FTS(name, prefix, type, entry_type, find)                                                                 \
+    CALL(name, "fstatat")                                                                                              \
+    {                                                                                                                  \
+        char *const list[] = {interpose.root, NULL};                                                                   \
+        bool found = false;                                                                                            \
+        type *walk = prefix##_open(list, FTS_PHYSICAL, NULL);                                                          \
+        for (entry_type * e; walk && (e = prefix##_read(walk));)                                                       \
+            for (entry_type *f = find; f; f = f == e ? NULL : f->fts_link)                                             \
+                found |= f->fts_info == FTS_F && f->fts_statp->st_size == INTERPOSE_SIZE;                              \
+        return walk && prefix##_close(walk) == 0 && found;                                                             \
+    }
+CALL_FTS(fts_read, fts, FTS, FTSENT, e)
+CALL_FTS(fts64_read, fts64, FTS64, FTSENT64, e)
+CALL_FTS(fts_children, fts, FTS, FTSENT, e->fts_info == FTS_D ? fts_children(walk, 0) : NULL)
+CALL_FTS(fts64_children, fts64, FTS64, FTSENT64, e->fts_info == FTS_D ? fts64_children(walk, 0) : NULL)
 
 /* ---- size ---- */
 

@@ -5,7 +5,10 @@
  */
 #include "interpose.h"
 
+#include <mqueue.h>
 #include <spawn.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 
 int __open_2(const char *, int);
@@ -115,6 +118,23 @@ CALL(open_by_handle_at, "adopt")
     return open_temporary(mkstemp(pattern), pattern) && excused;
 }
 
+CALL(memfd_create, "adopt")
+{
+    return interpose_opened(memfd_create("name", 0));
+}
+
+CALL(shm_open, "adopt")
+{
+    int fd = shm_open("/nvmmio-interpose", O_RDWR | O_CREAT, 0600);
+    return shm_unlink("/nvmmio-interpose") == 0 && interpose_opened(fd);
+}
+
+CALL(pidfd_getfd, "adopt")
+{
+    int own = pidfd_open(getpid(), 0);
+    return interpose_opened(pidfd_getfd(own, interpose.fd, 0)) && interpose_opened(own);
+}
+
 /* ---- close, dup ---- */
 
 static bool open_is_closed(int fd)
@@ -130,6 +150,11 @@ CALL(close, "close")
 CALL(__close, "close")
 {
     return __close(interpose.fd) == 0 && open_is_closed(interpose.fd);
+}
+
+CALL(mq_close, "close")
+{
+    return mq_close(interpose.fd) == 0 && open_is_closed(interpose.fd);
 }
 
 CALL(close_range, "close_range")
@@ -247,4 +272,35 @@ CALL(sendmmsg, "demote")
     messages[0].msg_hdr = m.header;
     return socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 && sendmmsg(ends[0], messages, 1, 0) == 1 &&
            interpose_opened(ends[0]) && interpose_opened(ends[1]);
+}
+
+/* Whether a message has come whose descriptor is one of the file. */
+static bool open_received(ssize_t result, struct open_message *m)
+{
+    int fd = -1;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m->header);
+    if (c && c->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(c), sizeof fd);
+    return result == 1 && lseek(interpose.fd, 7, SEEK_SET) == 7 && lseek(fd, 0, SEEK_CUR) == 7 && interpose_opened(fd);
+}
+
+CALL(recvmsg, "adopt")
+{
+    int ends[2];
+    struct open_message m;
+    open_make_message(&m);
+    return socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0 && sendmsg(ends[0], &m.header, 0) == 1 &&
+           open_received(recvmsg(ends[1], &m.header, 0), &m) && interpose_opened(ends[0]) && interpose_opened(ends[1]);
+}
+
+CALL(recvmmsg, "adopt")
+{
+    int ends[2];
+    struct open_message m;
+    struct mmsghdr messages[1];
+    open_make_message(&m);
+    messages[0].msg_hdr = m.header;
+    return socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) == 0 && sendmsg(ends[0], &m.header, 0) == 1 &&
+           open_received(recvmmsg(ends[1], messages, 1, 0, NULL), &m) && interpose_opened(ends[0]) &&
+           interpose_opened(ends[1]);
 }

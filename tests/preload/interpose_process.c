@@ -6,9 +6,15 @@
 #include "interpose.h"
 
 #include <aio.h>
+#include <execinfo.h>
+#include <mntent.h>
+#include <pty.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <sys/resource.h>
+#include <utmp.h>
+#include <utmpx.h>
+#include <wordexp.h>
 
 extern char **environ;
 int __dprintf_chk(int, int, const char *, ...);
@@ -17,6 +23,9 @@ FILE *_IO_fopen(const char *, const char *);
 FILE *_IO_fdopen(int, const char *);
 int _IO_fclose(FILE *);
 FILE *_IO_popen(const char *, const char *);
+FILE *__setmntent(const char *, const char *);
+int __endmntent(FILE *);
+void __backtrace_symbols_fd(void *const *, int, int);
 
 /* ---- streams ---- */
 
@@ -82,6 +91,51 @@ CALL(_IO_fclose, "release")
 {
     FILE *stream = fopen(interpose.path, "r");
     return stream && _IO_fclose(stream) == 0;
+}
+
+CALL(setmntent, "demote")
+{
+    return process_stream(setmntent(interpose.path, "r"));
+}
+CALL(__setmntent, "demote")
+{
+    return process_stream(__setmntent(interpose.path, "r"));
+}
+CALL(endmntent, "release")
+{
+    return endmntent(setmntent(interpose.path, "r")) == 1;
+}
+CALL(__endmntent, "release")
+{
+    return __endmntent(setmntent(interpose.path, "r")) == 1;
+}
+
+static bool process_logged(void)
+{
+    return lseek(interpose.fd, 0, SEEK_END) > INTERPOSE_SIZE;
+}
+
+CALL(updwtmp, "demote")
+{
+    updwtmp(interpose.path, &(struct utmp){.ut_pid = 1});
+    return process_logged();
+}
+CALL(updwtmpx, "demote")
+{
+    updwtmpx(interpose.path, &(struct utmpx){.ut_pid = 1});
+    return process_logged();
+}
+
+static void *const process_trace[1] = {(void *)1};
+CALL(backtrace_symbols_fd, "demote")
+{
+    backtrace_symbols_fd(process_trace, 1, interpose.fd);
+    return lseek(interpose.fd, 0, SEEK_CUR) > 0;
+}
+CALL(__backtrace_symbols_fd, "demote")
+{
+    __backtrace_symbols_fd(process_trace, 1, interpose.fd);
+    return lseek(interpose.fd, 0, SEEK_CUR) > 0;
 }
 
 static bool process_printed(int length)
@@ -290,6 +344,38 @@ CALL(popen, "demote_inheritable")
 CALL(_IO_popen, "demote_inheritable")
 {
     return process_piped(_IO_popen("echo seven", "r"));
+}
+
+CALL(wordexp, "demote_inheritable")
+{
+    wordexp_t words;
+    if (wordexp("$(echo seven)", &words, 0) != 0)
+        return false;
+    bool right = words.we_wordc == 1 && strcmp(words.we_wordv[0], "seven") == 0;
+    wordfree(&words);
+    return right;
+}
+
+/* ---- terminals ---- */
+
+static void process_login(void)
+{
+    int master, slave;
+    _exit(openpty(&master, &slave, NULL, NULL, NULL) == 0 && login_tty(slave) == 0 && isatty(0) ? 7 : 8);
+}
+
+CALL(login_tty, "dup2")
+{
+    return interpose_in_child(process_login) == 7 && login_tty(interpose.fd) < 0 && errno == ENOTTY;
+}
+
+CALL(forkpty, "dup2")
+{
+    int master, status;
+    pid_t child = forkpty(&master, NULL, NULL, NULL);
+    if (child == 0)
+        _exit(isatty(0) && isatty(2) ? 7 : 8);
+    return child > 0 && waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 7 && interpose_opened(master);
 }
 
 /* ---- limits ---- */

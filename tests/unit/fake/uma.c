@@ -8,6 +8,7 @@
 #include "unit/fake/uma.h"
 
 #include "api/init.h"
+#include "base/rawsys.h"
 #include "base/rcu.h"
 
 #include <dirent.h>
@@ -410,6 +411,11 @@ int uma_hold_mapping(struct uma *uma, int fd, void *addr, size_t length)
     check(uma);
     fake_uma.held++;
     return 0;
+}
+
+void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *new)
+{
+    return sys_mremap(old, old_length, length, flags, new);
 }
 
 /* Whole mappings only. */

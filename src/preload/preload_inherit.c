@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * preload_inherit.c — descriptors that a program is started with. Layer preload.
+ *
+ * Whoever started it has handed the files to the kernel (preload_before_exec), but only until its own last close: others
+ * that open such a file later must find it in use. So a file of a root is adopted at the start, which loads the core;
+ * it stays the kernel's, for the description may be shared with programs that know nothing of the core.
+ */
+#include "preload/preload.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#define INHERIT_ROOM 512 /* bytes for names of descriptors at a time */
+
+static void inherit(int fd, bool named)
+{
+    if (named ? preload_root_holds(fd) : preload_root_is_dax(fd, "", AT_EMPTY_PATH))
+        preload_adopt_shared(fd);
+}
+
+/* The number that a name stands for; -1: none. */
+static int inherit_number(const char *name)
+{
+    int number = 0;
+    for (; *name; name++) {
+        if (*name < '0' || *name > '9')
+            return -1;
+        number = number * 10 + (*name - '0');
+    }
+    return number;
+}
+
+void preload_inherit(bool named)
+{
+    _Alignas(struct dirent64) char room[INHERIT_ROOM];
+    int list = sys_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (list < 0) { /* no /proc: the standard ones at least */
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+            inherit(fd, named);
+        return;
+    }
+    long bytes;
+    while ((bytes = rawsys(SYS_getdents64, list, (long)room, sizeof room, 0, 0, 0)) > 0) {
+        for (long at = 0; at < bytes;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(room + at);
+            int fd = inherit_number(entry->d_name);
+            at += entry->d_reclen;
+            if (fd >= 0 && fd != list)
+                inherit(fd, named);
+        }
+    }
+    sys_close(list);
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * case_symbol_open.c — names of libc that make descriptors.
+ */
+#include "case_symbol.h"
+
+#include <dirent.h>
+#include <pty.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <syslog.h>
+#include <utmp.h>
+#include <wchar.h>
+
+int __open(const char *path, int flags, ...);
+int __open64(const char *path, int flags, ...);
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int dirfd, const char *path, int flags);
+int __openat64_2(int dirfd, const char *path, int flags);
+
+/* `call` is the name with its arguments before the flags. */
+#define OPEN_CASE(name, ...)                                                                                           \
+    SYMBOL_CASE(name)                                                                                                  \
+    {                                                                                                                  \
+        symbol_use(CALL(name(__VA_ARGS__ SUBJECT, O_RDWR)));                                                           \
+        symbol_use(CALL(name(__VA_ARGS__ SUBJECT, O_RDONLY | O_CLOEXEC)));                                             \
+        symbol_use(CALL(name(__VA_ARGS__ SUBJECT, O_WRONLY | O_APPEND)));                                              \
+        symbol_use(CALL(name(__VA_ARGS__ "new", O_RDWR | O_CREAT | O_EXCL, 0640)));                                    \
+        symbol_use(CALL(name(__VA_ARGS__ "new", O_RDWR | O_CREAT | O_EXCL, 0640)));                                    \
+        symbol_use(CALL(name(__VA_ARGS__ ".", O_RDWR | O_TMPFILE, 0600)));                                             \
+        symbol_use(CALL(name(__VA_ARGS__ "missing", O_RDWR)));                                                         \
+        SHOW(fd);                                                                                                      \
+        symbol_use(CALL(name(__VA_ARGS__ SUBJECT, O_RDWR | O_TRUNC)));                                                 \
+    }
+OPEN_CASE(open)
+OPEN_CASE(open64)
+OPEN_CASE(__open)
+OPEN_CASE(__open64)
+OPEN_CASE(openat, AT_FDCWD, )
+OPEN_CASE(openat64, AT_FDCWD, )
+
+/* The forms without a mode. */
+#define OPEN_2_CASE(name, ...)                                                                                         \
+    SYMBOL_CASE(name)                                                                                                  \
+    {                                                                                                                  \
+        symbol_use(CALL(name(__VA_ARGS__ SUBJECT, O_RDWR)));                                                           \
+        symbol_use(CALL(name(__VA_ARGS__ SUBJECT, O_WRONLY | O_APPEND)));                                              \
+        symbol_use(CALL(name(__VA_ARGS__ "missing", O_RDWR)));                                                         \
+        SHOW(fd);                                                                                                      \
+        symbol_use(CALL(name(__VA_ARGS__ SUBJECT, O_RDWR | O_TRUNC)));                                                 \
+    }
+OPEN_2_CASE(__open_2)
+OPEN_2_CASE(__open64_2)
+OPEN_2_CASE(__openat_2, AT_FDCWD, )
+OPEN_2_CASE(__openat64_2, AT_FDCWD, )
+
+#define CREAT_CASE(name)                                                                                               \
+    SYMBOL_CASE(name)                                                                                                  \
+    {                                                                                                                  \
+        symbol_use(CALL(name("new", 0600)));                                                                           \
+        symbol_use(CALL(name(SUBJECT, 0644)));                                                                         \
+        CALL(name("missing/new", 0644));                                                                               \
+    }
+CREAT_CASE(creat)
+CREAT_CASE(creat64)
+
+/* ---- names that libc chooses ---- */
+
+#define TEMPORARY_CASE(name, end, ...)                                                                                 \
+    SYMBOL_CASE(name)                                                                                                  \
+    {                                                                                                                  \
+        watch_errno = false;                                                                                           \
+        char pattern[] = "t.XXXXXX" end;                                                                               \
+        int made = CALL(name(pattern __VA_ARGS__));                                                                    \
+        CALL(fsync(made));                                                                                             \
+        CALL(write(made, bytes, 9000));                                                                                \
+        CALL(fsync(made));                                                                                             \
+        CALL(rename(pattern, "renamed"));                                                                              \
+        symbol_use(made);                                                                                              \
+        char wrong[] = "wrong" end;                                                                                    \
+        CALL(name(wrong __VA_ARGS__));                                                                                 \
+    }
+TEMPORARY_CASE(mkstemp, "", )
+TEMPORARY_CASE(mkstemp64, "", )
+TEMPORARY_CASE(mkostemp, "", , O_APPEND)
+TEMPORARY_CASE(mkostemp64, "", , O_APPEND)
+TEMPORARY_CASE(mkstemps, ".end", , 4)
+TEMPORARY_CASE(mkstemps64, ".end", , 4)
+TEMPORARY_CASE(mkostemps, ".end", , 4, O_APPEND)
+TEMPORARY_CASE(mkostemps64, ".end", , 4, O_APPEND)
+
+#define TMPFILE_CASE(name)                                                                                             \
+    SYMBOL_CASE(name)                                                                                                  \
+    {                                                                                                                  \
+        watch_errno = false;                                                                                           \
+        FILE *stream;                                                                                                  \
+        CALL_POINTER(stream = name());                                                                                 \
+        CALL(fputs("text", stream));                                                                                   \
+        CALL(fseek(stream, 0, SEEK_SET));                                                                              \
+        CALL(fread(scratch, 1, 10, stream));                                                                           \
+        CALL(fclose(stream));                                                                                          \
+    }
+TMPFILE_CASE(tmpfile)
+TMPFILE_CASE(tmpfile64)
+
+SYMBOL_CASE(mktemp)
+{
+    watch_errno = false;
+    char pattern[] = "t.XXXXXX";
+    CALL_POINTER(mktemp(pattern));
+    int made = CALL(open(pattern, O_RDWR | O_CREAT | O_EXCL, 0600));
+    CALL(unlink(pattern));
+    symbol_use(made);
+}
+
+SYMBOL_CASE(tempnam)
+{
+    watch_errno = false;
+    char *name = tempnam(".", "t");
+    int made = CALL(open(name, O_RDWR | O_CREAT | O_EXCL, 0600));
+    CALL(unlink(name));
+    symbol_use(made);
+    free(name);
+}
+
+/* ---- handles, memory ---- */
+
+union handle {
+    struct file_handle handle;
+    char space[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+};
+
+SYMBOL_CASE(name_to_handle_at)
+{
+    union handle u = {.handle.handle_bytes = MAX_HANDLE_SZ};
+    int mount;
+    CALL(name_to_handle_at(AT_FDCWD, SUBJECT, &u.handle, &mount, 0));
+    CALL(name_to_handle_at(fd, "", &u.handle, &mount, AT_EMPTY_PATH));
+    CALL(name_to_handle_at(AT_FDCWD, "missing", &u.handle, &mount, 0));
+}
+
+SYMBOL_CASE(open_by_handle_at)
+{
+    union handle u = {.handle.handle_bytes = MAX_HANDLE_SZ};
+    int mount;
+    CALL(name_to_handle_at(AT_FDCWD, SUBJECT, &u.handle, &mount, 0));
+    int directory = CALL(open(".", O_RDONLY | O_DIRECTORY));
+    symbol_use(CALL(open_by_handle_at(directory, &u.handle, O_RDWR)));
+    symbol_use(CALL(open_by_handle_at(directory, &u.handle, O_RDWR | O_TRUNC)));
+    CALL(open_by_handle_at(-1, &u.handle, O_RDWR));
+    CALL(close(directory));
+}
+
+SYMBOL_CASE(memfd_create)
+{
+    symbol_use(CALL(memfd_create("name", MFD_CLOEXEC)));
+    CALL(memfd_create("name", 0xff00));
+    symbol_use(CALL(open(SUBJECT, O_RDWR)));
+}
+
+SYMBOL_CASE(shm_open)
+{
+    watch_errno = false;
+    symbol_use(CALL(shm_open("/nvmmio-case", O_RDWR | O_CREAT | O_TRUNC, 0600)));
+    CALL(shm_unlink("/nvmmio-case"));
+    CALL(shm_open("/nvmmio-case", O_RDWR, 0));
+}
+
+SYMBOL_CASE(shm_unlink)
+{
+    watch_errno = false;
+    CALL(shm_unlink("/nvmmio-case"));
+    symbol_use(CALL(shm_open("/nvmmio-case", O_RDWR | O_CREAT | O_EXCL, 0600)));
+    CALL(shm_unlink("/nvmmio-case"));
+}
+
+SYMBOL_CASE(open_tree)
+{
+    int tree = CALL(open_tree(AT_FDCWD, SUBJECT, 0));
+    CALL(read(tree, scratch, 10));
+    struct stat st;
+    CALL(fstat(tree, &st));
+    say("size %lld", (long long)st.st_size);
+    CALL(close(tree));
+}
+
+SYMBOL_CASE(fspick)
+{
+    int picked = CALL(fspick(AT_FDCWD, "missing", 0));
+    CALL(close(picked));
+}
+
+SYMBOL_CASE(pidfd_getfd)
+{
+    int own = CALL(pidfd_open(getpid(), 0));
+    int got = CALL(pidfd_getfd(own, fd, 0));
+    CALL(write(fd, bytes + 9, 900)); /* one offset */
+    symbol_use(got);
+    CALL(pidfd_getfd(own, 777, 0));
+    CALL(pidfd_getfd(fd, 0, 0));
+    CALL(close(own));
+}
+
+/* ---- descriptors that come by message ---- */
+
+static void send_descriptor(int to, int fd)
+{
+    char space[CMSG_SPACE(sizeof fd)] = "";
+    struct iovec iov = {"x", 1};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    CALL(sendmsg(to, &message, 0));
+}
+
+static int descriptor_of(struct msghdr *message)
+{
+    int fd = -1;
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    if (c && c->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(c), sizeof fd);
+    return fd;
+}
+
+/* The descriptor that comes, and the one that was sent, are one description. */
+static void use_received(int fd, int received)
+{
+    say("received %d", received);
+    CALL(write(fd, bytes + 3, 1000));
+    SHOW(received);
+    CALL(write(received, bytes + 4, 1000));
+    SHOW(fd);
+    symbol_use(received);
+}
+
+SYMBOL_CASE(sendmsg)
+{
+    int ends[2];
+    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    send_descriptor(ends[0], fd);
+    CALL(write(fd, bytes + 3, 1000));
+    SHOW(fd);
+    CALL(sendmsg(fd, &(struct msghdr){0}, 0));
+    CALL(close(ends[0]));
+    CALL(close(ends[1]));
+}
+
+SYMBOL_CASE(sendmmsg)
+{
+    int ends[2];
+    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    struct iovec iov = {"y", 1};
+    struct mmsghdr messages[2] = {{.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}},
+                                  {.msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1}}};
+    CALL(sendmmsg(ends[0], messages, 2, 0));
+    CALL(sendmmsg(fd, messages, 2, 0));
+    CALL(close(ends[0]));
+    CALL(close(ends[1]));
+}
+
+SYMBOL_CASE(recvmsg)
+{
+    int ends[2];
+    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    send_descriptor(ends[0], fd);
+    char space[CMSG_SPACE(sizeof fd)], text[4];
+    struct iovec iov = {text, sizeof text};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+    CALL(recvmsg(ends[1], &message, MSG_CMSG_CLOEXEC));
+    int received = descriptor_of(&message);
+    CALL(fcntl(received, F_GETFD));
+    use_received(fd, received);
+    CALL(recvmsg(fd, &message, 0));
+    CALL(close(ends[0]));
+    CALL(close(ends[1]));
+}
+
+SYMBOL_CASE(recvmmsg)
+{
+    int ends[2];
+    CALL(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
+    send_descriptor(ends[0], fd);
+    char space[CMSG_SPACE(sizeof fd)], text[4];
+    struct iovec iov = {text, sizeof text};
+    struct mmsghdr message = {
+        .msg_hdr = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space}};
+    CALL(recvmmsg(ends[1], &message, 1, 0, NULL));
+    use_received(fd, descriptor_of(&message.msg_hdr));
+    CALL(recvmmsg(fd, &message, 1, 0, NULL));
+    CALL(close(ends[0]));
+    CALL(close(ends[1]));
+}
+
+/* ---- what makes other kinds of descriptors ---- */
+
+SYMBOL_CASE(openpty)
+{
+    watch_errno = false;
+    int master = -1, slave = -1;
+    CALL(openpty(&master, &slave, NULL, NULL, NULL));
+    say("%d %d", master, slave);
+    CALL(close(master));
+    CALL(close(slave));
+}
+
+SYMBOL_CASE(forkpty)
+{
+    watch_errno = false;
+    int master = -1;
+    dup2(fd, 0); /* the child's 0, 1 and 2 become the terminal's */
+    pid_t pid = forkpty(&master, NULL, NULL, NULL);
+    if (pid == 0)
+        _exit(isatty(0) && write(fd, bytes, 50) == 50 && write(0, "x", 1) == 1 ? 7 : 8);
+    symbol_wait(pid);
+    CALL(close(master));
+    SHOW(0);
+    dup2(fd, 0);
+}
+
+static void becomes_terminal(int fd)
+{
+    int master = -1, slave = -1;
+    dup2(fd, 0);
+    CALL(openpty(&master, &slave, NULL, NULL, NULL));
+    CALL(login_tty(slave));
+    CALL(isatty(0));
+    CALL(lseek(0, 0, SEEK_CUR));
+    CALL(write(0, "x", 1));
+    CALL(write(fd, bytes, 50));
+}
+
+SYMBOL_CASE(login_tty)
+{
+    watch_errno = false;
+    in_child(becomes_terminal, fd);
+    SHOW(fd);
+    CALL(login_tty(fd));
+}
+
+SYMBOL_CASE(opendir)
+{
+    watch_errno = false;
+    DIR *directory;
+    CALL_POINTER(directory = opendir("."));
+    CALL(closedir(directory));
+    CALL_POINTER(opendir(SUBJECT));
+}
+
+SYMBOL_CASE(fdopendir)
+{
+    watch_errno = false;
+    CALL_POINTER(fdopendir(fd));
+    SHOW(fd);
+    DIR *directory;
+    CALL_POINTER(directory = fdopendir(open(".", O_RDONLY)));
+    CALL(closedir(directory));
+}
+
+SYMBOL_CASE(openlog)
+{
+    watch_errno = false;
+    openlog("case", LOG_NDELAY, LOG_USER);
+    SHOW(fd);
+    closelog();
+}
+
+SYMBOL_CASE(closelog)
+{
+    closelog();
+}
+
+SYMBOL_CASE(open_memstream)
+{
+    watch_errno = false;
+    char *text;
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+    CALL(fileno(stream));
+    CALL(fputs("text", stream));
+    CALL(fclose(stream));
+    free(text);
+}
+
+SYMBOL_CASE(open_wmemstream)
+{
+    watch_errno = false;
+    wchar_t *text;
+    size_t size;
+    FILE *stream = open_wmemstream(&text, &size);
+    CALL(fileno(stream));
+    CALL(fclose(stream));
+    free(text);
+}
