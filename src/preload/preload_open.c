@@ -126,7 +126,8 @@ int preload_openat2(int dirfd, const char *path, const struct open_how *how, siz
 
 int preload_memfd_create(const char *name, unsigned flags)
 {
-    return (int)preload_result(preload_adopt_result(rawsys(SYS_memfd_create, (long)name, flags, 0, 0, 0, 0), PRELOAD_ASK_FLAGS));
+    return (int)preload_result(
+        preload_adopt_result(rawsys(SYS_memfd_create, (long)name, flags, 0, 0, 0, 0), PRELOAD_ASK_FLAGS));
 }
 
 int preload_shm_open(const char *name, int flags, mode_t mode)

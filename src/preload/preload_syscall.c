@@ -129,8 +129,8 @@ static bool syscall_descriptor(long number, const long a[6], long *result)
         *result = preload_recvmsg((int)a[0], (struct msghdr *)a[1], (int)a[2]);
         return true;
     case SYS_recvmmsg:
-        *result = preload_recvmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3],
-                                   (struct timespec *)a[4]);
+        *result =
+            preload_recvmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3], (struct timespec *)a[4]);
         return true;
     default:
         return false;
