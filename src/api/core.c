@@ -16,6 +16,11 @@ static int core_demote(int fd, int reason)
     return file_demote(fd, (enum uma_demotion)reason);
 }
 
+static long core_by_kernel(int in, int out, int reason, long (*call)(const void *arg), const void *arg)
+{
+    return file_by_kernel(in, out, (enum uma_demotion)reason, call, arg);
+}
+
 const struct nvmmio_core nvmmio_core = {
     .version = NVMMIO_CORE_VERSION,
     .size = sizeof(struct nvmmio_core),
@@ -57,6 +62,7 @@ const struct nvmmio_core nvmmio_core = {
     .msync = file_nvmsync,
     .mremap = file_mremap,
     .demote = core_demote,
+    .by_kernel = core_by_kernel,
     .demote_inheritable = file_demote_inheritable,
     .ring_begin = file_ring_begin,
     .before_exec = file_before_exec,

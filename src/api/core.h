@@ -67,6 +67,8 @@ struct nvmmio_core {
     int (*msync)(void *addr, size_t length, int flags);
     void *(*mremap)(void *old, size_t old_length, size_t length, int flags, void *new);
     int (*demote)(int fd, int reason); /* enum uma_demotion */
+    /* makes a call by which the kernel reads `in` (or -1) and writes `out`: see file_by_kernel */
+    long (*by_kernel)(int in, int out, int reason, long (*call)(const void *arg), const void *arg);
     void (*demote_inheritable)(bool own_memory);
     int (*ring_begin)(void);
     void (*before_exec)(void); /* with own memory */

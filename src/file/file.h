@@ -88,6 +88,10 @@ int file_nvmemset(void *dst, int c, size_t n);
 
 /* ---- leaving user space ---- */
 /* Hands the file of fd to the kernel, its offset included, until its last close. 0 if fd is not managed. */
+/* A call by which the kernel reads `in` (-1: nothing) and writes `out`: made when that is right for both, its result
+ * returned, or -errno. Files that are attached are demoted. */
+typedef long (*file_kernel_call)(const void *arg);
+long file_by_kernel(int in, int out, enum uma_demotion reason, file_kernel_call call, const void *arg);
 int file_demote(int fd, enum uma_demotion reason);
 /* The same for every managed descriptor without close-on-exec: before exec, posix_spawn, system, popen. In a vfork child
  * (own_memory false) no descriptor may be opened: only files that are attached already are demoted, which does not. */

@@ -3,8 +3,8 @@
  *
  * preload_copy.c — data that move inside the kernel, by its own hands: copies between descriptors, clones. Layer preload.
  *
- * Files that take part are demoted first: written back, and the kernel's until their last close. If that fails, so does
- * the call.
+ * Files that take part and are attached are demoted first: written back, and the kernel's until their last close. If that
+ * fails, so does the call.
  */
 #include "preload/preload.h"
 
@@ -13,29 +13,55 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-static int copy_demote_ends(int in, int out)
+struct copy_call {
+    long number;
+    long argument[6];
+};
+
+static long copy_invoke(const void *arg)
 {
-    int error = preload_demote(in, UMA_DEMOTE_KERNEL_COPY);
-    return error ? error : preload_demote(out, UMA_DEMOTE_KERNEL_COPY);
+    const struct copy_call *call = arg;
+    const long *a = call->argument;
+    return rawsys(call->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static int copy_demote_ends(int in, int out, enum uma_demotion reason)
+{
+    int error = preload_demote(in, reason);
+    return error ? error : preload_demote(out, reason);
+}
+
+/* The call, when it is right for both ends: `in` is read, `out` written. */
+static long copy_run(int in, int out, enum uma_demotion reason, const struct copy_call *call)
+{
+    const long *a = call->argument;
+    if (!preload_serves(in) && !preload_serves(out))
+        return preload_wait(call->number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    const struct nvmmio_core *core = preload_owner();
+    preload_cancel_point();
+    if (core)
+        return core->by_kernel(in, out, (int)reason, copy_invoke, call);
+    int error = copy_demote_ends(in, out, reason); /* a vfork child */
+    return error ? error : copy_invoke(call);
 }
 
 ssize_t preload_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags)
 {
-    int error = copy_demote_ends(in, out);
-    return preload_result(
-        error ? error
-              : preload_wait(SYS_copy_file_range, in, (long)in_offset, out, (long)out_offset, (long)length, flags));
+    const struct copy_call call = {SYS_copy_file_range,
+                                   {in, (long)in_offset, out, (long)out_offset, (long)length, (long)flags}};
+    return preload_result(copy_run(in, out, UMA_DEMOTE_KERNEL_COPY, &call));
 }
 
 ssize_t preload_sendfile(int out, int in, off_t *offset, size_t count)
 {
-    int error = copy_demote_ends(in, out);
-    return preload_result(error ? error : rawsys(SYS_sendfile, out, in, (long)offset, (long)count, 0, 0));
+    const struct copy_call call = {SYS_sendfile, {out, in, (long)offset, (long)count}};
+    return preload_result(copy_run(in, out, UMA_DEMOTE_KERNEL_COPY, &call));
 }
 
+/* May wait for a pipe: nobody else should wait for it meanwhile, so the files are the kernel's for good before. */
 ssize_t preload_splice(int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags)
 {
-    int error = copy_demote_ends(in, out);
+    int error = copy_demote_ends(in, out, UMA_DEMOTE_KERNEL_COPY);
     return preload_result(
         error ? error : preload_wait(SYS_splice, in, (long)in_offset, out, (long)out_offset, (long)length, flags));
 }
@@ -71,19 +97,12 @@ static int copy_demote_dedupe(const struct file_dedupe_range *range)
     return error;
 }
 
-/* Demotes the other file of a request that has one. */
-static int copy_demote_other(unsigned long request, void *arg)
+/* The file that a request clones from; -1: it is none. */
+static int copy_clone_source(unsigned long request, const void *arg)
 {
-    switch (request) {
-    case FICLONE:
-        return preload_demote((int)(long)arg, UMA_DEMOTE_IOCTL);
-    case FICLONERANGE:
-        return arg ? preload_demote((int)((struct file_clone_range *)arg)->src_fd, UMA_DEMOTE_IOCTL) : 0;
-    case FIDEDUPERANGE:
-        return copy_demote_dedupe(arg);
-    default:
-        return 0;
-    }
+    if (request == FICLONE)
+        return (int)(long)arg;
+    return request == FICLONERANGE && arg ? (int)((const struct file_clone_range *)arg)->src_fd : -1;
 }
 
 /* FIONREAD: how far it is from the position to the end, neither of which the kernel knows. */
@@ -103,17 +122,20 @@ static long copy_bytes_left(const struct nvmmio_core *core, int fd, int *left)
 
 int preload_ioctl_arg(int fd, unsigned long request, void *arg)
 {
+    int error = 0;
     if (__builtin_expect(preload_core() != NULL, 0)) {
         const struct nvmmio_core *core = request == FIONREAD ? preload_serves(fd) : NULL;
         if (core)
             return (int)preload_result(copy_bytes_left(core, fd, arg));
-        int error = copy_demote_other(request, arg);
+        int source = copy_clone_source(request, arg);
+        const struct copy_call call = {SYS_ioctl, {fd, (long)request, (long)arg}};
+        if (source >= 0)
+            return (int)preload_result(copy_run(source, fd, UMA_DEMOTE_IOCTL, &call));
+        error = request == FIDEDUPERANGE ? copy_demote_dedupe(arg) : 0;
         if (!error && !copy_ioctl_is_harmless(request))
             error = preload_demote(fd, UMA_DEMOTE_IOCTL);
-        if (error)
-            return (int)preload_result(error);
     }
-    return (int)preload_result(sys_ioctl(fd, request, arg));
+    return (int)preload_result(error ? error : sys_ioctl(fd, request, arg));
 }
 
 int preload_ioctl(int fd, unsigned long request, ...)

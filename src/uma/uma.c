@@ -306,6 +306,24 @@ void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
     }
 }
 
+bool uma_is_detached(struct uma *uma)
+{
+    uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
+    return !uma_is_attached(uma) && (flags & UMA_FLAG_OUTSIDE || !volume_is_attached(uma->volume, uma->ino));
+}
+
+bool uma_begin_kernel(struct uma *uma, struct uma_op *op)
+{
+    struct volume_inflight inflight = {.word = NULL};
+    op->inflight = NULL;
+    if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_OUTSIDE)
+        return true;
+    if (!volume_enter_kernel(uma->volume, uma->ino, true, &inflight))
+        return false;
+    op->inflight = inflight.word;
+    return true;
+}
+
 bool uma_is_served(const struct uma *uma)
 {
     return uma_is_attached(uma);

@@ -126,6 +126,12 @@ void uma_forget_times(struct uma *uma);
 /* Makes the file in the kernel as long as it is here, where it is longer here. Best effort. Before RLIMIT_FSIZE changes. */
 void uma_reach(struct uma *uma);
 
+/* For a call that the kernel makes by itself on a file that nobody has attached: true if that is so and stays so until
+ * uma_end. The caller's count keeps the uma. */
+bool uma_begin_kernel(struct uma *uma, struct uma_op *op);
+/* Whether nobody has the file attached, at this moment. */
+bool uma_is_detached(struct uma *uma);
+
 /* Brings all committed lines to the file. (In-kernel readers.) */
 int uma_write_back(struct uma *uma);
 

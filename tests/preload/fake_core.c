@@ -24,7 +24,7 @@
     X(openat) X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(lock_prepare) X(is_managed) X(read)        \
     X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
     X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
-    X(mmap) X(munmap) X(msync) X(mremap) X(demote) X(demote_inheritable) X(ring_begin) X(before_exec) X(limit_changed) X(sigaction)  \
+    X(mmap) X(munmap) X(msync) X(mremap) X(demote) X(by_kernel) X(demote_inheritable) X(ring_begin) X(before_exec) X(limit_changed) X(sigaction)  \
     X(exit)
 /* clang-format on */
 
@@ -339,6 +339,13 @@ static void *fake_mremap(void *old, size_t old_length, size_t length, int flags,
 {
     fake_call(FAKE_mremap);
     return sys_mremap(old, old_length, length, flags, new);
+}
+
+static long fake_by_kernel(int in, int out, int reason, long (*call)(const void *arg), const void *arg)
+{
+    (void)in, (void)out, (void)reason;
+    fake_call(FAKE_by_kernel);
+    return call(arg);
 }
 
 static int fake_demote(int fd, int reason)

@@ -204,7 +204,7 @@ static int data_other(void)
 }
 
 /* Not every pair of file systems can do it. */
-CALL(copy_file_range, "demote")
+CALL(copy_file_range, "by_kernel")
 {
     int other = data_other();
     ssize_t moved = copy_file_range(interpose.fd, NULL, other, NULL, DATA_PIECE, 0);
@@ -212,13 +212,13 @@ CALL(copy_file_range, "demote")
            interpose_opened(other);
 }
 
-CALL(sendfile, "demote")
+CALL(sendfile, "by_kernel")
 {
     int other = data_other();
     return data_moved(sendfile(other, interpose.fd, NULL, DATA_PIECE)) && interpose_opened(other);
 }
 
-CALL(sendfile64, "demote")
+CALL(sendfile64, "by_kernel")
 {
     int other = data_other();
     return data_moved(sendfile64(other, interpose.fd, NULL, DATA_PIECE)) && interpose_opened(other);

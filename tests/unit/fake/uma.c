@@ -325,6 +325,17 @@ void uma_reach(struct uma *uma)
     fake_uma.reached++;
 }
 
+bool uma_is_detached(struct uma *uma)
+{
+    return !uma_is_served(uma);
+}
+
+bool uma_begin_kernel(struct uma *uma, struct uma_op *op)
+{
+    op->inflight = NULL;
+    return !uma_is_served(uma);
+}
+
 bool uma_is_served(const struct uma *uma)
 {
     return fake_uma.user || uma->passthrough;
