@@ -333,7 +333,10 @@ bool uma_is_detached(struct uma *uma)
 bool uma_begin_kernel(struct uma *uma, struct uma_op *op)
 {
     op->inflight = NULL;
-    return !uma_is_served(uma);
+    if (uma_is_served(uma))
+        return false;
+    fake_uma.inside++;
+    return true;
 }
 
 bool uma_is_served(const struct uma *uma)
