@@ -231,7 +231,7 @@ CALL(splice, "demote")
            interpose_opened(ends[0]) && interpose_opened(ends[1]);
 }
 
-CALL(ioctl, "demote")
+CALL(ioctl, "by_kernel")
 {
     int other = data_other();
     int waiting = 0;
