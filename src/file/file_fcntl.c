@@ -24,6 +24,7 @@ static int fcntl_set_flags(int fd, long arg)
     if (!result) {
         uint32_t flags = (ofd_flags(handle->ofd) & ~(uint32_t)FCNTL_STATUS) | ((uint32_t)arg & FCNTL_STATUS);
         atomic_store_explicit(&handle->ofd->flags, flags, memory_order_relaxed); /* guarded; readers take either */
+        atomic_store_explicit(&handle->quiet, flags & O_NOATIME, memory_order_relaxed);
     }
     ofd_unlock(handle->ofd);
     handle_leave();

@@ -97,6 +97,15 @@ static ssize_t user_write(struct fd_handle *handle, struct rw_call *call, uint64
     return uma_write(uma, call->iov, call->iovcnt, offset, length, how, end);
 }
 
+static ssize_t user_read(struct fd_handle *handle, const struct rw_call *call, uint64_t offset)
+{
+    ssize_t result = uma_read(handle->uma, call->iov, call->iovcnt, offset, call->length);
+    /* relaxed: as f_flags in the kernel */
+    if (result >= 0 && !atomic_load_explicit(&handle->quiet, memory_order_relaxed))
+        uma_note_read(handle->uma);
+    return result;
+}
+
 static ssize_t user_sequential(struct fd_handle *handle, struct rw_call *call, enum rw_direction direction)
 {
     struct ofd *ofd = handle->ofd;
@@ -110,7 +119,7 @@ static ssize_t user_sequential(struct fd_handle *handle, struct rw_call *call, e
     if (direction == RW_WRITE) {
         result = user_write(handle, call, offset, &end);
     } else {
-        result = uma_read(handle->uma, call->iov, call->iovcnt, offset, call->length);
+        result = user_read(handle, call, offset);
         end = offset + (uint64_t)(result > 0 ? result : 0);
     }
     if (result > 0)
@@ -123,7 +132,7 @@ static ssize_t user_positional(struct fd_handle *handle, struct rw_call *call, e
     uint64_t end;
     if (direction == RW_WRITE)
         return user_write(handle, call, (uint64_t)call->offset, &end);
-    return uma_read(handle->uma, call->iov, call->iovcnt, (uint64_t)call->offset, call->length);
+    return user_read(handle, call, (uint64_t)call->offset);
 }
 
 /* ---- both ---- */

@@ -68,39 +68,48 @@ static void correct_statx(struct stat_call *stat, off_t size)
     ((struct statx *)stat->answer)->stx_size = (uint64_t)size;
 }
 
-static bool nothing_managed(void)
+static bool is_gone(void)
 {
-    return !atomic_load_explicit(&file_state.pid, memory_order_relaxed) ||
-           atomic_load_explicit(&file_state.gone, memory_order_relaxed);
+    return atomic_load_explicit(&file_state.gone, memory_order_relaxed);
 }
 
-/* Others have the file attached, or died with it, and this process has not. */
-static void ask_of_log(struct stat_call *stat, uint32_t owner, uint64_t dev, uint64_t ino)
+static bool nothing_managed(void)
 {
-    struct volume *volume = volume_elsewhere(owner, major(dev), minor(dev), ino);
+    return !atomic_load_explicit(&file_state.pid, memory_order_relaxed) || is_gone();
+}
+
+/* Others have the file attached, or died with it, and this process has not. `st`: what the kernel said of it. */
+static void ask_of_log(struct stat_call *call, const struct stat *st)
+{
+    const uint32_t dev_major = major(st->st_dev), dev_minor = minor(st->st_dev);
+    struct volume *volume = volume_elsewhere(st->st_uid, dev_major, dev_minor, st->st_ino);
+    if (!volume && call->path) {
+        volume_look(call->dirfd, call->path, call->flags, st);
+        volume = volume_elsewhere(st->st_uid, dev_major, dev_minor, st->st_ino);
+    }
     struct statx stx;
     uint64_t size;
     if (!volume)
         return;
-    const char *path = stat->path ? stat->path : "";
-    int flags = stat->path ? stat->flags : AT_EMPTY_PATH;
-    if (!sys_statx(stat->dirfd, path, flags, STATX_BASIC_STATS | STATX_BTIME, &stx) && stx.stx_ino == ino &&
-        makedev(stx.stx_dev_major, stx.stx_dev_minor) == dev && !volume_size_elsewhere(volume, &stx, &size))
-        stat->correct(stat, (off_t)size);
+    const char *path = call->path ? call->path : "";
+    int flags = call->path ? call->flags : AT_EMPTY_PATH;
+    if (!sys_statx(call->dirfd, path, flags, STATX_BASIC_STATS | STATX_BTIME, &stx) && stx.stx_ino == st->st_ino &&
+        makedev(stx.stx_dev_major, stx.stx_dev_minor) == st->st_dev && !volume_size_elsewhere(volume, &stx, &size))
+        call->correct(call, (off_t)size);
 }
 
 /* Corrects the answer if the inode is one of ours. The first answer stands if its size cannot be had: stat by path needs no right
  * to the file, and fails for no state of it. */
-static void ask_of_inode(struct stat_call *stat, uint32_t owner, uint64_t dev, uint64_t ino)
+static void ask_of_inode(struct stat_call *call, const struct stat *st)
 {
     stat->answered = true;
     rcu_enter();
-    stat->call.uma = uma_find(dev, ino);
-    stat->call.fd = -1;
-    bool known = stat->call.uma && file_call_run(&stat->call, UMA_INTENT_LOOK, stat_step) == 0;
+    call->call.uma = uma_find(st->st_dev, st->st_ino);
+    call->call.fd = -1;
+    bool known = call->call.uma && file_call_run(&call->call, UMA_INTENT_LOOK, stat_step) == 0;
     rcu_leave();
     if (!known)
-        ask_of_log(stat, owner, dev, ino);
+        ask_of_log(call, st);
 }
 
 int file_fstat(int fd, struct stat *st)
@@ -110,7 +119,7 @@ int file_fstat(int fd, struct stat *st)
     if (!handle) { /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
         int error = stat.ask(&stat);
         if (!error && !nothing_managed() && S_ISREG(st->st_mode))
-            ask_of_inode(&stat, st->st_uid, st->st_dev, st->st_ino);
+            ask_of_inode(&stat, st);
         return error;
     }
     if (!fd_is_handle(handle))
@@ -127,9 +136,9 @@ int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
     struct stat_call stat = {
         .ask = ask_fstatat, .correct = correct_stat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
     int error = stat.ask(&stat);
-    if (error || nothing_managed() || !S_ISREG(st->st_mode))
+    if (error || is_gone() || !S_ISREG(st->st_mode))
         return error;
-    ask_of_inode(&stat, st->st_uid, st->st_dev, st->st_ino);
+    ask_of_inode(&stat, st);
     return 0;
 }
 
@@ -143,9 +152,14 @@ int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
                              .flags = flags,
                              .mask = mask};
     int error = stat.ask(&stat);
-    if (error || nothing_managed() || !S_ISREG(stx->stx_mode))
+    const unsigned needed = STATX_TYPE | STATX_INO | STATX_UID;
+    if (error || is_gone() || (stx->stx_mask & needed) != needed || !S_ISREG(stx->stx_mode))
         return error;
-    ask_of_inode(&stat, stx->stx_uid, makedev(stx->stx_dev_major, stx->stx_dev_minor), stx->stx_ino);
+    const struct stat st = {.st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
+                            .st_ino = stx->stx_ino,
+                            .st_uid = stx->stx_uid,
+                            .st_mode = stx->stx_mode};
+    ask_of_inode(&stat, &st);
     return 0;
 }
 
@@ -172,16 +186,38 @@ int file_futimens(int fd, const struct timespec times[2])
     return result;
 }
 
+/* By path, and this process does not serve the file. Another one may: what that has written gets its time first here as
+ * well, so it is joined for the moment. */
+static int set_times_elsewhere(int dirfd, const char *path, const struct timespec times[2], int flags,
+                               const struct stat *st)
+{
+    const uint32_t dev_major = major(st->st_dev), dev_minor = minor(st->st_dev);
+    struct uma *uma = NULL;
+    volume_look(dirfd, path, flags, st);
+    int nofollow = flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0;
+    int fd = volume_elsewhere(st->st_uid, dev_major, dev_minor, st->st_ino)
+                 ? sys_openat(dirfd, path, O_PATH | O_CLOEXEC | nofollow, 0)
+                 : -1;
+    if (fd >= 0 && uma_open(fd, O_RDONLY, NULL, &uma) == 0 && uma)
+        file_begin_process();
+    int result = set_times(uma, dirfd, path, times, flags);
+    if (uma)
+        uma_close(uma, fd);
+    sys_close(fd);
+    return result;
+}
+
 int file_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
 {
+    struct stat st;
     if (!path && !flags)
         return file_futimens(dirfd, times);
-    struct stat st;
-    bool plain = nothing_managed() || !path || sys_fstatat(dirfd, path, &st, flags) || !S_ISREG(st.st_mode);
-    if (plain)
+    if (!path || !file_owns_table() || sys_fstatat(dirfd, path, &st, flags) || !S_ISREG(st.st_mode))
         return sys_utimensat(dirfd, path, times, flags);
     rcu_enter();
-    int result = set_times(uma_find(st.st_dev, st.st_ino), dirfd, path, times, flags);
+    struct uma *uma = uma_find(st.st_dev, st.st_ino);
+    bool ours = uma && uma_is_served(uma);
+    int result = ours ? set_times(uma, dirfd, path, times, flags) : 0;
     rcu_leave();
-    return result;
+    return ours ? result : set_times_elsewhere(dirfd, path, times, flags, &st);
 }

@@ -70,6 +70,7 @@ struct fd_handle *handle_make(struct uma *uma, int flags)
     handle->readable = mode == O_RDONLY || mode == O_RDWR;
     handle->writable = mode == O_WRONLY || mode == O_RDWR;
     handle->late_fd = -1;
+    atomic_store_explicit(&handle->quiet, flags & O_NOATIME, memory_order_relaxed);
     atomic_store_explicit(&handle->forked, 0, memory_order_relaxed);
     atomic_store_explicit(&handle->count, 1, memory_order_release); /* complete: pairs with handle_each, handle_count */
     return handle;

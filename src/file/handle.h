@@ -28,10 +28,11 @@ struct fd_handle {
     uint32_t ofd_index;
     uint32_t index; /* of the handle itself */
     bool readable, writable;
+    _Atomic bool quiet;      /* O_NOATIME */
     _Atomic uint8_t forked;  /* a fork under way has counted the record for the child */
     int late_fd;             /* of one that waits in `late`: a descriptor of the file, to be closed with it */
     uint32_t ofd_generation; /* of the record when it became ours */
-    char padding[POOL_RECORD - 44];
+    char padding[POOL_RECORD - 48];
 };
 _Static_assert(sizeof(struct fd_handle) == POOL_RECORD, "one line each");
 

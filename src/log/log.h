@@ -81,6 +81,9 @@ void log_issue(struct log *log, const struct log_identity *identity, uint32_t ow
 /* Stores the logical size for survivors of a process, not flushed. Under the lock of those who change it. */
 void log_store_newest_size(struct log_header *header, uint64_t size);
 
+/* Tells recovery whether what was written still has to move the file's mtime; flushed, and fenced by whoever fences next. */
+void log_note_times(struct log *log, bool pending);
+
 /* Takes the log from its file: magic = 0, durable. Unregister it from the volume afterwards. All entries are void (every record's epoch zero or <= floor), durably.
  * The epoch is kept, so that a log that is issued again goes on above all epochs ever stored in it. */
 void log_retire(struct log *log);

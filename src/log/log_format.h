@@ -113,15 +113,18 @@ struct log_header {
     _Atomic uint64_t floor;          /* 152 records of epochs <= floor are void; set by recovery, one store frees all */
     _Atomic uint64_t size_check[2];  /* 160 of size[epoch & 1] and epoch */
     _Atomic uint64_t floor_check[2]; /* 176 of floor; one of them, see above */
-    /* line 3: for survivors of a process, under the same boot only. Plain stores, never flushed on purpose. */
+    /* line 3: for survivors of a process, under the same boot only. Plain stores, never flushed on purpose, but for
+     * times_pending, which counts after a power cut too; it has no check: what a wrong one does is a wrong mtime. */
     _Atomic uint64_t newest_size;     /* 192 logical size, uncommitted changes included */
     _Atomic uint64_t index_nonce;     /* 200 names the index object; stored under the exclusive lock of the log */
     _Atomic uint64_t index_dev;       /* 208 and identifies it: st_dev, st_ino */
     _Atomic uint64_t index_ino;       /* 216 */
     _Atomic uint64_t newest_check[2]; /* 224 of newest_size; one of them, see above */
-    uint64_t reserved3[2];            /* 240 zero */
-    uint8_t reserved4[256];           /* 256 zero */
-    char path[LOG_PATH_BYTES];        /* 512 the file's path when it was attached: a hint, terminated, may be empty */
+    _Atomic uint64_t
+        times_pending;         /* 240 not 0: what was written has not moved the file's mtime yet. Flushed, unfenced */
+    uint64_t reserved3;        /* 248 zero */
+    uint8_t reserved4[256];    /* 256 zero */
+    char path[LOG_PATH_BYTES]; /* 512 the file's path when it was attached: a hint, terminated, may be empty */
 };
 
 struct log_record {

@@ -68,6 +68,7 @@ static void fill_header(struct log_header *header, const struct log_identity *id
     pm_store64(&header->floor, epoch - 1); /* before the epoch: whatever is stored in the entries is void at once */
     pm_store64(&header->epoch, epoch);
     pm_store64(&header->newest_size, size);
+    pm_store64(&header->times_pending, 0);
 }
 
 void log_issue(struct log *log, const struct log_identity *identity, uint32_t owner, uint64_t size, uint64_t flags,
@@ -140,6 +141,13 @@ void log_store_newest_size(struct log_header *header, uint64_t size)
     unsigned spare = atomic_load_explicit(&header->newest_check[0], memory_order_relaxed) == now ? 1 : 0;
     pm_store64(&header->newest_check[spare], log_number_check(size));
     pm_store64(&header->newest_size, size);
+}
+
+void log_note_times(struct log *log, bool pending)
+{
+    struct log_header *header = log_header(log);
+    pm_store64(&header->times_pending, pending);
+    pm_flush(&header->newest_size, PM_LINE);
 }
 
 bool log_commit_intact(const struct log_header *copy)

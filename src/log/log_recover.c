@@ -345,12 +345,29 @@ static void free_entries(const struct recover *r)
     }
 }
 
+/* What recovery does moves the mtime: back to what the application has seen or set, or to now where a write has not moved it
+ * yet. Best effort. */
+static void put_time(const struct recover *r, const struct timespec *before)
+{
+    bool pending = atomic_load_explicit(&r->header->times_pending, memory_order_relaxed); /* private copy */
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+                                      pending ? (struct timespec){.tv_nsec = UTIME_NOW} : *before};
+    struct stat st;
+    if (pending ||
+        (sys_fstat(r->fd, &st) == 0 && (st.st_mtim.tv_sec != before->tv_sec || st.st_mtim.tv_nsec != before->tv_nsec)))
+        sys_utimensat(r->fd, NULL, times, 0);
+    log_note_times(r->log, false);
+}
+
 static int recover_file(struct recover *r)
 {
+    struct stat before;
     if (r->size > grow_limit())
         return -EFBIG;
     bool same_boot = is_same_boot(r);
-    int result = same_boot ? keep_stores(r) : 0;
+    int result = sys_fstat(r->fd, &before);
+    if (result == 0 && same_boot)
+        result = keep_stores(r);
     if (result == 0 && same_boot && !(r->header->flags & LOG_FLAG_ATOMIC))
         result = promote(r);
     if (result < 0)
@@ -363,8 +380,10 @@ static int recover_file(struct recover *r)
         result = store_lines(r);
     if (result == 0)
         result = cut_file(r);
-    if (result == 0)
-        result = sys_fsync(r->fd);
+    if (result < 0)
+        return result;
+    put_time(r, &before.st_mtim);
+    result = sys_fsync(r->fd);
     if (result < 0)
         return result;
     free_entries(r);

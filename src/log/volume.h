@@ -97,6 +97,10 @@ bool volume_is_attached(struct volume *volume, uint64_t ino);
  * Looks at memory alone. */
 struct volume *volume_elsewhere(uint32_t owner, uint32_t dev_major, uint32_t dev_minor, uint64_t ino);
 
+/* Where that gave NULL, for a path: looks whether the file's owner lists it as in use, and makes its volume known to this
+ * process if so. Nothing is made or opened otherwise. */
+void volume_look(int dirfd, const char *path, int flags, const struct stat *st);
+
 /* The size of such a file, from its log, as the next opener will find it; `stx` is its statx with STATX_BTIME. -ENOENT if the
  * kernel's size is right, or -errno. */
 int volume_size_elsewhere(struct volume *volume, const struct statx *stx, uint64_t *size);

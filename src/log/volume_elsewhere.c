@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 struct volume *volume_elsewhere(uint32_t owner, uint32_t dev_major, uint32_t dev_minor, uint64_t ino)
 {
@@ -20,6 +21,35 @@ struct volume *volume_elsewhere(uint32_t owner, uint32_t dev_major, uint32_t dev
             atomic_load_explicit(&volume->ready, memory_order_acquire) && volume_is_attached(volume, ino))
             return volume;
     return NULL;
+}
+
+static bool owner_is_known(const struct stat *st)
+{
+    for (struct volume *volume = volume_first(); volume; volume = volume->next)
+        if (volume->owner == st->st_uid && volume->dev_major == major(st->st_dev) &&
+            volume->dev_minor == minor(st->st_dev))
+            return true;
+    return false;
+}
+
+void volume_look(int dirfd, const char *path, int flags, const struct stat *st)
+{
+    struct statx stx;
+    uint32_t euid = sys_geteuid();
+    if ((euid && euid != st->st_uid) || conf_get()->pm == CONF_PM_NONE || owner_is_known(st) ||
+        !volume_root_is_on(major(st->st_dev), minor(st->st_dev)))
+        return;
+    int nofollow = flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0;
+    int fd = sys_openat(dirfd, path, O_PATH | O_CLOEXEC | nofollow, 0); /* its close drops no locks */
+    char *real = fd < 0 ? NULL : mem_alloc(CONF_PATH_MAX);
+    if (real && sys_statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx) == 0 && stx.stx_ino == st->st_ino) {
+        ssize_t length = volume_root_of(fd, &stx, real);
+        if (length > 0 && !volume_is_internal(real, (size_t)length) &&
+            volume_is_listed(real, (size_t)length, st->st_uid, st->st_ino))
+            volume_of(fd, &stx);
+    }
+    mem_free(real, CONF_PATH_MAX);
+    sys_close(fd);
 }
 
 /* As far as it can be told without opening the file: another one that got the inode number was born later. */

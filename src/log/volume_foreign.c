@@ -24,8 +24,7 @@ static int open_top(char *path, size_t root_length)
     return sys_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 
-/* Whether the owner's list has the inode. */
-static bool is_listed(char *path, size_t root_length, uint32_t owner, uint64_t ino)
+bool volume_is_listed(char *path, size_t root_length, uint32_t owner, uint64_t ino)
 {
     char name[VOLUME_LIVE_NAME_BYTES];
     uint64_t bucket[VOLUME_SLOTS] = {0};
@@ -40,7 +39,7 @@ static bool is_listed(char *path, size_t root_length, uint32_t owner, uint64_t i
         return false;
     bool listed = false;
     if (sys_fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == owner &&
-        sys_pread(fd, bucket, sizeof bucket, (off_t)(volume_bucket_number(ino) * sizeof bucket)) == sizeof bucket)
+        sys_pread(fd, bucket, sizeof bucket, (off_t)(live_bucket(ino) * sizeof bucket)) == sizeof bucket)
         for (unsigned i = 0; i < VOLUME_SLOTS; i++)
             listed |= bucket[i] == ino;
     sys_close(fd);
@@ -57,7 +56,7 @@ int volume_foreign(int fd, const struct statx *stx)
         return 0;
     size_t length = volume_root_of(fd, stx, path);
     int result = 0;
-    if (length && !volume_is_internal(path, length) && is_listed(path, length, stx->stx_uid, stx->stx_ino))
+    if (length && !volume_is_internal(path, length) && volume_is_listed(path, length, stx->stx_uid, stx->stx_ino))
         result = -EBUSY;
     mem_free(path, CONF_PATH_MAX);
     return result;

@@ -11,6 +11,7 @@
 #define LOG_VOLUME_PRIVATE_H
 
 #include "base/conf.h"
+#include "base/live.h"
 #include "base/shlock.h"
 #include "log/volume.h"
 
@@ -27,9 +28,8 @@
 #define VOLUME_GENERATION_MASK ((UINT32_C(1) << (31 - VOLUME_INDEX_BITS)) - 1) /* with the index: 31 bits */
 #define VOLUME_SIGNED UINT32_C(0x80000000)
 #define VOLUME_WORDS 7u
-#define VOLUME_BUCKET_BITS 12u
-#define VOLUME_BUCKETS (1u << VOLUME_BUCKET_BITS)
-#define VOLUME_SLOTS 7u            /* this and the buckets are also the format of struct volume_live */
+#define VOLUME_BUCKETS LIVE_BUCKETS
+#define VOLUME_SLOTS LIVE_SLOTS    /* this and the buckets are also the format of the list of live inodes */
 #define VOLUME_INIT_BYTE (1 << 20) /* byte of the init lock; bytes below VOLUME_PROCESSES tell who lives */
 
 /* A process. An entry is taken by locking its byte, then raising the generation. */
@@ -61,11 +61,6 @@ struct volume_table {
     struct volume_bucket bucket[VOLUME_BUCKETS];
 };
 
-/* ROOT/.nvmmio/UID.live: for other users, the inode numbers of the table's slots; 0 where a slot is free or the kernel's. */
-struct volume_live {
-    _Atomic uint64_t ino[VOLUME_BUCKETS][VOLUME_SLOTS];
-};
-
 _Static_assert(sizeof(struct volume_process) == 64, "a line, so that processes do not disturb each other");
 _Static_assert(sizeof(struct volume_bucket) == 128, "two lines");
 _Static_assert(offsetof(struct volume_table, process) == 4096, "header page");
@@ -88,7 +83,7 @@ struct volume {
     enum pm_map_sync sync;
     int dirfd;
     struct volume_table *table; /* mapped through a description without locks: a forked child may keep it */
-    struct volume_live *live;   /* mapped likewise, NULL: there is none */
+    struct live_list *live;     /* ROOT/.nvmmio/UID.live, for other users: mapped likewise, NULL: there is none */
     uint64_t table_ino;
     int table_fd;          /* own description, holds the byte of our entry; -1: none. Under lock */
     _Atomic uint64_t self; /* volume_self, 0 none. Release after table_fd */
@@ -105,15 +100,9 @@ static inline void volume_private_lock(struct shlock *lock)
         ;
 }
 
-static inline uint32_t volume_bucket_number(uint64_t ino)
-{
-    /* Fibonacci hashing: neighbouring inode numbers go to different buckets. */
-    return (uint32_t)(ino * UINT64_C(0x9e3779b97f4a7c15) >> (64 - VOLUME_BUCKET_BITS));
-}
-
 static inline struct volume_bucket *volume_bucket(struct volume *volume, uint64_t ino)
 {
-    return &volume->table->bucket[volume_bucket_number(ino)];
+    return &volume->table->bucket[live_bucket(ino)];
 }
 
 /* ---- volume.c ---- */
@@ -133,6 +122,9 @@ bool volume_has_one_root(const struct statx *stx);
 /* Whether the file at `path`, below a root of that length, belongs to nvmmio itself. */
 bool volume_is_internal(const char *path, size_t root_length);
 
+/* Whether a root is on the file system with that device number. */
+bool volume_root_is_on(uint32_t dev_major, uint32_t dev_minor);
+
 /* ---- volume_dir.c: directories ---- */
 
 /* Opens, and makes where it is missing, ROOT/.nvmmio/UID for `owner`: a descriptor or -errno; -ESTALE for a planted one. */
@@ -143,6 +135,9 @@ int volume_dir_open(int root_fd, uint32_t owner);
 char *volume_put_number(char *out, uint32_t value);
 
 /* ---- volume_live.c: what other users may know ---- */
+
+/* Whether the owner's list in ROOT has the inode; ROOT are the first bytes of `path` (CONF_PATH_MAX bytes; it is changed). */
+bool volume_is_listed(char *path, size_t root_length, uint32_t owner, uint64_t ino);
 
 /* "UID.live". */
 #define VOLUME_LIVE_NAME_BYTES (VOLUME_NUMBER_BYTES + 5)

@@ -18,7 +18,7 @@ struct root_device {
 };
 static struct root_device root_devices[CONF_ROOTS_MAX];
 
-static bool root_is_on(const struct conf *conf, unsigned i, const struct statx *file)
+static bool root_is_on(const struct conf *conf, unsigned i, uint32_t dev_major, uint32_t dev_minor)
 {
     struct root_device *device = &root_devices[i];
     struct statx stx;
@@ -32,8 +32,17 @@ static bool root_is_on(const struct conf *conf, unsigned i, const struct statx *
         atomic_store_explicit(&device->minor, stx.stx_dev_minor, memory_order_relaxed);
         atomic_store_explicit(&device->known, 1, memory_order_release);
     }
-    return atomic_load_explicit(&device->major, memory_order_relaxed) == file->stx_dev_major &&
-           atomic_load_explicit(&device->minor, memory_order_relaxed) == file->stx_dev_minor;
+    return atomic_load_explicit(&device->major, memory_order_relaxed) == dev_major &&
+           atomic_load_explicit(&device->minor, memory_order_relaxed) == dev_minor;
+}
+
+bool volume_root_is_on(uint32_t dev_major, uint32_t dev_minor)
+{
+    const struct conf *conf = conf_get();
+    for (unsigned i = 0; i < conf->root_count; i++)
+        if (root_is_on(conf, i, dev_major, dev_minor))
+            return true;
+    return !conf->root_count; /* any mount may be one */
 }
 
 /* The file's path: its length, 0 if it has none here, or -errno. A removed file has its old one with " (deleted)" behind,
@@ -97,7 +106,7 @@ bool volume_has_one_root(const struct statx *stx)
     if (conf->root_count == 0)
         return stx->stx_attributes & STATX_ATTR_DAX;
     for (unsigned i = 0; i < conf->root_count; i++) {
-        bool on = root_is_on(conf, i, stx);
+        bool on = root_is_on(conf, i, stx->stx_dev_major, stx->stx_dev_minor);
         if (!atomic_load_explicit(&root_devices[i].known, memory_order_acquire))
             return false;
         here += on;
@@ -115,7 +124,7 @@ ssize_t volume_root_of(int fd, const struct statx *stx, char *path)
     size_t best = 0;
     path[0] = 0;
     for (unsigned i = 0; i < conf->root_count; i++) {
-        if (!root_is_on(conf, i, stx))
+        if (!root_is_on(conf, i, stx->stx_dev_major, stx->stx_dev_minor))
             continue;
         ssize_t known = path[0] ? 1 : read_path(fd, path);
         if (known <= 0)

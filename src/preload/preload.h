@@ -115,6 +115,8 @@ bool preload_root_is_dax(int dirfd, const char *path, int at_flags);
 bool preload_root_begin(char *const envp[]);
 /* At start-up, then: descriptors of files in a root that this program inherits. `named`: roots are known by name. */
 void preload_inherit(bool named);
+/* Whether a process serves the regular file in a root that the kernel has said this of: the kernel's size may be wrong. */
+bool preload_root_is_served(const struct stat *st);
 /* In a forked child: what another thread of the parent was in the middle of is as if not begun. */
 void preload_root_forked(void);
 

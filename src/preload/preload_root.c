@@ -6,6 +6,7 @@
  * NVMMIO_ROOT is read at the start, or, for a program that sets it itself, at the first open. A root that does not exist yet is looked for again at each open. Without
  * NVMMIO_ROOT every regular file on a DAX mount counts. The core decides in the end.
  */
+#include "base/live.h"
 #include "preload/preload.h"
 
 #include <stdlib.h>
@@ -216,6 +217,56 @@ bool preload_root_holds_path(int dirfd, const char *path, int at_flags)
     bool inside = preload_root_holds(fd);
     sys_close(fd);
     return inside;
+}
+
+/* ROOT/.nvmmio/UID.live, into a page: false where that does not fit. */
+static bool root_list_name(const struct root *root, uid_t owner, char *path)
+{
+    static const char folder[] = "/.nvmmio/", suffix[] = ".live";
+    char digits[ROOT_FD_NAME];
+    size_t count = 0, length = strlen(root->real);
+    do
+        digits[count++] = (char)('0' + owner % 10);
+    while ((owner /= 10) != 0);
+    if (length + sizeof folder + count + sizeof suffix > ROOT_PATH)
+        return false;
+    memcpy(path, root->real, length);
+    memcpy(path + length, folder, sizeof folder - 1);
+    path += length + sizeof folder - 1;
+    while (count)
+        *path++ = digits[--count];
+    memcpy(path, suffix, sizeof suffix);
+    return true;
+}
+
+static bool root_lists(const struct root *root, const struct stat *st, char *path)
+{
+    uint64_t bucket[LIVE_SLOTS];
+    bool listed = false;
+    int fd = root_list_name(root, st->st_uid, path)
+                 ? sys_openat(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0)
+                 : -1;
+    if (fd < 0)
+        return false;
+    if (sys_pread(fd, bucket, sizeof bucket, (off_t)(live_bucket(st->st_ino) * sizeof bucket)) == sizeof bucket)
+        for (unsigned i = 0; i < LIVE_SLOTS; i++)
+            listed |= bucket[i] == st->st_ino;
+    sys_close(fd);
+    return listed;
+}
+
+bool preload_root_is_served(const struct stat *st)
+{
+    bool served = false;
+    if (!S_ISREG(st->st_mode) || !preload_hopeful() || !root_names() || !root_on_device(st->st_dev))
+        return false;
+    char *path = sys_mmap(NULL, ROOT_PATH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (unsigned i = 0; !sys_is_error(path) && i < roots.count && !served; i++)
+        served =
+            root_is_known(&roots.root[i]) && roots.root[i].dev == st->st_dev && root_lists(&roots.root[i], st, path);
+    if (!sys_is_error(path))
+        sys_munmap(path, ROOT_PATH);
+    return served;
 }
 
 int preload_adopt(int fd, int flags)

@@ -18,6 +18,9 @@ int preload_utimens(int dirfd, const char *path, const struct timespec times[2],
         return (int)preload_result(core ? core->futimens(dirfd, times) : sys_utimensat(dirfd, NULL, times, flags));
     }
     const struct nvmmio_core *core = preload_core();
+    struct stat st;
+    if (!core && preload_hopeful() && sys_fstatat(dirfd, path, &st, flags) == 0 && preload_root_is_served(&st))
+        core = preload_core_load();
     return (int)preload_result(core ? core->utimensat(dirfd, path, times, flags)
                                     : sys_utimensat(dirfd, path, times, flags));
 }

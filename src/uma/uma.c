@@ -100,7 +100,8 @@ static struct uma *uma_new(struct volume *volume, const struct statx *stx, uint6
     uma->volume = volume;
     uma->data_fd = uma->spare_fd = -1;
     uma_worth_begin(uma, stx->stx_size);
-    unsigned flags = (stx->stx_size == 0 ? UMA_FLAG_FRESH : 0) | (proven ? 0 : UMA_FLAG_UNPROVEN);
+    unsigned flags = (stx->stx_size == 0 ? UMA_FLAG_FRESH : 0) | (proven ? 0 : UMA_FLAG_UNPROVEN) |
+                     (stx->stx_mode & (S_IXUSR | S_IXGRP | S_IXOTH) ? UMA_FLAG_PROGRAM : 0);
     atomic_store_explicit(&uma->flags, flags, memory_order_relaxed);
     return uma;
 }

@@ -120,6 +120,8 @@ int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length);
 /* Delivers a pending mtime (a write in user space does not move it), so that the kernel's stat is right in all but
  * st_size. Whether there was one. */
 bool uma_deliver_times(struct uma *uma);
+/* A read in user space: it moves the time of access, later. */
+void uma_note_read(struct uma *uma);
 /* The application set times itself: a pending mark is void. */
 void uma_forget_times(struct uma *uma);
 

@@ -70,6 +70,7 @@ int uma_settle(struct uma *uma, struct index_record *record)
 int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode mode)
 {
     struct index_shared *shared = uma_shared(uma);
+    uma_show_appended(uma, record, UMA_SHOW_QUIET); /* a follower is not to see zeros instead */
     uma_lock(uma, record, &shared->resize_lock);
     uma_gate_close(uma, record);
     int error = 0;

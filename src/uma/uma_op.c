@@ -157,7 +157,7 @@ void uma_mark_changed(struct uma *uma, uint64_t epoch)
                                                                    memory_order_release, memory_order_relaxed))
         ;
     if (!atomic_load_explicit(&shared->times_pending, memory_order_relaxed))
-        atomic_store_explicit(&shared->times_pending, 1, memory_order_relaxed);
+        uma_times_mark(uma);
     if (!atomic_load_explicit(&uma->active, memory_order_relaxed))
         uma_sync_wake(uma);
 }

@@ -54,6 +54,7 @@ enum uma_flags {
     UMA_FLAG_ALONE = 4,    /* attaching failed for good (no space, no permission): kernel's path */
     UMA_FLAG_UNPROVEN = 8, /* it is not known yet whether the file is of the volume: uma_prove */
     UMA_FLAG_OUTSIDE = 16, /* it is not: the kernel's path for good */
+    UMA_FLAG_PROGRAM = 32, /* may be executed: reads do not attach it, or nobody could meanwhile (ETXTBSY) */
 };
 
 /* Bytes of the next piece: all that is left if it can be one step, else up to a multiple of the greatest length. One that is
@@ -101,6 +102,7 @@ struct uma {
     _Atomic uint64_t bytes_read, bytes_written; /* on the kernel's path */
     _Atomic uint64_t kernel_calls;
     _Atomic uint64_t size_at_open;
+    _Atomic uint32_t was_read;    /* in user space: the time of access is to be delivered */
     _Atomic uint64_t fresh_until; /* bytes moved, when a fresh file is looked at again */
     uint64_t attached_ns;         /* when, of the monotonic clock; under the attach lock */
 
@@ -115,8 +117,9 @@ struct uma {
     struct pm_map data;
 
     /* for the sync thread */
-    _Atomic uint32_t active; /* written since the thread looked last */
-    _Atomic uint32_t dirty;  /* there may be entries to write back */
+    _Atomic uint32_t active;   /* written since the thread looked last */
+    _Atomic uint32_t dirty;    /* there may be entries to write back */
+    _Atomic uint32_t announce; /* a time was delivered, and fanotify not told yet */
     uint32_t quiet_ms, unsynced_ms, times_ms;
     uint32_t walked; /* number of the walk that met it last: under registry lock */
 
@@ -300,6 +303,9 @@ int uma_write_zeros(struct uma *uma, struct index_record *record, uint64_t from,
 int uma_take_blocks(struct uma *uma, struct index_record *record, uint32_t count, uint32_t *list);
 /* Makes sure the file system has space for the blocks [first, first + count) of the file. Outside guard and slots. */
 int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t first, uint64_t count);
+/* The file is about to grow to `to` over a hole: what was reserved behind its end is not to become part of it. Under the
+ * resize lock. */
+void uma_drop_reserve(struct uma *uma, struct index_record *record, uint64_t to);
 /* Makes the file reach `size` in the kernel, durably, if it does not. */
 int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size);
 /* Cuts the kernel's file from `now` bytes (UINT64_MAX: any number) to `size`, durably. Gate, commit and kernel lock held. */
@@ -374,8 +380,20 @@ struct uma_times {
     bool valid;
     struct timespec modified;
 };
+/* A write has to move the mtime, later. Inside the guard: what it flushes the writer fences. */
+void uma_times_mark(struct uma *uma);
 void uma_times_save(struct uma *uma, struct uma_times *times);
 void uma_times_restore(struct uma *uma, const struct uma_times *times);
+
+/* ---- for followers (uma_show.c) ---- */
+
+/* Raises the event of a change that is owed, if any: fanotify does not hear of times. */
+void uma_announce(struct uma *uma);
+/* Brings what is behind the kernel's end to the file, if that is `most` bytes or less. Best effort. Writers of the end wait
+ * meanwhile: while they are busy only a little is shown. */
+#define UMA_SHOW_BUSY (UINT64_C(1) << 20)
+#define UMA_SHOW_QUIET (UINT64_C(4) << 20)
+void uma_show_appended(struct uma *uma, struct index_record *record, uint64_t most);
 
 /* ---- sync thread (uma_sync.c) ---- */
 void uma_sync_start(void);

@@ -105,6 +105,7 @@ int uma_resize(struct uma *uma, uint64_t size)
     if (size > now) {
         /* garbage between old and new end becomes zeros first; nobody sees it before the size moves (rule 7) */
         uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
+        uma_drop_reserve(uma, record, size);
         if (garbage > now)
             error = uma_write_zeros(uma, record, now, uma_min(garbage, size));
         /* a mapped file's new pages must exist before somebody touches them */

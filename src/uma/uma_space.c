@@ -132,7 +132,8 @@ int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t firs
     int error = 0;
     uint64_t dense = atomic_load_explicit(&shared->dense_blocks, memory_order_relaxed);
     uint64_t end = first + count;
-    bool behind_end = end * UMA_BLOCK > atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
+    bool behind_end =
+        end * UMA_BLOCK > uma_max(atomic_load_explicit(&shared->kernel_size, memory_order_relaxed), uma_size(uma));
     if (end <= dense) {
         ; /* meanwhile done */
     } else if (first <= dense && behind_end) {
@@ -150,6 +151,27 @@ int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t firs
     }
     shlock_release(&shared->kernel_lock);
     return error;
+}
+
+void uma_drop_reserve(struct uma *uma, struct index_record *record, uint64_t to)
+{
+    struct index_shared *shared = uma_shared(uma);
+    /* Bytes below may be somebody's: of the newest state, of the committed one, or garbage that growth has to zero. */
+    uint64_t end = uma_max(uma_size(uma), atomic_load_explicit(&shared->committed_size, memory_order_acquire));
+    end = uma_max(end, atomic_load_explicit(&shared->garbage_end, memory_order_relaxed));
+    end = uma_max(end, atomic_load_explicit(&shared->kernel_size, memory_order_acquire));
+    uint64_t first = uma_round_up(end) / UMA_BLOCK;
+    if (first >= to / UMA_BLOCK || first >= atomic_load_explicit(&shared->dense_blocks, memory_order_acquire))
+        return;
+    uma_lock(uma, record, &shared->kernel_lock);
+    uint64_t dense = atomic_load_explicit(&shared->dense_blocks, memory_order_relaxed);
+    if (first < dense) {
+        /* lowered first: nobody takes a home there for one that is reserved */
+        atomic_store_explicit(&shared->dense_blocks, first, memory_order_release);
+        sys_fallocate(uma->data_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first * UMA_BLOCK),
+                      (off_t)((dense - first) * UMA_BLOCK)); /* failing, they only stay reserved */
+    }
+    shlock_release(&shared->kernel_lock);
 }
 
 void uma_reach(struct uma *uma)

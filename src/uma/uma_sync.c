@@ -4,7 +4,7 @@
  * uma_sync.c — the background sync thread: one per process, started with the first attachment. Layer uma.
  *
  * It sleeps without end while no file has anything to do; a write, or a commit, wakes it. While some file is busy it looks
- * every half idle time: a file that was quiet for `idle` is written back and trimmed; a file that is never synced is
+ * every half idle time, at most 100 ms: a file that was quiet for `idle` is written back and trimmed; a file that is never synced is
  * committed every `commit_interval`; a pending mtime is delivered within a second. All signals are blocked in it.
  */
 #include "base/conf.h"
@@ -18,7 +18,8 @@
 #include <signal.h>
 
 #define TICK_LEAST_MS 5u
-#define TIMES_MS 900u
+#define TICK_MOST_MS 100u
+#define TIMES_MS 800u /* with a tick less than the second that is promised */
 #define STACK_BYTES (256u * 1024)
 #define ALONE_MS 50u        /* how often it looks whether it is the last one */
 #define ALONE_THREADS 2u    /* it, and the first thread, which the kernel keeps as a zombie */
@@ -67,10 +68,14 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
     bool pending = atomic_load_explicit(&shared->times_pending, memory_order_relaxed);
     uma->times_ms = pending ? uma->times_ms + ms : 0;
     if (uma->times_ms >= TIMES_MS) {
+        struct index_record *record = uma_claim(uma);
+        uma_show_appended(uma, record, UMA_SHOW_BUSY);
+        uma_unclaim(uma, record);
         uma_deliver_times(uma);
         uma->times_ms = 0;
         pending = false;
     }
+    uma_announce(uma);
     bool never_synced = !atomic_load_explicit(&shared->synced, memory_order_relaxed) &&
                         !atomic_load_explicit(&shared->atomic, memory_order_relaxed);
     bool waiting = never_synced && uncommitted(shared);
@@ -80,6 +85,7 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
     bool flush = dirty && uma->quiet_ms >= conf->idle_ms;
     if (commit || flush) {
         struct index_record *record = uma_claim(uma);
+        uma_show_appended(uma, record, UMA_SHOW_QUIET);
         if (commit && uma_commit_record(uma, record) == 0) {
             waiting = false;
             uma->unsynced_ms = 0;
@@ -119,7 +125,7 @@ static void *sync_main(void *arg)
 {
     (void)arg;
     uint32_t ms = conf_get()->idle_ms / 2;
-    ms = ms < TICK_LEAST_MS ? TICK_LEAST_MS : ms;
+    ms = ms < TICK_LEAST_MS ? TICK_LEAST_MS : ms > TICK_MOST_MS ? TICK_MOST_MS : ms;
     const struct timespec tick = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
     const struct timespec alone_tick = {.tv_nsec = ALONE_MS * 1000000L};
     struct uma_walk walk = {0};

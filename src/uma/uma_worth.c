@@ -132,7 +132,8 @@ bool uma_wants_attach(struct uma *uma, int fd, enum uma_intent intent)
     case UMA_INTENT_WRITE:
         return !must_earn(uma, flags) || has_earned(uma);
     case UMA_INTENT_READ:
-        return size && atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) >= size &&
+        return size && !(flags & UMA_FLAG_PROGRAM) &&
+               atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) >= size &&
                (!must_earn(uma, flags) || has_earned(uma));
     default:
         return false;

@@ -354,6 +354,8 @@ static int write_gap(struct uma *uma, struct index_record *record, uint64_t offs
     struct index_shared *shared = uma_shared(uma);
     uint64_t size = atomic_load_explicit(&shared->size, memory_order_relaxed);
     uint64_t to = uma_min(offset, atomic_load_explicit(&shared->garbage_end, memory_order_relaxed));
+    if (offset / UMA_BLOCK > uma_round_up(size) / UMA_BLOCK)
+        uma_drop_reserve(uma, record, offset);
     return size < to ? uma_write_zeros(uma, record, size, to) : 0;
 }
 

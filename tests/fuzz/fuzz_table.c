@@ -56,7 +56,7 @@ static uint64_t patch_offset(const struct world *w, uint64_t choice, bool raw_he
     case 1:
         return offsetof(struct volume_table, process) + rest % (4 * sizeof(struct volume_process));
     case 2:
-        return offsetof(struct volume_table, bucket) + volume_bucket_number(w->ino) * sizeof(struct volume_bucket) +
+        return offsetof(struct volume_table, bucket) + live_bucket(w->ino) * sizeof(struct volume_bucket) +
                rest % sizeof(struct volume_bucket);
     default:
         return sizeof(struct volume_table) * rest >> 14;
@@ -97,8 +97,8 @@ static void plant_live(const struct world *w, const uint8_t *bytes, size_t size,
     if (!there)
         return;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    world_check(fd >= 0 && ftruncate(fd, sizeof(struct volume_live)) == 0);
-    pwrite(fd, bytes, size, (off_t)(volume_bucket_number(w->ino) * VOLUME_SLOTS * sizeof(uint64_t)));
+    world_check(fd >= 0 && ftruncate(fd, sizeof(struct live_list)) == 0);
+    pwrite(fd, bytes, size, (off_t)(live_bucket(w->ino) * VOLUME_SLOTS * sizeof(uint64_t)));
     close(fd);
 }
 

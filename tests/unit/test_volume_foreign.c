@@ -306,7 +306,7 @@ static void plant(const char *what)
     else if (!strcmp(what, "FIFO"))
         assert_int_equal(mkfifo(list, 0666), 0);
     else if (!strcmp(what, "file of another"))
-        make_list(list, STRANGER, sizeof(struct volume_live));
+        make_list(list, STRANGER, sizeof(struct live_list));
     if (strcmp(what, "nothing"))
         assert_int_equal(lchown(list, STRANGER, STRANGER), 0);
 }
@@ -331,7 +331,7 @@ static void test_planted(void **state)
             run(STRANGER, body_free); /* where there is nothing at all */
             assert_int_equal(mkdir(in_root(".nvmmio"), 01777) | chmod(in_root(".nvmmio"), 01777), 0);
             snprintf(kept, sizeof kept, "%s/kept", root);
-            make_list(kept, OWNER, sizeof(struct volume_live));
+            make_list(kept, OWNER, sizeof(struct live_list));
             assert_int_equal(stat(kept, &target[0]), 0);
             if (!early) {
                 run(OWNER, body_open);

@@ -312,6 +312,11 @@ int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length)
     return fallocate(uma->fd, mode, (off_t)offset, (off_t)length) ? -errno : 0;
 }
 
+void uma_note_read(struct uma *uma)
+{
+    (void)uma;
+}
+
 bool uma_deliver_times(struct uma *uma)
 {
     check(uma);
