@@ -102,7 +102,7 @@ static void ask_of_log(struct stat_call *call, const struct stat *st)
  * to the file, and fails for no state of it. */
 static void ask_of_inode(struct stat_call *call, const struct stat *st)
 {
-    stat->answered = true;
+    call->answered = true;
     rcu_enter();
     call->call.uma = uma_find(st->st_dev, st->st_ino);
     call->call.fd = -1;

@@ -223,7 +223,7 @@ bool preload_root_holds_path(int dirfd, const char *path, int at_flags)
 static bool root_list_name(const struct root *root, uid_t owner, char *path)
 {
     static const char folder[] = "/.nvmmio/", suffix[] = ".live";
-    char digits[ROOT_FD_NAME];
+    char digits[PRELOAD_FD_NAME];
     size_t count = 0, length = strlen(root->real);
     do
         digits[count++] = (char)('0' + owner % 10);

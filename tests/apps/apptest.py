@@ -41,10 +41,11 @@ class Failed(Exception):
 class App:
     all = []
 
-    def __init__(self, name, timeout=120, active=True, served=False, user=None):
+    def __init__(self, name, timeout=120, active=True, served=False, user=None, conf=""):
         self.name = name
         self.user = user  # who runs the commands, where this process is root; programs that refuse to be root
         self.timeout = timeout
+        self.conf = conf  # more of NVMMIO_CONF: ",key:value"
         self.active = active  # the workload must reach the library
         self.served = served  # and must be served in user space, in part at least
         self.library = os.environ.get("NVMMIO_PRELOAD", "")
@@ -88,7 +89,7 @@ class App:
         if side == "managed" and self.library:
             env["LD_PRELOAD"] = self.library
             env["NVMMIO_ROOT"] = self.dir[side]
-            env["NVMMIO_CONF"] = "stats:1,log:%s/%%p.log" % self.messages
+            env["NVMMIO_CONF"] = "stats:1,log:%s/%%p.log%s" % (self.messages, self.conf)
         return env
 
     def start(self, side, args, env=None, **options):

@@ -14,7 +14,7 @@ mkdir "$base/kernel" "$base/root"
 status=$?
 grep -v '^blocks' "$base/kernel.out"
 [ "$library" = none ] && exit $status
-LD_PRELOAD=$library NVMMIO_ROOT=$base/root "$times" "$base/root" "$@" >"$base/root.out" || status=1
+LD_PRELOAD=$library NVMMIO_ROOT=$base/root NVMMIO_CONF=pm:force "$times" "$base/root" "$@" >"$base/root.out" || status=1
 grep -v '^blocks' "$base/root.out"
 grep '^blocks' "$base/kernel.out" >"$base/kernel.blocks"
 grep '^blocks' "$base/root.out" >"$base/root.blocks"

@@ -83,7 +83,7 @@ class Place:
     def environment(self, library):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("NVMMIO_", "LD_PRELOAD"))}
         if library and PRELOAD:
-            env.update(LD_PRELOAD=PRELOAD, NVMMIO_ROOT=self.root)
+            env.update(LD_PRELOAD=PRELOAD, NVMMIO_ROOT=self.root, NVMMIO_CONF="pm:force")
         return env
 
     def start(self, args, library, **options):
