@@ -21,8 +21,8 @@
  *   Each function takes the arguments of the POSIX call of the same name (without "nv"), returns what that call returns
  *   and sets errno as it would; only differences are told here. On a descriptor or a path outside every root each
  *   function is the plain system call. Offsets and lengths are in bytes. All functions may be called by any thread, in
- *   forked children too; none is async-signal-safe. Descriptors are the kernel's: they may be mixed with the libc's
- *   calls where libnvmmio_preload.so is loaded as well, and only there.
+ *   forked children too; none is async-signal-safe, unless libnvmmio_preload.so is loaded. Descriptors are the kernel's:
+ *   they may be mixed with the libc's calls where libnvmmio_preload.so is loaded as well, and only there.
  *
  * Additional errno values of managed files
  *   ENOSPC  neither the log nor the file can grow

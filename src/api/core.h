@@ -5,11 +5,12 @@
  *
  * The preload library needs libc alone. It loads libnvmmio.so with dlopen(RTLD_NOW | RTLD_LOCAL) when a regular file in
  * a root is opened first, and finds the table by the symbol nvmmio_core. Functions are those of file/file.h: arguments of
- * the system call, result or negative errno. The two libraries are built together; `version` guards against a mix.
+ * the system call, result or negative errno; no handler of the application runs inside one (base/inside.h). The two libraries are built together; `version` guards against a mix.
  */
 #ifndef API_CORE_H
 #define API_CORE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -86,7 +87,11 @@ struct nvmmio_core {
     /* sigaction of SIGBUS and SIGSEGV */
     int (*sigaction)(int signal, const struct sys_action *new, struct sys_action *old);
     void (*main_ended)(void); /* the first thread of the process ends by pthread_exit */
-    void (*exit)(void);       /* orderly end of the process by _exit and the like: commits and writes back */
+    /* In each handler of another signal, before the application's: true if the thread is inside the core. The signal will
+     * come again when it has left. */
+    bool (*defer)(int signal, siginfo_t *info, void *context);
+    void (*doubt)(void); /* the application may have changed this thread's signal mask or cancellation type */
+    void (*exit)(void);  /* orderly end of the process by _exit and the like: commits and writes back */
 };
 
 extern const struct nvmmio_core nvmmio_core __attribute__((visibility("default")));

@@ -9,6 +9,7 @@
 
 #include "base/birth.h"
 #include "base/conf.h"
+#include "base/inside.h"
 #include "base/msg.h"
 #include "base/rawsys.h"
 #include "base/rcu.h"
@@ -41,14 +42,16 @@ static const struct fork_row {
 };
 #define FORK_ROWS (sizeof fork_table / sizeof *fork_table)
 
-static __thread bool fork_begun; /* by this thread; the child's thread goes on with it */
-static _Atomic bool fork_told;   /* the preload library tells of forks: its handlers stand inside all others */
+static __thread bool fork_begun;    /* by this thread; the child's thread goes on with it */
+static _Atomic bool fork_told;      /* the preload library tells of forks: its handlers stand inside all others */
+static __thread uint64_t fork_mask; /* its signal mask: a handler between the rows would wait for its own locks */
 
 void api_before_fork(void)
 {
     if (fork_begun)
         return;
     fork_begun = true;
+    inside_block(&fork_mask);
     for (size_t i = 0; i < FORK_ROWS; i++)
         fork_table[i].before();
 }
@@ -77,9 +80,11 @@ void api_attend(bool (*foreign)(void))
 
 void api_after_fork_parent(void)
 {
-    if (fork_is_over())
-        for (size_t i = FORK_ROWS; i-- > 0;)
-            fork_table[i].parent();
+    if (!fork_is_over())
+        return;
+    for (size_t i = FORK_ROWS; i-- > 0;)
+        fork_table[i].parent();
+    inside_unblock(&fork_mask);
 }
 
 /* For the end of the first thread, by pthread_exit: the process does not end with it. Set in that thread alone. */
@@ -106,6 +111,7 @@ void api_after_fork_child(void)
     stats_after_fork_child(); /* first: the rows may count */
     for (size_t i = FORK_ROWS; i-- > 0;)
         fork_table[i].child();
+    inside_unblock(&fork_mask);
 }
 
 /* Called by birth_meet: there is one thread, or the others wait. */
@@ -135,7 +141,10 @@ static void write_statistics(void)
 
 void api_exit(void)
 {
+    uint64_t mask;
+    inside_block(&mask);
     file_exit();
+    inside_unblock(&mask);
     if (conf_get()->stats)
         write_statistics();
 }

@@ -9,71 +9,85 @@
 
 ssize_t nvread(int fd, void *buf, size_t count)
 {
-    return nv_ret(file_read(fd, buf, count));
+    nv_enter();
+    return nv_leave(file_read(fd, buf, count));
 }
 
 ssize_t nvwrite(int fd, const void *buf, size_t count)
 {
-    return nv_ret(file_write(fd, buf, count));
+    nv_enter();
+    return nv_leave(file_write(fd, buf, count));
 }
 
 ssize_t nvpread(int fd, void *buf, size_t count, off_t offset)
 {
-    return nv_ret(file_pread(fd, buf, count, offset));
+    nv_enter();
+    return nv_leave(file_pread(fd, buf, count, offset));
 }
 
 ssize_t nvpwrite(int fd, const void *buf, size_t count, off_t offset)
 {
-    return nv_ret(file_pwrite(fd, buf, count, offset));
+    nv_enter();
+    return nv_leave(file_pwrite(fd, buf, count, offset));
 }
 
 ssize_t nvreadv(int fd, const struct iovec *iov, int iovcnt)
 {
-    return nv_ret(file_readv(fd, iov, iovcnt));
+    nv_enter();
+    return nv_leave(file_readv(fd, iov, iovcnt));
 }
 
 ssize_t nvwritev(int fd, const struct iovec *iov, int iovcnt)
 {
-    return nv_ret(file_writev(fd, iov, iovcnt));
+    nv_enter();
+    return nv_leave(file_writev(fd, iov, iovcnt));
 }
 
 /* Offset -1 has a meaning for preadv2 alone. */
 ssize_t nvpreadv(int fd, const struct iovec *iov, int iovcnt, off_t offset)
 {
-    return nv_ret(offset < 0 ? -EINVAL : file_preadv2(fd, iov, iovcnt, offset, 0));
+    nv_enter();
+    return nv_leave(offset < 0 ? -EINVAL : file_preadv2(fd, iov, iovcnt, offset, 0));
 }
 
 ssize_t nvpwritev(int fd, const struct iovec *iov, int iovcnt, off_t offset)
 {
-    return nv_ret(offset < 0 ? -EINVAL : file_pwritev2(fd, iov, iovcnt, offset, 0));
+    nv_enter();
+    return nv_leave(offset < 0 ? -EINVAL : file_pwritev2(fd, iov, iovcnt, offset, 0));
 }
 
 off_t nvlseek(int fd, off_t offset, int whence)
 {
-    return nv_ret(file_lseek(fd, offset, whence));
+    nv_enter();
+    return nv_leave(file_lseek(fd, offset, whence));
 }
 
 int nvfsync(int fd)
 {
-    return (int)nv_ret(file_fsync(fd));
+    nv_enter();
+    return (int)nv_leave(file_fsync(fd));
 }
 
 int nvfdatasync(int fd)
 {
-    return (int)nv_ret(file_fdatasync(fd));
+    nv_enter();
+    return (int)nv_leave(file_fdatasync(fd));
 }
 
 int nvftruncate(int fd, off_t length)
 {
-    return (int)nv_ret(file_ftruncate(fd, length));
+    nv_enter();
+    return (int)nv_leave(file_ftruncate(fd, length));
 }
 
 int nvfallocate(int fd, int mode, off_t offset, off_t len)
 {
-    return (int)nv_ret(file_fallocate(fd, mode, offset, len));
+    nv_enter();
+    return (int)nv_leave(file_fallocate(fd, mode, offset, len));
 }
 
 int nvfstat(int fd, struct stat *st)
 {
-    return (int)nv_ret(file_fstat(fd, st));
+    nv_enter();
+    return (int)nv_leave(file_fstat(fd, st));
 }

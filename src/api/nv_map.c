@@ -12,29 +12,31 @@
 
 void *nvmmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
+    nv_enter();
     void *result = file_nvmmap(addr, length, prot, flags, fd, offset);
-    if (!sys_is_error(result))
-        return result;
-    nv_ret((long)result);
-    return MAP_FAILED;
+    return nv_leave(sys_is_error(result) ? (long)result : 0) ? MAP_FAILED : result;
 }
 
 int nvmunmap(void *addr, size_t length)
 {
-    return (int)nv_ret(file_nvmunmap(addr, length));
+    nv_enter();
+    return (int)nv_leave(file_nvmunmap(addr, length));
 }
 
 int nvmsync(void *addr, size_t length, int flags)
 {
-    return (int)nv_ret(file_nvmsync(addr, length, flags));
+    nv_enter();
+    return (int)nv_leave(file_nvmsync(addr, length, flags));
 }
 
 void *nvmemcpy(void *dst, const void *src, size_t n)
 {
-    return nv_ret(file_nvmemcpy(dst, src, n)) ? NULL : dst;
+    nv_enter();
+    return nv_leave(file_nvmemcpy(dst, src, n)) ? NULL : dst;
 }
 
 void *nvmemset(void *dst, int c, size_t n)
 {
-    return nv_ret(file_nvmemset(dst, c, n)) ? NULL : dst;
+    nv_enter();
+    return nv_leave(file_nvmemset(dst, c, n)) ? NULL : dst;
 }

@@ -25,7 +25,8 @@ int nvopen(const char *path, int flags, ...)
         mode = va_arg(args, mode_t);
         va_end(args);
     }
-    return (int)nv_ret(file_openat(AT_FDCWD, path, flags, mode));
+    nv_enter();
+    return (int)nv_leave(file_openat(AT_FDCWD, path, flags, mode));
 }
 
 int nvopenat(int dirfd, const char *path, int flags, ...)
@@ -37,25 +38,30 @@ int nvopenat(int dirfd, const char *path, int flags, ...)
         mode = va_arg(args, mode_t);
         va_end(args);
     }
-    return (int)nv_ret(file_openat(dirfd, path, flags, mode));
+    nv_enter();
+    return (int)nv_leave(file_openat(dirfd, path, flags, mode));
 }
 
 int nvcreat(const char *path, mode_t mode)
 {
-    return (int)nv_ret(file_openat(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode));
+    nv_enter();
+    return (int)nv_leave(file_openat(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode));
 }
 
 int nvclose(int fd)
 {
-    return (int)nv_ret(file_close(fd));
+    nv_enter();
+    return (int)nv_leave(file_close(fd));
 }
 
 int nvdup(int fd)
 {
-    return (int)nv_ret(file_dup(fd));
+    nv_enter();
+    return (int)nv_leave(file_dup(fd));
 }
 
 int nvdup2(int fd, int newfd)
 {
-    return (int)nv_ret(file_dup2(fd, newfd));
+    nv_enter();
+    return (int)nv_leave(file_dup2(fd, newfd));
 }

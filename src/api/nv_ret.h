@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * nv_ret.h — the edge where negative errno values become errno. Layer api.
+ * nv_ret.h — the edge: a call goes inside the library (base/inside.h), and negative errno values become errno. Layer api.
  */
 #ifndef API_NV_RET_H
 #define API_NV_RET_H
+
+#include "base/inside.h"
 
 #include <errno.h>
 
@@ -14,6 +16,17 @@ static inline long nv_ret(long result)
         return result;
     errno = (int)-result;
     return -1;
+}
+
+/* Around a call of layer file. Handlers may run in the second, so errno is set behind them. */
+static inline void nv_enter(void)
+{
+    inside_enter();
+}
+static inline long nv_leave(long result)
+{
+    inside_leave();
+    return nv_ret(result);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include "file/file_private.h"
 
 #include "base/highfd.h"
+#include "base/inside.h"
 #include "base/rawsys.h"
 
 #include <errno.h>
@@ -27,10 +28,23 @@ int file_release(int fd)
     return error;
 }
 
+/* Closes what is no managed file: a socket may wait until it has sent all. */
+static int close_other(int fd)
+{
+    struct inside_window window = inside_open();
+    int result = sys_close(fd);
+    inside_shut(window);
+    return result;
+}
+
 int file_close(int fd)
 {
     if (highfd_is_internal(fd))
         return -EBADF; /* as far as the application knows */
+    if (!fd_table_get(fd)) {
+        handle_end_late();
+        return close_other(fd);
+    }
     int error = file_release(fd);
     handle_end_late();
     int result = sys_close(fd);

@@ -9,6 +9,7 @@
  */
 #include "file/file_private.h"
 
+#include "base/inside.h"
 #include "base/rawsys.h"
 
 #include <errno.h>
@@ -166,14 +167,23 @@ static int open_finish(int fd, int flags, enum open_cut cut)
     return uma ? open_manage(uma, fd, flags) : fd;
 }
 
+/* The kernel's open, which may wait for the other end of a FIFO or for a lease. */
+static int open_by_kernel(int dirfd, const char *path, int flags, mode_t mode)
+{
+    struct inside_window window = inside_open();
+    int fd = sys_openat(dirfd, path, flags, mode);
+    inside_shut(window);
+    return fd;
+}
+
 int file_openat(int dirfd, const char *path, int flags, mode_t mode)
 {
     int kernel_flags = flags & ~O_ATOMIC;
     if (!file_owns_table())
-        return sys_openat(dirfd, path, kernel_flags, mode);
+        return open_by_kernel(dirfd, path, kernel_flags, mode);
     handle_end_late();
     enum open_cut cut = open_cut_of(dirfd, path, flags);
-    int fd = sys_openat(dirfd, path, cut == CUT_NOT ? kernel_flags : kernel_flags & ~O_TRUNC, mode);
+    int fd = open_by_kernel(dirfd, path, cut == CUT_NOT ? kernel_flags : kernel_flags & ~O_TRUNC, mode);
     if (fd < 0)
         return fd;
     int result = open_finish(fd, flags, cut);

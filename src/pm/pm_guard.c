@@ -6,7 +6,8 @@
  * The handler runs with an empty mask and SA_NODEFER, so that leaving it by a jump leaves the thread's signal mask as
  * it was. A fault that no guard waits for gets what the application's action would have given it: a handler
  * called with its mask, SA_NODEFER and SA_RESETHAND applied as the kernel does; SA_ONSTACK and SA_RESTART are those of
- * our own installation, taken over from what the application wants. SIG_DFL is restored: a fault comes back when we
+ * our own installation, taken over from what the application wants. One that somebody sent waits until the thread is out
+ * of the library (base/inside.h). SIG_DFL is restored: a fault comes back when we
  * return and then kills, a sent signal is sent again. SIG_IGN: a sent signal is ignored, a fault kills: the kernel does
  * not let synchronous faults be ignored.
  *
@@ -16,6 +17,7 @@
 #include "pm/pm_guard.h"
 #include "pm/pm_probe.h"
 
+#include "base/inside.h"
 #include "base/rawsys.h"
 
 #include <errno.h>
@@ -157,10 +159,12 @@ static void guard_call(const struct sys_action *wanted, int signal, siginfo_t *i
     if (!(wanted->flags & SA_NODEFER))
         mask |= UINT64_C(1) << (signal - 1);
     sys_sigprocmask(SIG_BLOCK, &mask, NULL); /* undone by the return from our handler */
+    inside_doubt();                          /* which blocks the signal that runs */
     if (wanted->flags & SA_SIGINFO)
         wanted->sigaction(signal, info, context);
     else
         wanted->handler(signal);
+    inside_doubt();
 }
 
 static bool guard_has_handler(const struct sys_action *wanted)
@@ -206,7 +210,11 @@ static bool guard_resume_probe(ucontext_t *context)
 static void guard_handler(int signal, siginfo_t *info, void *context)
 {
     struct pm_guard *guard = pm_guard_armed;
-    if (guard_is_fault(signal, info) && guard_resume_probe(context))
+    if (guard_is_fault(signal, info) && guard_resume_probe(context)) {
+        inside_keep(context);
+        return;
+    }
+    if (!guard_is_fault(signal, info) && inside_defer(signal, info, context))
         return;
     if (guard && guard_is_fault(signal, info)) {
         pm_guard_armed = NULL;

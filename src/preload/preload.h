@@ -168,15 +168,27 @@ static inline void preload_cancel_point(void)
         pthread_testcancel();
 }
 
+/* What the library knows of a thread; touched by the thread and by handlers that run in it. */
+struct preload_thread {
+    bool loading;         /* inside preload_core_load: what constructors open is not ours */
+    _Atomic bool waiting; /* inside preload_wait: cancellation is asynchronous, and a handler must make it deferred */
+};
+extern __thread struct preload_thread preload_thread __attribute__((tls_model("initial-exec")));
+
+/* libc's pthread_setcanceltype. Returns the type before. */
+int preload_cancel_type(int type);
+
 /* A system call that is a cancellation point while it waits. */
 static inline long preload_wait(long number, long a, long b, long c, long d, long e, long f)
 {
     if (__builtin_expect(!preload_threaded(), 1))
         return rawsys(number, a, b, c, d, e, f);
-    int type;
-    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    /* relaxed: for handlers of this very thread. A jump out of one leaves it set, which does no harm. */
+    atomic_store_explicit(&preload_thread.waiting, true, memory_order_relaxed);
+    int type = preload_cancel_type(PTHREAD_CANCEL_ASYNCHRONOUS);
     long result = rawsys(number, a, b, c, d, e, f);
-    pthread_setcanceltype(type, &type);
+    preload_cancel_type(type);
+    atomic_store_explicit(&preload_thread.waiting, false, memory_order_relaxed);
     return result;
 }
 
@@ -188,8 +200,8 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
     X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync)         \
     X(lio_listio) X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)                \
     X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(io_uring_queue_init) X(io_uring_queue_init_params)          \
-    X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(signal) X(sysv_signal) X(sigset) X(sigignore)          \
-    X(siginterrupt) X(shm_open) X(setmntent) X(endmntent) X(updwtmp) X(backtrace_symbols_fd) X(wordexp) X(openpty)     \
+    X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(pthread_sigmask) X(pthread_setcanceltype)                              \
+    X(shm_open) X(setmntent) X(endmntent) X(updwtmp) X(backtrace_symbols_fd) X(wordexp) X(openpty)     \
     X(ftw) X(ftw64) X(nftw) X(nftw64) X(fts_read) X(fts64_read) X(fts_children) X(fts64_children)
 /* clang-format on */
 
@@ -260,6 +272,7 @@ int preload_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags
 int preload_execve(const char *path, char *const argv[], char *const envp[]);
 int preload_execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags);
 int preload_io_uring_setup(unsigned entries, void *parameters);
+int preload_signal_mask(int how, const uint64_t *set, uint64_t *old);
 int preload_signal_action(int signal, const struct sys_action *new, struct sys_action *old);
 long preload_io_submit(unsigned long context, long count, void *requests);
 struct rlimit;

@@ -18,10 +18,7 @@
 
 struct preload_state preload_state;
 
-struct preload_thread {
-    bool loading; /* this thread is inside preload_core_load: what constructors open is not ours */
-};
-static __thread struct preload_thread thread __attribute__((tls_model("initial-exec")));
+__thread struct preload_thread preload_thread __attribute__((tls_model("initial-exec")));
 
 /* Opens the core that lies beside this library. */
 static void *core_open_beside(void)
@@ -63,12 +60,16 @@ static const struct nvmmio_core *core_find(void)
 const struct nvmmio_core *preload_core_load(void)
 {
     const struct nvmmio_core *core = preload_core();
-    if (core || thread.loading || !preload_hopeful() || preload_foreign())
+    if (core || preload_thread.loading || !preload_hopeful() || preload_foreign())
         return core;
     int saved = errno;
     int cancel;
+    uint64_t all = ~UINT64_C(0);
+    uint64_t mask;
+    /* A handler that ran inside the loader could not use the files that it is loaded for. */
+    sys_sigprocmask(SIG_BLOCK, &all, &mask);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    thread.loading = true;
+    preload_thread.loading = true;
     core = core_find();
     if (core) {
         core->attend(core_foreign);
@@ -78,8 +79,9 @@ const struct nvmmio_core *preload_core_load(void)
     } else {
         atomic_store_explicit(&preload_state.failed, true, memory_order_relaxed);
     }
-    thread.loading = false;
+    preload_thread.loading = false;
     pthread_setcancelstate(cancel, &cancel);
+    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
     errno = saved;
     return core;
 }

@@ -49,6 +49,9 @@
 #ifndef PRELOAD_EXPORT_signal
 #define PRELOAD_EXPORT_signal PRELOAD_NO_ALIAS
 #endif
+#ifndef PRELOAD_EXPORT_mask
+#define PRELOAD_EXPORT_mask PRELOAD_NO_ALIAS
+#endif
 #ifndef PRELOAD_EXPORT_process
 #define PRELOAD_EXPORT_process PRELOAD_NO_ALIAS
 #endif

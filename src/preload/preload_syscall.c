@@ -228,6 +228,11 @@ static bool syscall_process(long number, const long a[6], long *result)
         *result = preload_result(
             preload_signal_action((int)a[0], (const struct sys_action *)a[1], (struct sys_action *)a[2]));
         return true;
+    case SYS_rt_sigprocmask:
+        if (a[3] != sizeof(((struct sys_action *)0)->mask))
+            return false;
+        *result = preload_result(preload_signal_mask((int)a[0], (const uint64_t *)a[1], (uint64_t *)a[2]));
+        return true;
     case SYS_io_submit:
         *result = preload_io_submit((unsigned long)a[0], a[1], (void *)a[2]);
         return true;

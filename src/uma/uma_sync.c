@@ -5,7 +5,8 @@
  *
  * It sleeps without end while no file has anything to do; a write, or a commit, wakes it. While some file is busy it looks
  * every half idle time, at most 100 ms: a file that was quiet for `idle` is written back and trimmed; a file that is never synced is
- * committed every `commit_interval`; a pending mtime is delivered within a second. All signals are blocked in it.
+ * committed every `commit_interval`; a pending mtime is delivered within a second. All signals but those of
+ * faults are blocked in it.
  */
 #include "base/conf.h"
 #include "base/rawsys.h"
@@ -157,6 +158,8 @@ void uma_sync_start(void)
     pthread_attr_t attr;
     pthread_t thread;
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV); /* a file that is cut under the thread is a fault that it can do with */
+    sigdelset(&all, SIGBUS);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_attr_init(&attr);
     if (!error) {

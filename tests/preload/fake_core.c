@@ -25,7 +25,7 @@
     X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
     X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
     X(mmap) X(munmap) X(msync) X(mremap) X(demote) X(by_kernel) X(demote_inheritable) X(ring_begin) X(before_exec) X(limit_changed) X(sigaction)  \
-    X(exit)
+    X(doubt) X(exit)
 /* clang-format on */
 
 enum fake_function {
@@ -384,6 +384,19 @@ static int fake_sigaction(int signal, const struct sys_action *new, struct sys_a
     return sys_sigaction(signal, new, old);
 }
 
+static void fake_doubt(void)
+{
+    fake_call(FAKE_doubt);
+}
+
+static bool fake_defer(int signal, siginfo_t *info, void *context)
+{
+    (void)signal;
+    (void)info;
+    (void)context;
+    return false;
+}
+
 static void fake_exit(void)
 {
     fake_call(FAKE_exit);
@@ -406,6 +419,7 @@ FAKE_API const struct nvmmio_core nvmmio_core = {
 #define FAKE_MEMBER(name) .name = fake_##name,
     FAKE_FUNCTIONS(FAKE_MEMBER).attend = fake_attend,
     .before_fork = fake_nothing,
+    .defer = fake_defer,
     .after_fork_parent = fake_nothing,
     .after_fork_child = fake_nothing,
     .before_bare = fake_nothing,
