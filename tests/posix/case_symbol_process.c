@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <locale.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -383,7 +384,70 @@ SYMBOL_CASE(siginterrupt)
     CALL(siginterrupt(SIGBUS, 0));
     CALL(siginterrupt(777, 0));
 }
+
+#define FAULTS (1 << (SIGSEGV - 1) | 1 << (SIGBUS - 1))
+
+/* With both signals of faults blocked a bad buffer is told all the same, and the mask is as it was set. */
+static void blocked(int fd)
+{
+    sigset_t now;
+    CALL(write(fd, bad_address(), 4000));
+    CALL(read(fd, bad_address(), 4000));
+    CALL(write(fd, bytes + 5, 4000));
+    sigprocmask(SIG_BLOCK, NULL, &now);
+    say("blocked %d %d %d", sigismember(&now, SIGSEGV), sigismember(&now, SIGBUS), sigismember(&now, SIGUSR1));
+}
+
+#define MASK_CASE(name)                                                                                                \
+    SYMBOL_CASE(name)                                                                                                  \
+    {                                                                                                                  \
+        sigset_t set;                                                                                                  \
+        CALL(write(fd, bytes + 5, 4000));                                                                              \
+        sigfillset(&set);                                                                                              \
+        CALL(name(SIG_SETMASK, &set, NULL));                                                                           \
+        blocked(fd);                                                                                                   \
+        CALL(name(777, &set, NULL));                                                                                   \
+        sigemptyset(&set);                                                                                             \
+        CALL(name(SIG_SETMASK, &set, NULL));                                                                           \
+        blocked(fd);                                                                                                   \
+    }
+MASK_CASE(sigprocmask)
+MASK_CASE(pthread_sigmask)
+
+SYMBOL_CASE(sigblock)
+{
+    CALL(write(fd, bytes + 5, 4000));
+    CALL(sigblock(FAULTS));
+    blocked(fd);
+}
+
+SYMBOL_CASE(sigsetmask)
+{
+    CALL(write(fd, bytes + 5, 4000));
+    CALL(sigsetmask(FAULTS));
+    blocked(fd);
+    CALL(sigsetmask(0));
+    blocked(fd);
+}
+
+SYMBOL_CASE(sighold)
+{
+    CALL(write(fd, bytes + 5, 4000));
+    CALL(sighold(SIGSEGV));
+    blocked(fd);
+    CALL(sighold(777));
+}
 #pragma GCC diagnostic pop
+
+SYMBOL_CASE(pthread_setcanceltype)
+{
+    int old;
+    CALL(pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old));
+    CALL(write(fd, bytes + 5, 4000));
+    CALL(pthread_setcanceltype(777, NULL));
+    CALL(pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &old));
+    say("asynchronous %d", old == PTHREAD_CANCEL_ASYNCHRONOUS);
+}
 
 #define SIGACTION_CASE(name)                                                                                           \
     SYMBOL_CASE(name)                                                                                                  \
