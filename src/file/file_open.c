@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Flags of open(2) that are gone once the file is open. */
 #define OPEN_ONCE (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_ATOMIC | O_CLOEXEC)
@@ -109,6 +110,8 @@ int file_publish(int newfd, struct fd_handle *handle)
     file_drop_stale(newfd);
     if (!fd_table_reserve(newfd)) {
         fd_table_set(newfd, handle);
+        if (newfd <= STDERR_FILENO)
+            file_demote(newfd, UMA_DEMOTE_STDIO); /* libc's standard streams write behind our back */
         return newfd;
     }
     ofd_lock(handle->ofd);

@@ -269,6 +269,7 @@ long preload_syscall(long number, ...)
     for (int i = 0; i < SYSCALL_ARGUMENTS; i++)
         a[i] = va_arg(args, long); /* more than were passed: whatever is there, as in libc */
     va_end(args);
+    number = (int)number; /* so the kernel takes it */
     if (syscall_data(number, a, &result) || syscall_descriptor(number, a, &result) ||
         syscall_metadata(number, a, &result) || syscall_process(number, a, &result))
         return result;

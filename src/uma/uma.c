@@ -17,7 +17,7 @@
 #include <errno.h>
 #include <sys/sysmacros.h>
 
-#define HASH_BUCKETS 1024u
+#define HASH_BUCKETS 8192u
 #define PRIVATE_OWNER 1u /* of locks that only threads of this process take */
 
 /* All umas. lock guards the chains (writers) and holders; readers walk the chains under RCU. attach_lock: one attach or
@@ -61,7 +61,7 @@ bool uma_exiting(void)
 
 static unsigned hash(uint64_t dev, uint64_t ino)
 {
-    return (unsigned)((dev * 31 + ino) * UINT64_C(0x9e3779b97f4a7c15) >> 54) % HASH_BUCKETS;
+    return (unsigned)((dev * 31 + ino) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % HASH_BUCKETS;
 }
 
 struct uma *uma_find(uint64_t dev, uint64_t ino)
