@@ -70,6 +70,13 @@ static inline void file_heed(struct fd_handle *handle, int fd)
         uma_demote(handle->uma, fd, UMA_DEMOTE_EXEC);
 }
 
+/* Behind uma_begin: whether the call must not be served in user space, since another program has the description and knows
+ * neither its record nor the log. Somebody has attached the file meanwhile: it is demoted, and the call begins again. */
+static inline bool file_yields(const struct fd_handle *handle, int path)
+{
+    return path == UMA_PATH_USER && __builtin_expect(ofd_is_given(handle->ofd), 0);
+}
+
 /* F_DUPFD and F_DUPFD_CLOEXEC (file_dup.c). */
 int file_dup_from(int fd, int cmd, long least);
 

@@ -137,6 +137,13 @@ static ssize_t user_positional(struct fd_handle *handle, struct rw_call *call, e
 
 /* ---- both ---- */
 
+/* See file_yields. What cannot be handed over is an error of this call, as it would be of the demotion itself. */
+static __attribute__((noinline, cold)) ssize_t rw_yield(struct fd_handle *handle, const struct rw_call *call)
+{
+    int error = uma_demote(handle->uma, call->fd, UMA_DEMOTE_FDPASS);
+    return error ? error : -UMA_AGAIN;
+}
+
 /* Not by file_call_run, which calls its step through a pointer: this is the hot path. */
 static inline ssize_t rw_run(struct fd_handle *handle, struct rw_call *call, enum rw_direction direction)
 {
@@ -156,7 +163,9 @@ static inline ssize_t rw_run(struct fd_handle *handle, struct rw_call *call, enu
             result = path;
             continue;
         }
-        if (path == UMA_PATH_KERNEL)
+        if (file_yields(handle, path))
+            result = rw_yield(handle, call);
+        else if (path == UMA_PATH_KERNEL)
             result = kernel_call(handle, call, direction, &done);
         else if (sequential)
             result = user_sequential(handle, call, direction);

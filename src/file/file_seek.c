@@ -88,6 +88,8 @@ off_t file_lseek(int fd, off_t offset, int whence)
     default:
         result = sys_lseek(fd, offset, whence); /* EINVAL */
     }
+    if (ofd_is_given(handle->ofd) && result >= 0)
+        ofd_to_kernel(handle->ofd, fd); /* where the other program finds it */
     ofd_unlock(handle->ofd);
     handle_leave();
     return result;

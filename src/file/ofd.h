@@ -74,14 +74,15 @@ static inline uint32_t ofd_flags(const struct ofd *ofd)
 }
 
 /* Another program may have the description now, until all of it is closed. The record is shared: a parent learns what its
- * child's exec gave away. relaxed: the child's own demotion orders what is attached already. */
+ * child's exec gave away. Sequentially consistent: the giver then looks for an attachment to demote, and who attaches looks
+ * here afterwards (file_heed, file_yields), so one of them sees the other. */
 static inline void ofd_give_away(struct ofd *ofd)
 {
-    atomic_store_explicit(&ofd->given, 1, memory_order_relaxed);
+    atomic_exchange_explicit(&ofd->given, 1, memory_order_seq_cst);
 }
 static inline bool ofd_is_given(const struct ofd *ofd)
 {
-    return atomic_load_explicit(&ofd->given, memory_order_relaxed);
+    return atomic_load_explicit(&ofd->given, memory_order_relaxed); /* behind uma_begin, whose attaching is locked */
 }
 
 /* This process (or a forked child, with its new id) joins the arena. */
