@@ -49,6 +49,7 @@ static const int guard_signals[GUARD_SIGNALS] = {SIGBUS, SIGSEGV};
 static struct guard_table {
     _Atomic int state;                       /* enum guard_state */
     _Atomic bool locked;                     /* guards `wanted`; held with all signals blocked */
+    bool (*_Atomic rescue)(uintptr_t);       /* relaxed: a function that is there all the time */
     struct sys_action wanted[GUARD_SIGNALS]; /* by the application; complete before our handler is installed */
 } guard_table;
 
@@ -223,6 +224,9 @@ static void guard_handler(int signal, siginfo_t *info, void *context)
         guard_rearm_stack(context);
         guard_jump(guard);
     }
+    bool (*rescue)(uintptr_t) = atomic_load_explicit(&guard_table.rescue, memory_order_relaxed);
+    if (signal == SIGBUS && guard_is_fault(signal, info) && rescue && rescue((uintptr_t)info->si_addr))
+        return;
     /* the application's handler may use guards of its own (by calling us), or leave by a jump */
     pm_guard_armed = NULL;
     guard_chain(signal, info, context);
@@ -257,6 +261,11 @@ static int guard_install_both(void)
     if (error)
         sys_sigaction(SIGBUS, &guard_table.wanted[GUARD_SIGBUS], NULL);
     return error;
+}
+
+void pm_guard_rescue(bool (*rescue)(uintptr_t address))
+{
+    atomic_store_explicit(&guard_table.rescue, rescue, memory_order_relaxed);
 }
 
 int pm_guard_install(void)

@@ -14,6 +14,7 @@
 #define PM_PM_GUARD_H
 
 #include <setjmp.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pm_guard {
@@ -27,6 +28,10 @@ extern __thread struct pm_guard *pm_guard_armed __attribute__((tls_model("initia
 
 /* Installs the signal handlers, once per process. 0 or -errno. */
 int pm_guard_install(void);
+
+/* What is asked about a SIGBUS at an address that no guard waits for: true if the instruction can be run again. Called in
+ * the handler. */
+void pm_guard_rescue(bool (*rescue)(uintptr_t address));
 
 /* The application's sigaction for SIGBUS and SIGSEGV: what it sets gets the faults that are not ours, and what it asks for
  * is what it set. 0 or -errno. */

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 #define PM_MAP_ALIGN (UINT64_C(1) << 21)
+#define PM_MAP_PAGE 4096u
 
 #ifndef MAP_SHARED_VALIDATE
 #define MAP_SHARED_VALIDATE 0x03
@@ -116,4 +117,20 @@ void *pm_map_extend(struct pm_map *map, uint64_t offset)
             sys_munmap(mine, pm_map_segment_bytes(segment)); /* another thread was first */
     }
     return base + (offset - pm_map_segment_start(segment));
+}
+
+bool pm_map_patch(struct pm_map *map, uintptr_t address)
+{
+    for (unsigned i = 0; i < PM_MAP_SEGMENTS; i++) {
+        /* acquire: the segment is mapped */
+        uintptr_t base = (uintptr_t)atomic_load_explicit(&map->segment[i], memory_order_acquire);
+        if (!base || address < base || address - base >= pm_map_segment_bytes(i))
+            continue;
+        void *page = (void *)(address & ~(uintptr_t)(PM_MAP_PAGE - 1));
+        void *p = sys_mmap(page, PM_MAP_PAGE, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (!sys_is_error(p) && map->dont_fork)
+            sys_madvise(page, PM_MAP_PAGE, MADV_DONTFORK);
+        return !sys_is_error(p);
+    }
+    return false;
 }

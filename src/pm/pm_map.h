@@ -43,6 +43,10 @@ void pm_map_close(struct pm_map *map);
 /* Maps the segment of `offset`: its address for that byte, or NULL (out of address space or of mappings). Thread-safe. */
 void *pm_map_extend(struct pm_map *map, uint64_t offset);
 
+/* If the address is in the map: puts a page of zeros in the place of its page, for this process alone, and returns true. In
+ * a signal handler, whoever uses the map meanwhile. */
+bool pm_map_patch(struct pm_map *map, uintptr_t address);
+
 static inline unsigned pm_map_segment(uint64_t offset)
 {
     return offset < PM_MAP_FIRST ? 0 : (unsigned)(64 - __builtin_clzll(offset >> PM_MAP_FIRST_SHIFT));

@@ -395,7 +395,7 @@ int uma_attach(struct uma *uma, int fd)
     if (!error)
         error = uma_open_data(uma, fd);
     if (!error)
-        error = pm_guard_install();
+        error = uma_rescue_install();
     if (!error)
         error = volume_lock_inode(uma->volume, uma->ino);
     if (!error) {
@@ -476,6 +476,7 @@ int uma_detach(struct uma *uma)
     error = detach_settle(uma, record, last);
     uma_deliver_times(uma); /* at the end: while it is pending, nothing needs to put the time back */
     uma_unclaim(uma, record);
+    uma_working = uma; /* what follows stores to the log's header */
     index_leave(&uma->index, uma->participant);
     /* Exclusive: nobody else is attached in truth, also none that the index does not know. */
     if (last && !error && log_lock(&uma->log, LOG_LOCK_EXCLUSIVE) == 0) {
@@ -491,6 +492,7 @@ int uma_detach(struct uma *uma)
         log_close(&uma->log);
         index_close(&uma->index);
     }
+    uma_working = NULL;
     detach_unmap(uma);
     uma_worth_detached(uma);
     volume_unlock_inode(uma->volume, uma->ino);

@@ -63,6 +63,8 @@ int uma_commit_locked(struct uma *uma, struct index_record *record)
     pm_store64(&header->epoch, epoch + 1);
     pm_flush(&header->size, PM_LINE);
     pm_fence();
+    if (uma_is_failed(uma))
+        return -EIO;
     atomic_store_explicit(&shared->committed_size, size, memory_order_relaxed);
     /* release: who sees the new durable epoch sees its size */
     atomic_store_explicit(&shared->durable, epoch + 1, memory_order_release);

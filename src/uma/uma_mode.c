@@ -81,6 +81,8 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
         struct uma_times times;
         uma_times_save(uma, &times);
         error = mode == INDEX_MODE_LOGGED ? 0 : uma_settle(uma, record);
+        if (!error && uma_is_failed(uma))
+            error = -EIO;
         uma_times_restore(uma, &times);
         if (!error && mode == INDEX_MODE_PASSTHROUGH) {
             uma_set_log_flag(uma, LOG_FLAG_PASSTHROUGH);

@@ -169,6 +169,18 @@ static inline uint64_t uma_round_up(uint64_t offset)
     return (offset + UMA_BLOCK - 1) & ~(uint64_t)(UMA_BLOCK - 1);
 }
 
+/* ---- faults (uma_rescue.c) ---- */
+
+/* The uma that this thread has claimed a record of, NULL: none. */
+extern __thread struct uma *uma_working __attribute__((tls_model("initial-exec")));
+/* Before the first store to mapped files. 0 or -errno. */
+int uma_rescue_install(void);
+/* Whether the stores of an operation may have gone nowhere: asked behind them. */
+static inline bool uma_is_failed(const struct uma *uma)
+{
+    return atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_FAILED;
+}
+
 /* ---- operations (uma_op.c) ---- */
 
 /* Claims a record of this process for the calling thread; waits while all are taken. */

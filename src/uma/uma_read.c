@@ -165,6 +165,10 @@ static int copy_home(struct reading *reading, struct sink *sink, uint64_t from, 
             reading->good = from - reading->offset;
             return (int)n;
         }
+        /* less than there must be: cut by another program, not by us, who lower the size first */
+        if ((size_t)n < part &&
+            from + (size_t)n < atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire))
+            return -EIO;
         atomic_fetch_add_explicit(&uma->bytes_read, (uint64_t)n, memory_order_relaxed);
         memset(at + n, 0, part - (size_t)n);
         from += part;

@@ -291,7 +291,7 @@ static int piece_try(struct piece *piece)
     for (uint32_t i = 0; i < piece->blocks; i++)
         uma_block_publish(uma, &piece->hold[i]);
     uma_guard_leave(piece->record);
-    return 0;
+    return uma_is_failed(uma) ? -EIO : 0;
 }
 
 static int piece_write(struct piece *piece)

@@ -133,6 +133,8 @@ static int64_t batch_flush(struct uma *uma, struct index_record *record, struct 
         error = block_copy(uma, &batch->slot[i], limit, &batch->by_kernel);
     if (!error && batch->by_kernel)
         error = sys_fsync(uma->data_fd);
+    if (!error && uma_is_failed(uma)) /* the file is not what was copied to: the entries stay */
+        error = -EIO;
     if (error) {
         batch_unlock(batch, true);
         return error;
