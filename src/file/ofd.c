@@ -58,6 +58,9 @@ struct ofd *ofd_make(uint32_t flags, uint32_t *index)
     if (!*index)
         return NULL;
     struct ofd *ofd = pool_at(&ofd_arena.pool, *index);
+    /* acquire: what its last holders did is over. pool_take says so, too, but where a child was the last one the thread
+     * sanitizer has not seen it. */
+    (void)atomic_load_explicit(&ofd->references, memory_order_acquire);
     /* relaxed: nobody else has the record; the descriptor table publishes it */
     atomic_store_explicit(&ofd->lock.word, 0, memory_order_relaxed);
     atomic_store_explicit(&ofd->flags, flags, memory_order_relaxed);

@@ -32,8 +32,14 @@ struct range_table {
 /* lock: changes of the table, one at a time; before the attach lock in order, which the last close of a uma takes. */
 static struct range_map {
     struct shlock lock;
-    struct range_table *table; /* RCU */
+    struct range_table *_Atomic table; /* RCU */
 } map;
+
+/* In a read section, or under map.lock. Acquire: the table is complete; pairs with table_replace. */
+static struct range_table *table_now(void)
+{
+    return atomic_load_explicit(&map.table, memory_order_acquire);
+}
 
 static void map_lock(void)
 {
@@ -63,8 +69,8 @@ static struct range_table *table_new(size_t count)
 /* Puts the new table in place and frees the old one after a grace period. */
 static void table_replace(struct range_table *table)
 {
-    struct range_table *old = map.table;
-    rcu_assign_pointer(map.table, table);
+    struct range_table *old = table_now();
+    atomic_store_explicit(&map.table, table, memory_order_release); /* pairs with table_now */
     if (old) {
         rcu_wait();
         mem_free(old, old->bytes);
@@ -88,7 +94,7 @@ static size_t table_search(const struct range_table *table, uintptr_t address)
 struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *writable)
 {
     uintptr_t address = (uintptr_t)addr;
-    const struct range_table *table = rcu_dereference(map.table);
+    const struct range_table *table = table_now();
     *length = SIZE_MAX;
     if (!table)
         return NULL;
@@ -123,16 +129,17 @@ static int follow_maps(struct uma *uma)
 /* Puts a range into the table. Under map.lock. */
 static int table_insert(const struct range *range)
 {
-    size_t count = map.table ? map.table->count : 0;
+    const struct range_table *old = table_now();
+    size_t count = old ? old->count : 0;
     struct range_table *table = table_new(count + 1);
     if (!table)
         return -ENOMEM;
-    size_t at = map.table ? table_search(map.table, range->start) : 0;
+    size_t at = old ? table_search(old, range->start) : 0;
     if (at)
-        memcpy(table->range, map.table->range, at * sizeof(struct range));
+        memcpy(table->range, old->range, at * sizeof(struct range));
     table->range[at] = *range;
     if (count > at)
-        memcpy(table->range + at + 1, map.table->range + at, (count - at) * sizeof(struct range));
+        memcpy(table->range + at + 1, old->range + at, (count - at) * sizeof(struct range));
     table->count = count + 1;
     table_replace(table);
     return 0;
@@ -216,7 +223,7 @@ int uma_map_attached(struct uma *uma)
     uint32_t count = 0;
     bool plain = false;
     rcu_enter();
-    const struct range_table *table = rcu_dereference(map.table);
+    const struct range_table *table = table_now();
     for (size_t i = 0; table && i < table->count; i++) {
         if (table->range[i].uma == uma) {
             count += !table->range[i].plain;
@@ -237,7 +244,7 @@ int uma_map_attached(struct uma *uma)
 static bool range_meets(uintptr_t start, uintptr_t end)
 {
     rcu_enter();
-    const struct range_table *table = rcu_dereference(map.table);
+    const struct range_table *table = table_now();
     size_t i = table ? table_search(table, start) : 0;
     bool meets = table && i < table->count && table->range[i].start < end;
     rcu_leave();
@@ -251,7 +258,7 @@ void uma_unmap(void *addr, size_t length)
     if (!range_meets(start, end))
         return;
     map_lock();
-    struct range_table *old = map.table;
+    const struct range_table *old = table_now();
     size_t first = table_search(old, start), last = first;
     while (last < old->count && old->range[last].start < end)
         last++;
@@ -282,10 +289,11 @@ void uma_unmap(void *addr, size_t length)
 static bool range_hold(uintptr_t address, struct range *out)
 {
     map_lock();
-    size_t i = map.table ? table_search(map.table, address) : 0;
-    bool found = map.table && i < map.table->count && map.table->range[i].start <= address;
+    const struct range_table *table = table_now();
+    size_t i = table ? table_search(table, address) : 0;
+    bool found = table && i < table->count && table->range[i].start <= address;
     if (found) {
-        *out = map.table->range[i];
+        *out = table->range[i];
         uma_ref(out->uma);
     }
     shlock_release(&map.lock);

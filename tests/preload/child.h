@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHILD_LIMIT_S = 60 };
+enum { CHILD_LIMIT_S = 40 };
 
 /* In a child: counts what is not as promised. */
 static unsigned child_failures;
