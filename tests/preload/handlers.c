@@ -247,9 +247,11 @@ static void jumps(void)
     int signal = SIGUSR1;
     serve();
     set(signal, jump, 0, 0);
-    pthread_t sender = start(send_often, &signal);
+    volatile pthread_t sender = 0;
     for (volatile int i = 0; handlers.handled < JUMPS && i < 100 * JUMPS; i++) {
         if (sigsetjmp(handlers.back, 1) == 0) {
+            if (!sender) /* not before there is a place to jump to */
+                sender = start(send_often, &signal);
             use_file();
             if (i % 8 == 0)
                 fsync(handlers.fd);
@@ -287,6 +289,7 @@ static void contexts(void)
     int signal = SIGUSR1;
     serve();
     getcontext(&handlers.elsewhere);
+    sigaddset(&handlers.elsewhere.uc_sigmask, signal);
     handlers.elsewhere.uc_stack = (stack_t){.ss_sp = handlers.alternate, .ss_size = ALTERNATE};
     makecontext(&handlers.elsewhere, elsewhere, 0);
     set(signal, leave_by_context, 0, 0);
