@@ -100,6 +100,35 @@ static void core_limit_changed(void)
     inside_leave();
 }
 
+static bool core_relieve(void)
+{
+    inside_enter();
+    bool result = file_relieve();
+    inside_leave();
+    return result;
+}
+
+static void core_before_move(unsigned what, const char *target)
+{
+    inside_enter();
+    file_before_move(what, target);
+    inside_leave();
+}
+
+static void core_after_move(unsigned what, bool moved)
+{
+    inside_enter();
+    file_after_move(what, moved);
+    inside_leave();
+}
+
+static void core_before_user(uint32_t euid, bool privileged)
+{
+    inside_enter();
+    file_before_user(euid, privileged);
+    inside_leave();
+}
+
 static long core_by_kernel(int in, int out, int reason, long (*call)(const void *arg), const void *arg)
 {
     inside_enter();
@@ -115,6 +144,7 @@ const struct nvmmio_core nvmmio_core = {
     .managed_count = FD_HINTS,
     .openat = core_openat,
     .adopt = core_adopt,
+    .relieve = core_relieve,
     .close = core_close,
     .release = core_release,
     .dup = core_dup,
@@ -161,6 +191,9 @@ const struct nvmmio_core nvmmio_core = {
     .after_bare = rcu_after_bare,
     .born = api_born,
     .sigaction = pm_guard_action,
+    .before_move = core_before_move,
+    .after_move = core_after_move,
+    .before_user = core_before_user,
     .main_ended = file_main_ended,
     .defer = inside_defer,
     .doubt = inside_doubt,

@@ -33,6 +33,7 @@ struct nvmmio_core {
 
     int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
     int (*adopt)(int fd, int flags);
+    bool (*relieve)(void); /* after EMFILE: whether there are descriptors now */
     int (*close)(int fd);
     int (*release)(int fd);
     int (*dup)(int fd);
@@ -86,6 +87,10 @@ struct nvmmio_core {
     void (*limit_changed)(void); /* after setrlimit and prlimit; once at load promises that it will be called */
     /* sigaction of SIGBUS and SIGSEGV */
     int (*sigaction)(int signal, const struct sys_action *new, struct sys_action *old);
+    /* The process changes what it sees or may do; file/file.h tells more. */
+    void (*before_move)(unsigned what, const char *target);
+    void (*after_move)(unsigned what, bool moved);
+    void (*before_user)(uint32_t euid, bool privileged);
     void (*main_ended)(void); /* the first thread of the process ends by pthread_exit */
     /* In each handler of another signal, before the application's: true if the thread is inside the core. The signal will
      * come again when it has left. */

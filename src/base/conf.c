@@ -8,6 +8,7 @@
 #include "base/geometry.h"
 #include "base/mem.h"
 #include "base/msg.h"
+#include "base/place.h"
 #include "base/rawsys.h"
 
 #include <errno.h>
@@ -246,14 +247,7 @@ static const char *conf_real_path(char *buf)
     int fd = sys_openat(AT_FDCWD, buf, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0)
         return NULL;
-    char link[32] = "/proc/self/fd/";
-    char *end = link + sizeof link - 1, *digit = end;
-    int n = fd;
-    do
-        *--digit = (char)('0' + n % 10);
-    while (n /= 10);
-    memmove(link + strlen(link), digit, (size_t)(end - digit) + 1); /* the terminating zero as well */
-    ssize_t len = sys_readlinkat(AT_FDCWD, link, buf, CONF_PATH_MAX);
+    ssize_t len = place_name(fd, buf, CONF_PATH_MAX);
     sys_close(fd);
     if (len <= 0 || len >= CONF_PATH_MAX || buf[0] != '/')
         return NULL;

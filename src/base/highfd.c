@@ -17,6 +17,7 @@
 /* One bit a number. Relaxed: a bit concerns a descriptor that is published to other threads by other means. */
 static struct highfd {
     _Atomic uint64_t noted[HIGHFD_NOTED / WORD_BITS];
+    _Atomic uint32_t count; /* of bits */
 } highfd;
 
 static void note(int fd, bool internal)
@@ -25,19 +26,34 @@ static void note(int fd, bool internal)
         return;
     uint64_t bit = UINT64_C(1) << (unsigned)fd % WORD_BITS;
     _Atomic uint64_t *word = &highfd.noted[(unsigned)fd / WORD_BITS];
-    if (internal)
-        atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
-    else
-        atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
+    uint64_t old = internal ? atomic_fetch_or_explicit(word, bit, memory_order_relaxed)
+                            : atomic_fetch_and_explicit(word, ~bit, memory_order_relaxed);
+    if (((old & bit) != 0) != internal)
+        atomic_fetch_add_explicit(&highfd.count, internal ? 1u : -1u, memory_order_relaxed);
+}
+
+/* The first number that is ours, and the end of all numbers. False: the kernel does not say. */
+static bool range(long *base, long *end)
+{
+    struct rlimit limit;
+    if (rawsys(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0) != 0)
+        return false;
+    *end = limit.rlim_cur < INT32_MAX ? (long)limit.rlim_cur : INT32_MAX;
+    *base = *end / 2 < HIGHFD_MOST ? *end / 2 : HIGHFD_MOST;
+    return true;
+}
+
+bool highfd_has_room(unsigned count)
+{
+    long base, end;
+    return !range(&base, &end) ||
+           (long)atomic_load_explicit(&highfd.count, memory_order_relaxed) + (long)count <= end - base;
 }
 
 static int move(int fd)
 {
-    struct rlimit limit;
-    if (rawsys(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0) != 0)
-        return fd;
-    long base = limit.rlim_cur / 2 < HIGHFD_MOST ? (long)(limit.rlim_cur / 2) : HIGHFD_MOST;
-    if (fd >= base)
+    long base, end;
+    if (!range(&base, &end) || fd >= base)
         return fd;
     int high = sys_fcntl(fd, F_DUPFD_CLOEXEC, base);
     if (high < 0)

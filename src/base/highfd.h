@@ -18,6 +18,9 @@
 #define HIGHFD_MOST 8192
 int highfd_move(int fd);
 
+/* Whether `count` more of the library's descriptors leave the application its half of RLIMIT_NOFILE. */
+bool highfd_has_room(unsigned count);
+
 /* Closes one of the library's descriptors. -1 is ignored. */
 void highfd_close(int fd);
 

@@ -28,6 +28,8 @@ int file_openat(int dirfd, const char *path, int flags, mode_t mode); /* O_ATOMI
  * root. flags: those it was opened with, or FILE_ASK_FLAGS. 0 or -errno; the descriptor stays open in any case. */
 #define FILE_ASK_FLAGS (-1)
 int file_adopt(int fd, int flags);
+/* After EMFILE: gives up what descriptors of ours can be given up. False: none. */
+bool file_relieve(void);
 int file_close(int fd);
 /* Forgets fd as file_close does, without closing it: somebody else is about to (fclose, closefrom inside libc). */
 int file_release(int fd);
@@ -105,6 +107,15 @@ void file_before_exec(void);
 
 /* From now on `foreign` tells whether this is another process in this memory, a vfork child; else the process id does. */
 void file_ask_foreign(bool (*foreign)(void));
+
+/* ---- the process changes what it sees or may do (file_move.c) ---- */
+/* Around such a call. Everything goes on, or is settled while it still can be: all files are the kernel's before user ids
+ * change. what: enum uma_move. target: what becomes "/", or NULL. */
+void file_before_move(unsigned what, const char *target);
+void file_after_move(unsigned what, bool moved);
+/* Before the effective user may become `euid`: files that it could not attach become the kernel's. privileged: root may
+ * attach all. */
+void file_before_user(uint32_t euid, bool privileged);
 
 /* ---- process ---- */
 void file_before_fork(void);

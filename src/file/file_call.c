@@ -20,7 +20,6 @@ void file_begin_process(void)
     uint32_t pid = (uint32_t)sys_getpid();
     pm_guard_install();
     birth_note();
-    ofd_join(pid);
     atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* two threads at once store the same */
 }
 

@@ -16,7 +16,7 @@ int file_demote(int fd, enum uma_demotion reason)
     struct fd_handle *handle = handle_borrow(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : 0;
-    ofd_lock(handle->ofd);
+    handle_lock(handle);
     int error = uma_demote(handle->uma, fd, reason);
     if (!error)
         error = ofd_to_kernel(handle->ofd, fd);

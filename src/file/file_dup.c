@@ -36,6 +36,8 @@ static int dup_any(int fd, int cmd, long least)
     if (handle == FD_CLOSING)
         return -EBADF;
     int newfd = sys_fcntl(fd, cmd, least);
+    if (newfd == -EMFILE && file_relieve())
+        newfd = sys_fcntl(fd, cmd, least);
     if (newfd >= 0)
         return dup_enter(newfd, handle);
     if (handle)

@@ -19,7 +19,7 @@ static int fcntl_set_flags(int fd, long arg)
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_fcntl(fd, F_SETFL, arg);
-    ofd_lock(handle->ofd); /* two at once: record and kernel end with the same flags */
+    handle_lock(handle); /* two at once: record and kernel end with the same flags */
     int result = sys_fcntl(fd, F_SETFL, arg);
     if (!result) {
         uint32_t flags = (ofd_flags(handle->ofd) & ~(uint32_t)FCNTL_STATUS) | ((uint32_t)arg & FCNTL_STATUS);

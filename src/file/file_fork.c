@@ -32,7 +32,6 @@ void file_after_fork_parent(void)
 static void file_begin_child(bool counted)
 {
     uint32_t pid = (uint32_t)sys_getpid();
-    ofd_join(pid);
     atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* the only thread */
     fd_table_clear_marks();
     handle_after_fork_child(counted);

@@ -14,7 +14,7 @@
 /* The kernel's offset counts. */
 static int offset_to_kernel(struct fd_handle *handle, int fd)
 {
-    ofd_lock(handle->ofd);
+    handle_lock(handle);
     int error = ofd_to_kernel(handle->ofd, fd);
     ofd_unlock(handle->ofd);
     return error;

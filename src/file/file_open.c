@@ -10,7 +10,9 @@
 #include "file/file_private.h"
 
 #include "base/inside.h"
+#include "base/place.h"
 #include "base/rawsys.h"
+#include "base/rcu.h"
 
 #include <errno.h>
 #include <string.h>
@@ -24,22 +26,6 @@ enum open_cut {
     CUT_CREATED, /* there was no file: only if somebody was faster */
     CUT_EXISTED, /* O_TRUNC on a regular file */
 };
-
-void file_proc_path(int fd, char path[FILE_PROC_PATH])
-{
-    static const char prefix[] = "/proc/self/fd/";
-    char digits[12];
-    unsigned count = 0, number = (unsigned)fd;
-    do {
-        digits[count++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
-    memcpy(path, prefix, sizeof prefix - 1);
-    path += sizeof prefix - 1;
-    while (count)
-        *path++ = digits[--count];
-    *path = 0;
-}
 
 /* ---- O_TRUNC ---- */
 
@@ -80,15 +66,15 @@ static int open_cut(struct uma *uma, int fd, int flags, enum open_cut cut, uint6
 {
     if (cut == CUT_CREATED && !size_before(uma, fd, size))
         return 0;
-    char path[FILE_PROC_PATH];
-    file_proc_path(fd, path);
+    char path[PLACE_FD_PATH];
+    place_fd_path(fd, path);
     int mode = flags & O_ACCMODE;
     if (mode == O_WRONLY || mode == O_RDWR)
         return uma ? file_resize(uma, fd, 0) : sys_ftruncate(fd, 0);
     /* Opened for reading alone: Linux cuts it if the caller might have written. */
     if (!uma)
         return sys_truncate(path, 0);
-    int error = sys_faccessat2(AT_FDCWD, path, W_OK, AT_EACCESS);
+    int error = sys_faccessat2(fd, "", W_OK, AT_EACCESS | AT_EMPTY_PATH);
     return error ? error : file_resize_path(uma, fd, path, 0);
 }
 
@@ -114,7 +100,7 @@ int file_publish(int newfd, struct fd_handle *handle)
             file_demote(newfd, UMA_DEMOTE_STDIO); /* libc's standard streams write behind our back */
         return newfd;
     }
-    ofd_lock(handle->ofd);
+    handle_lock(handle);
     int error = uma_demote(handle->uma, newfd, UMA_DEMOTE_OTHER);
     if (!error)
         error = ofd_to_kernel(handle->ofd, newfd);
@@ -132,7 +118,11 @@ static int open_manage(struct uma *uma, int fd, int flags)
     struct fd_handle *handle = handle_make(uma, flags & ~OPEN_ONCE);
     if (handle) {
         int result = file_publish(fd, handle);
-        int error = result >= 0 && file_has_rings() ? file_demote(fd, UMA_DEMOTE_AIO) : 0;
+        int error = 0;
+        if (result >= 0 && file_has_rings())
+            error = file_demote(fd, UMA_DEMOTE_AIO);
+        else if (result >= 0 && atomic_load_explicit(&file_state.divided, memory_order_relaxed)) /* see file_move.c */
+            error = file_demote(fd, UMA_DEMOTE_OTHER);
         if (error)
             file_release(fd);
         return error ? error : result;
@@ -170,6 +160,11 @@ static int open_finish(int fd, int flags, enum open_cut cut)
     return uma ? open_manage(uma, fd, flags) : fd;
 }
 
+bool file_relieve(void)
+{
+    return file_owns_table() && !rcu_inside() && uma_relieve();
+}
+
 /* The kernel's open, which may wait for the other end of a FIFO or for a lease. */
 static int open_by_kernel(int dirfd, const char *path, int flags, mode_t mode)
 {
@@ -186,7 +181,10 @@ int file_openat(int dirfd, const char *path, int flags, mode_t mode)
         return open_by_kernel(dirfd, path, kernel_flags, mode);
     handle_end_late();
     enum open_cut cut = open_cut_of(dirfd, path, flags);
-    int fd = open_by_kernel(dirfd, path, cut == CUT_NOT ? kernel_flags : kernel_flags & ~O_TRUNC, mode);
+    kernel_flags = cut == CUT_NOT ? kernel_flags : kernel_flags & ~O_TRUNC;
+    int fd = open_by_kernel(dirfd, path, kernel_flags, mode);
+    if (fd == -EMFILE && file_relieve())
+        fd = open_by_kernel(dirfd, path, kernel_flags, mode);
     if (fd < 0)
         return fd;
     int result = open_finish(fd, flags, cut);

@@ -22,6 +22,8 @@ struct file_state {
     _Atomic uint32_t pid;          /* of the process, once it has managed a file; 0 before */
     bool (*_Atomic foreign)(void); /* file_ask_foreign: tells vfork children apart; NULL: nobody does */
     _Atomic bool gone;             /* file_exit was called: nothing is managed any more */
+    _Atomic bool divided;          /* threads have tables of descriptors of their own: nothing new is managed */
+    _Atomic bool paused;           /* file_before_move has ended the sync thread */
     _Atomic bool mapped;           /* file_nvmmap has registered a mapping since the process began */
     _Atomic uint32_t rings;        /* 1: an io_uring was made; every file is the kernel's from then on */
     _Atomic bool limit_told;       /* file_limit_changed is called: the cached limit is exact */
@@ -83,10 +85,6 @@ int file_dup_from(int fd, int cmd, long least);
 /* Makes newfd an entry for handle, whose count for it the caller has taken. If the table has no room the file goes to the
  * kernel and newfd stays unmanaged. Returns newfd, or -errno: newfd is still open then, but must not stay so. */
 int file_publish(int newfd, struct fd_handle *handle);
-
-/* "/proc/self/fd/N" */
-#define FILE_PROC_PATH 32
-void file_proc_path(int fd, char path[FILE_PROC_PATH]);
 
 /* ---- RLIMIT_FSIZE (file_limit.c) ---- */
 

@@ -155,7 +155,7 @@ static inline ssize_t rw_run(struct fd_handle *handle, struct rw_call *call, enu
         return 0;
     file_heed(handle, call->fd);
     if (sequential)
-        ofd_lock(handle->ofd);
+        handle_lock(handle);
     do {
         done = (struct uma_done){0};
         int path = uma_begin(handle->uma, call->fd, direction == RW_WRITE ? UMA_INTENT_WRITE : UMA_INTENT_READ, &op);

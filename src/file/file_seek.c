@@ -74,7 +74,7 @@ off_t file_lseek(int fd, off_t offset, int whence)
     struct seek_call seek = {
         .call = {.uma = handle->uma, .fd = fd}, .ofd = handle->ofd, .offset = offset, .whence = whence};
     off_t result;
-    ofd_lock(handle->ofd);
+    handle_lock(handle);
     switch (whence) {
     case SEEK_SET:
     case SEEK_CUR:

@@ -5,6 +5,7 @@
  */
 #include "file/file_private.h"
 
+#include "base/place.h"
 #include "base/rawsys.h"
 
 #include <errno.h>
@@ -75,15 +76,16 @@ int file_truncate(const char *path, off_t length)
     int fd = sys_openat(AT_FDCWD, path, O_PATH | O_CLOEXEC, 0);
     if (fd < 0)
         return sys_truncate(path, length);
-    char proc_path[FILE_PROC_PATH];
-    file_proc_path(fd, proc_path);
+    char proc_path[PLACE_FD_PATH];
+    place_fd_path(fd, proc_path);
     struct uma *uma = NULL;
     int result = uma_open(fd, O_WRONLY, NULL, &uma);
     if (!result && uma) {
         file_begin_process();
-        result = sys_faccessat2(AT_FDCWD, proc_path, W_OK, AT_EACCESS);
+        result = sys_faccessat2(fd, "", W_OK, AT_EACCESS | AT_EMPTY_PATH);
         if (!result)
-            result = file_resize_path(uma, fd, proc_path, (uint64_t)length);
+            result =
+                file_resize_path(uma, fd, place_is_held() ? path : proc_path, (uint64_t)length); /* no /proc, maybe */
         int error = uma_close(uma, fd);
         if (!result)
             result = error;

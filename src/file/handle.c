@@ -10,6 +10,7 @@
 
 #include "base/highfd.h"
 #include "base/rawsys.h"
+#include "file/owner.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -86,6 +87,22 @@ bool handle_count(struct fd_handle *handle)
     return false;
 }
 
+/* Marks an owner that is a process id: the words of a volume's table are smaller. */
+#define OWNER_IS_PID UMA_PROCESS_END
+
+static bool lock_owner_is_gone(uint32_t owner, void *arg)
+{
+    return owner & OWNER_IS_PID ? owner_is_gone(owner & ~OWNER_IS_PID) : uma_process_is_dead(arg, owner);
+}
+
+void handle_lock(struct fd_handle *handle)
+{
+    uint32_t self = uma_process(handle->uma);
+    if (__builtin_expect(!self, 0))
+        self = OWNER_IS_PID | (uint32_t)sys_getpid();
+    ofd_lock(handle->ofd, self, lock_owner_is_gone, handle->uma);
+}
+
 static void give_back(uint32_t index, bool with_record)
 {
     while (index) {
@@ -112,7 +129,7 @@ static int end(struct fd_handle *handle, int fd)
 {
     /* A child that we do not know of, made without handlers, may have the description still: it takes the kernel's offset. */
     if (fd >= 0 && !ofd_is_in_kernel(handle->ofd)) {
-        ofd_lock(handle->ofd);
+        handle_lock(handle);
         ofd_to_kernel(handle->ofd, fd);
         ofd_unlock(handle->ofd);
     }
@@ -222,7 +239,7 @@ void handle_after_fork_child(bool counted)
 static void exit_entry(int fd, struct fd_handle *handle, void *arg)
 {
     (void)arg;
-    ofd_lock(handle->ofd);
+    handle_lock(handle);
     ofd_to_kernel(handle->ofd, fd); /* whoever still uses the number is served by the kernel */
     ofd_unlock(handle->ofd);
     fd_table_set(fd, NULL);

@@ -60,6 +60,10 @@ void handle_before_fork(void);
 void handle_after_fork_parent(void);
 void handle_after_fork_child(bool counted); /* false: nothing was called before */
 
+/* Locks the record (ofd_unlock). The owner is this process's word in the table of the file's volume, which says who lives
+ * in every namespace; without a place there it is the process id. */
+void handle_lock(struct fd_handle *handle);
+
 /* At exit: takes every handle out of the table and gives the records back. */
 void handle_exit(void);
 

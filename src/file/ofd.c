@@ -6,49 +6,13 @@
 #include "file/ofd.h"
 
 #include "base/rawsys.h"
-#include "file/owner.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-/* When the processes of the arena joined it, by process id; a later process may overwrite an earlier one's. */
-#define OFD_JOINED_SLOTS 1024u
-#define OFD_JOINED_SHIFT 32 /* process id in the high half, time in the low one */
-
 static struct {
-    struct pool pool;      /* shared */
-    struct pool joined;    /* shared; its records hold the times */
-    _Atomic uint32_t self; /* process id; changes in a forked child only */
+    struct pool pool; /* shared */
 } ofd_arena;
-
-/* The times live in a pool's records only to share its mapping code: eight bytes in each. */
-static _Atomic uint64_t *joined_slot(uint32_t pid)
-{
-    uint32_t index = 1 + pid % OFD_JOINED_SLOTS;
-    return (_Atomic uint64_t *)((char *)pool_at(&ofd_arena.joined, index) + sizeof(uint64_t));
-}
-
-void ofd_join(uint32_t pid)
-{
-    atomic_store_explicit(&ofd_arena.self, pid, memory_order_relaxed);
-    if (pool_make(&ofd_arena.joined, true) == 0)
-        /* relaxed: read by others long after, through the lock word that names pid */
-        atomic_store_explicit(joined_slot(pid), ((uint64_t)pid << OFD_JOINED_SHIFT) | (uint32_t)owner_now(),
-                              memory_order_relaxed);
-}
-
-uint32_t ofd_self(void)
-{
-    return atomic_load_explicit(&ofd_arena.self, memory_order_relaxed);
-}
-
-static uint64_t joined_at(uint32_t pid)
-{
-    if (!atomic_load_explicit(&ofd_arena.joined.head, memory_order_acquire))
-        return 0;
-    uint64_t word = atomic_load_explicit(joined_slot(pid), memory_order_relaxed);
-    return word >> OFD_JOINED_SHIFT == pid ? (uint32_t)word : 0;
-}
 
 struct ofd *ofd_make(uint32_t flags, uint32_t *index)
 {
@@ -91,21 +55,13 @@ void ofd_release(struct ofd *ofd, uint32_t index)
         pool_give(&ofd_arena.pool, index);
 }
 
-static void lock_contended(struct ofd *ofd, uint32_t self)
+void ofd_lock_contended(struct ofd *ofd, uint32_t self, bool (*is_gone)(uint32_t owner, void *arg), void *arg)
 {
     while (shlock_acquire(&ofd->lock, self) == -ETIMEDOUT) {
         uint32_t owner = shlock_owner(&ofd->lock);
-        if (owner && owner != self && owner_is_gone(owner, joined_at(owner)) &&
-            shlock_take_over(&ofd->lock, owner, self) == 0)
+        if (owner && owner != self && is_gone(owner, arg) && shlock_take_over(&ofd->lock, owner, self) == 0)
             return;
     }
-}
-
-void ofd_lock(struct ofd *ofd)
-{
-    uint32_t self = ofd_self();
-    if (shlock_try(&ofd->lock, self))
-        lock_contended(ofd, self);
 }
 
 int ofd_to_kernel(struct ofd *ofd, int fd)

@@ -20,7 +20,7 @@
 
 struct ofd {
     struct pool_link link;
-    struct shlock lock;          /* guards offset and in_kernel, and orders calls that use them; owner: process id */
+    struct shlock lock; /* guards offset and in_kernel, and orders calls that use them; owner: see handle_lock */
     _Atomic uint32_t references; /* processes; 0: free */
     _Atomic uint32_t flags;      /* file status flags: O_APPEND, O_SYNC, O_DSYNC, ... */
     uint64_t offset;             /* counts while in_kernel is 0 */
@@ -38,8 +38,13 @@ struct ofd *ofd_make(uint32_t flags, uint32_t *index);
 bool ofd_reference(struct ofd *ofd);
 void ofd_release(struct ofd *ofd, uint32_t index);
 
-/* Locks; takes over from a process that is gone. Nests inside nothing of this library. */
-void ofd_lock(struct ofd *ofd);
+/* Locks, as `self` (1 .. SHLOCK_OWNER_MAX); takes over from an owner that is_gone. Nests inside nothing of this library. */
+void ofd_lock_contended(struct ofd *ofd, uint32_t self, bool (*is_gone)(uint32_t owner, void *arg), void *arg);
+static inline void ofd_lock(struct ofd *ofd, uint32_t self, bool (*is_gone)(uint32_t owner, void *arg), void *arg)
+{
+    if (shlock_try(&ofd->lock, self))
+        ofd_lock_contended(ofd, self, is_gone, arg);
+}
 static inline void ofd_unlock(struct ofd *ofd)
 {
     shlock_release(&ofd->lock);
@@ -84,10 +89,5 @@ static inline bool ofd_is_given(const struct ofd *ofd)
 {
     return atomic_load_explicit(&ofd->given, memory_order_relaxed); /* behind uma_begin, whose attaching is locked */
 }
-
-/* This process (or a forked child, with its new id) joins the arena. */
-void ofd_join(uint32_t pid);
-/* The id that it joined with; 0 before. */
-uint32_t ofd_self(void);
 
 #endif

@@ -5,26 +5,14 @@
  */
 #include "file/owner.h"
 
+#include "base/place.h"
 #include "base/rawsys.h"
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
-
-#define OWNER_TICKS_PER_SECOND 100u /* USER_HZ: what /proc counts in, on every Linux architecture of ours */
-#define OWNER_NS_PER_TICK 10000000
-#define OWNER_SLACK_TICKS 2u /* the two clocks are rounded apart */
 
 /* Fields of /proc/PID/stat, counted from the state, which is the first behind the name's parenthesis. */
-enum owner_field { OWNER_FIELD_STATE = 0, OWNER_FIELD_THREADS = 17, OWNER_FIELD_START = 19 };
-
-uint64_t owner_now(void)
-{
-    struct timespec now;
-    if (rawsys(SYS_clock_gettime, CLOCK_BOOTTIME, (long)&now, 0, 0, 0, 0))
-        return 0;
-    return (uint64_t)now.tv_sec * OWNER_TICKS_PER_SECOND + (uint64_t)now.tv_nsec / OWNER_NS_PER_TICK;
-}
+enum owner_field { OWNER_FIELD_STATE = 0, OWNER_FIELD_THREADS = 17 };
 
 static void stat_path(uint32_t pid, char *path)
 {
@@ -61,13 +49,23 @@ static uint64_t stat_number(const char *text, enum owner_field n)
     return value;
 }
 
-bool owner_is_gone(uint32_t pid, uint64_t joined)
+/* Else nobody is found there. */
+static bool owner_has_proc(void)
+{
+    const char *path = "/proc/self/stat";
+    int at = place_at(&path);
+    return sys_fstatat(at, path, &(struct stat){0}, 0) == 0;
+}
+
+bool owner_is_gone(uint32_t pid)
 {
     char path[32], text[512];
     stat_path(pid, path);
-    int fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    const char *name = path;
+    int at = place_at(&name);
+    int fd = sys_openat(at, name, O_RDONLY | O_CLOEXEC, 0);
     if (fd == -ENOENT)
-        return sys_fstatat(AT_FDCWD, "/proc/self/stat", &(struct stat){0}, 0) == 0; /* else there is no /proc at all */
+        return owner_has_proc();
     if (fd < 0)
         return false;
     ssize_t length = sys_read(fd, text, sizeof text - 1);
@@ -77,8 +75,6 @@ bool owner_is_gone(uint32_t pid, uint64_t joined)
     if (length <= 0)
         return false;
     text[length] = 0;
-    if (joined && stat_number(text, OWNER_FIELD_START) > joined + OWNER_SLACK_TICKS)
-        return true; /* the number is somebody else's now */
     const char *state = stat_field(text, OWNER_FIELD_STATE);
     if (!state || (*state != 'Z' && *state != 'X'))
         return false;

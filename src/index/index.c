@@ -7,6 +7,7 @@
 
 #include "base/grow.h"
 #include "base/highfd.h"
+#include "base/place.h"
 #include "base/rawsys.h"
 #include "log/log_format.h"
 #include "log/log_index.h"
@@ -61,10 +62,12 @@ static int object_map(struct index *index)
 
 static int object_new(struct index *index, uint32_t owner, uint64_t nonce)
 {
-    char name[LOG_INDEX_PATH_BYTES];
+    char path[LOG_INDEX_PATH_BYTES];
     index->nonce = nonce;
-    log_index_path(owner, nonce, name);
-    int fd = sys_openat(AT_FDCWD, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    log_index_path(owner, nonce, path);
+    const char *name = path;
+    int at = place_at(&name);
+    int fd = sys_openat(at, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return fd;
     index->fd = highfd_move(fd);
@@ -77,7 +80,7 @@ static int object_new(struct index *index, uint32_t owner, uint64_t nonce)
     if (!error)
         error = object_map(index);
     if (error) {
-        sys_unlinkat(AT_FDCWD, name, 0);
+        sys_unlinkat(at, name, 0);
         highfd_close(index->fd);
     }
     return error;
@@ -130,11 +133,13 @@ int index_create(struct index *index, uint32_t owner, uint64_t nonce, uint32_t l
 
 int index_open(struct index *index, uint32_t owner, uint64_t nonce, uint64_t dev, uint64_t ino)
 {
-    char name[LOG_INDEX_PATH_BYTES];
+    char path[LOG_INDEX_PATH_BYTES];
     struct stat st;
     memset(index, 0, sizeof *index);
-    log_index_path(owner, nonce, name);
-    int fd = sys_openat(AT_FDCWD, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+    log_index_path(owner, nonce, path);
+    const char *name = path;
+    int at = place_at(&name);
+    int fd = sys_openat(at, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0)
         return fd == -ENOENT || fd == -ELOOP ? -ESTALE : fd;
     index->fd = highfd_move(fd);
@@ -224,27 +229,38 @@ void index_pool_drain(bool remove)
     shlock_release(&pool.lock);
 }
 
-int index_join(struct index *index, uint64_t process)
+/* Place i, which is free. */
+static int take_place(struct index *index, unsigned i, uint64_t process)
 {
     struct index_shared *shared = index->shared;
-    for (unsigned i = 0; i < INDEX_PARTICIPANTS; i++) {
-        if (atomic_load_explicit(index_process(index, i), memory_order_relaxed))
-            continue;
-        uint32_t page = i / INDEX_PARTICIPANTS_PER_PAGE;
-        if (page >= atomic_load_explicit(&shared->record_pages, memory_order_relaxed)) {
-            int error = index_reserve(index, INDEX_RECORDS_OFFSET + (uint64_t)page * INDEX_PAGE, INDEX_PAGE);
-            if (error)
-                return error;
-            atomic_store_explicit(&shared->record_pages, page + 1, memory_order_relaxed);
-        }
-        memset(index_records(index, i), 0, INDEX_RECORDS * sizeof(struct index_record));
-        if (i >= atomic_load_explicit(&shared->participants, memory_order_relaxed))
-            atomic_store_explicit(&shared->participants, i + 1, memory_order_relaxed);
-        /* release: who sees the word sees the cleared records */
-        atomic_store_explicit(index_process(index, i), process, memory_order_release);
-        return (int)i;
+    uint32_t page = i / INDEX_PARTICIPANTS_PER_PAGE;
+    uint32_t pages = atomic_load_explicit(&shared->record_pages, memory_order_relaxed); /* under the bucket lock */
+    if (page >= pages) {
+        int error = index_reserve(index, INDEX_RECORDS_OFFSET + (uint64_t)pages * INDEX_PAGE,
+                                  (uint64_t)(page + 1 - pages) * INDEX_PAGE);
+        if (error)
+            return error;
+        atomic_store_explicit(&shared->record_pages, page + 1, memory_order_relaxed);
     }
+    memset(index_records(index, i), 0, INDEX_RECORDS * sizeof(struct index_record));
+    if (i >= atomic_load_explicit(&shared->participants, memory_order_relaxed))
+        atomic_store_explicit(&shared->participants, i + 1, memory_order_relaxed);
+    /* release: who sees the word sees the cleared records */
+    atomic_store_explicit(index_process(index, i), process, memory_order_release);
+    return (int)i;
+}
+
+int index_join(struct index *index, uint64_t process)
+{
+    for (unsigned i = 0; i < INDEX_LATE; i++)
+        if (!atomic_load_explicit(index_process(index, i), memory_order_relaxed))
+            return take_place(index, i, process);
     return -EUSERS;
+}
+
+int index_join_late(struct index *index, uint64_t process)
+{
+    return take_place(index, INDEX_LATE, process);
 }
 
 void index_leave(struct index *index, unsigned participant)

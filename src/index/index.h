@@ -37,7 +37,8 @@
 
 #define INDEX_MAGIC UINT64_C(0x31584449564e0a4e)
 #define INDEX_PAGE 4096u
-#define INDEX_PARTICIPANTS 256u
+#define INDEX_PARTICIPANTS 512u              /* a page of process words */
+#define INDEX_LATE (INDEX_PARTICIPANTS - 1)  /* the place of one who finds all others taken, for a moment */
 #define INDEX_RECORDS 16u                    /* operations of one process under way at once; further threads wait */
 #define INDEX_LEAF_SHIFT GEOMETRY_LEAF_SHIFT /* 8 */
 #define INDEX_LEAF_SLOTS (1u << INDEX_LEAF_SHIFT)
@@ -182,6 +183,8 @@ void index_pool_drain(bool remove);
 
 /* Participants. Claims a process word: its number, or -errno (EUSERS: all taken). Caller holds the inode's bucket lock. */
 int index_join(struct index *index, uint64_t process);
+/* After -EUSERS: the place INDEX_LATE, to be left before the lock is. */
+int index_join_late(struct index *index, uint64_t process);
 void index_leave(struct index *index, unsigned participant);
 
 static inline _Atomic uint64_t *index_process(const struct index *index, unsigned participant)

@@ -8,6 +8,7 @@
 #include "base/grow.h"
 #include "base/highfd.h"
 #include "base/msg.h"
+#include "base/place.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
 #include "log/log_private.h"
@@ -77,22 +78,6 @@ static int random_id(uint64_t *id)
     return 0;
 }
 
-/* "/proc/self/fd/N": a name for what has none. */
-void log_fd_path(int fd, char *path)
-{
-    static const char head[] = "/proc/self/fd/";
-    char digits[12];
-    int n = 0;
-    memcpy(path, head, sizeof head - 1);
-    do
-        digits[n++] = (char)('0' + fd % 10);
-    while ((fd /= 10) > 0);
-    char *out = path + sizeof head - 1;
-    while (n > 0)
-        *out++ = digits[--n];
-    *out = 0;
-}
-
 /* The name of a log that is still being made, where O_TMPFILE is missing: log_name_parse refuses it. */
 static void temporary_name(uint64_t id, char *name)
 {
@@ -117,14 +102,16 @@ static int open_nameless(struct log *log, bool *named)
 /* Gives the file its name. -EEXIST: another id is needed. */
 static int name_log(struct log *log, bool named)
 {
-    char name[LOG_NAME_BYTES], from[LOG_NAME_BYTES];
+    char name[LOG_NAME_BYTES], from[LOG_NAME_BYTES], link[PLACE_FD_PATH];
+    const char *path = link;
     log_name_format(log->id, name);
     if (named) {
         temporary_name(log->id, from);
         return (int)rawsys(SYS_renameat2, log->dirfd, (long)from, log->dirfd, (long)name, RENAME_NOREPLACE, 0);
     }
-    log_fd_path(log->fd, from);
-    return sys_linkat(AT_FDCWD, from, log->dirfd, name, AT_SYMLINK_FOLLOW);
+    place_fd_path(log->fd, link);
+    int at = place_at(&path);
+    return sys_linkat(at, path, log->dirfd, name, AT_SYMLINK_FOLLOW);
 }
 
 static int prepare(struct log *log, uint32_t owner, uint32_t blocks, enum pm_map_sync sync)

@@ -3,6 +3,7 @@
  *
  * log_identity.c — which file is this, which boot is this. Layer log.
  */
+#include "base/place.h"
 #include "base/rawsys.h"
 #include "log/log_recover.h"
 
@@ -112,7 +113,9 @@ int log_boot_id(uint64_t id[2])
         id[1] = atomic_load_explicit(&identity_boot.half[1], memory_order_relaxed);
         return 0;
     }
-    int fd = sys_openat(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC, 0);
+    const char *path = "/proc/sys/kernel/random/boot_id";
+    int at = place_at(&path);
+    int fd = sys_openat(at, path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return fd;
     char text[64];

@@ -5,6 +5,7 @@
  */
 #include "log/log_index.h"
 
+#include "base/place.h"
 #include "base/rawsys.h"
 
 static char *put_text(char *out, const char *text)
@@ -36,6 +37,8 @@ void log_index_remove(uint32_t owner, uint64_t nonce)
     char path[LOG_INDEX_PATH_BYTES];
     if (!nonce)
         return;
+    const char *name = path;
     log_index_path(owner, nonce, path);
-    sys_unlinkat(AT_FDCWD, path, 0);
+    int at = place_at(&name);
+    sys_unlinkat(at, name, 0);
 }

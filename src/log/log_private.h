@@ -14,7 +14,6 @@
 #include <sys/types.h>
 
 #define LOG_TEMPORARY_SUFFIX ".tmp"
-#define LOG_FD_PATH_BYTES 32
 #define LOG_EPOCH_MAX (UINT64_C(1) << 62) /* beyond: not an epoch but garbage */
 
 /* An empty struct log of that directory. */
@@ -25,9 +24,6 @@ void log_complain(const struct log *log, const char *what);
 
 /* 16 hex digits and a zero byte. */
 void log_put_hex(char *out, uint64_t value);
-
-/* "/proc/self/fd/N" (LOG_FD_PATH_BYTES). */
-void log_fd_path(int fd, char *path);
 
 /* Whether size, epoch and floor of a private copy of a header that nobody commits into are as they were stored. */
 bool log_commit_intact(const struct log_header *copy);

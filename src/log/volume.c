@@ -8,6 +8,7 @@
 #include "base/highfd.h"
 #include "base/mem.h"
 #include "base/msg.h"
+#include "base/place.h"
 #include "base/rawsys.h"
 #include "log/volume_private.h"
 
@@ -17,11 +18,15 @@
 
 enum { VOLUME_RETRY = 256 }; /* calls after which a volume that could not be opened is tried again */
 
+/* What user ids mean here. */
+enum volume_users { VOLUME_USERS_UNKNOWN, VOLUME_USERS_ALL, VOLUME_USERS_MAPPED };
+
 /* All volumes of the process. They are added at the head and never removed. */
 static struct {
     struct shlock lock;             /* guards adding and opening */
     _Atomic(struct volume *) first; /* release when added, acquire by readers */
     _Atomic uint32_t exiting;
+    _Atomic uint32_t users; /* enum volume_users; relaxed: racing threads find the same */
 } volume_state;
 
 bool volume_is_exiting(void)
@@ -82,7 +87,9 @@ static struct volume *add_volume(const struct statx *stx, const char *root, size
 static int open_root(const struct volume *volume)
 {
     struct statx stx;
-    int fd = sys_openat(AT_FDCWD, volume->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    int held = volume_root_fd(volume->root);
+    int fd = held >= 0 ? sys_openat(held, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+                       : sys_openat(AT_FDCWD, volume->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0)
         return fd;
     int result = sys_statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx);
@@ -163,6 +170,52 @@ static struct volume *volume_below(int fd, const struct statx *stx, const char *
     return may_be_pm(fd, stx) ? make_volume(stx, root, length) : NULL;
 }
 
+/* Whether the map of user ids is that of the first user namespace: "0 0 4294967295". */
+static bool users_are_all(void)
+{
+    char text[64];
+    const char *path = "/proc/self/uid_map";
+    int at = place_at(&path);
+    int fd = sys_openat(at, path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return true; /* a kernel without user namespaces, or no /proc, where nothing can be attached anyway */
+    ssize_t n = sys_read(fd, text, sizeof text - 1);
+    sys_close(fd);
+    static const char *const numbers[] = {"0", "0", "4294967295"};
+    const char *rest = text;
+    text[n > 0 ? n : 0] = 0;
+    for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        rest += strspn(rest, " ");
+        size_t length = strlen(numbers[i]);
+        if (strncmp(rest, numbers[i], length) != 0)
+            return false;
+        rest += length;
+    }
+    return true;
+}
+
+bool volume_users_mapped(void)
+{
+    uint32_t users = atomic_load_explicit(&volume_state.users, memory_order_relaxed);
+    if (__builtin_expect(users == VOLUME_USERS_UNKNOWN, 0)) {
+        users = users_are_all() ? VOLUME_USERS_ALL : VOLUME_USERS_MAPPED;
+        atomic_store_explicit(&volume_state.users, users, memory_order_relaxed);
+        if (users == VOLUME_USERS_MAPPED)
+            msg(MSG_NOTICE, "user ids are mapped: files are left to the kernel");
+    }
+    return users == VOLUME_USERS_MAPPED;
+}
+
+void volume_users_changed(void)
+{
+    atomic_store_explicit(&volume_state.users, VOLUME_USERS_UNKNOWN, memory_order_relaxed);
+}
+
+bool volume_reachable(const struct volume *volume, uint32_t euid)
+{
+    return euid == 0 || euid == volume->owner;
+}
+
 struct volume *volume_of(int fd, const struct statx *stx)
 {
     if (conf_get()->pm == CONF_PM_NONE || !S_ISREG(stx->stx_mode) || volume_is_exiting())
@@ -172,7 +225,7 @@ struct volume *volume_of(int fd, const struct statx *stx)
     if (!path)
         return NULL;
     ssize_t length = volume_root_of(fd, stx, path);
-    if (length > 0 && !volume_is_internal(path, (size_t)length)) {
+    if (length > 0 && !volume_is_internal(path, (size_t)length) && !volume_users_mapped()) {
         uint32_t euid = sys_geteuid();
         if (euid == 0 || euid == stx->stx_uid)
             volume = volume_below(fd, stx, path, (size_t)length);
@@ -189,7 +242,7 @@ bool volume_is_durable(const struct volume *volume)
 int volume_holds(const struct volume *volume, int fd, const struct statx *stx)
 {
     uint32_t euid = sys_geteuid();
-    if (euid != 0 && euid != volume->owner)
+    if (!volume_reachable(volume, euid) || volume_users_mapped())
         return 0;
     char *path = mem_alloc(CONF_PATH_MAX);
     if (!path)
@@ -206,7 +259,7 @@ int volume_holds(const struct volume *volume, int fd, const struct statx *stx)
 struct volume *volume_candidate(const struct statx *stx)
 {
     struct volume *found = NULL;
-    if (conf_get()->pm == CONF_PM_NONE || volume_is_exiting() || !volume_has_one_root(stx))
+    if (conf_get()->pm == CONF_PM_NONE || volume_is_exiting() || !volume_has_one_root(stx) || volume_users_mapped())
         return NULL;
     for (struct volume *volume = volume_first(); volume; volume = volume->next) {
         if (volume->dev_major != stx->stx_dev_major || volume->dev_minor != stx->stx_dev_minor ||

@@ -38,6 +38,13 @@ struct volume;
  * recovers those whose file still has the path of the header's hint and enters the others under their inode. */
 struct volume *volume_of(int fd, const struct statx *stx);
 
+/* Around a call that changes how this process sees the file system. target: what becomes "/", NULL if nothing does. */
+void volume_before_view(const char *target);
+void volume_after_view(bool changed);
+
+/* The user ids of this process may mean something else from now on. */
+void volume_users_changed(void);
+
 uint32_t volume_owner(const struct volume *volume);
 enum pm_map_sync volume_sync(const struct volume *volume);
 
@@ -64,7 +71,7 @@ struct volume_inflight {
     _Atomic uint64_t *word; /* NULL: nothing published */
 };
 
-/* Publishes a call on `ino`: true if nobody has attached it, and the call may go to the kernel until volume_leave_kernel.
+/* Publishes a call on `ino`: true if nobody has attached it, or for the kernel's sake alone, and the call may go to the kernel until volume_leave_kernel.
  * False (nothing published) if somebody has: attach, or fail. A call that reads and one that writes are never in the kernel
  * at once (its reads are not atomic against its writes); waits for the others' calls, which end. */
 bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struct volume_inflight *inflight);
@@ -90,8 +97,11 @@ void volume_unregister_log(struct volume *volume, uint64_t ino);
  * so that other users may open it (volume_foreign). */
 void volume_note_passthrough(struct volume *volume, uint64_t ino);
 
-/* Without a lock: whether the inode is attached or has a log to recover. For open. */
+/* Without a lock: whether the inode is attached and not the kernel's, or has a log to recover. For open. */
 bool volume_is_attached(struct volume *volume, uint64_t ino);
+
+/* Whether a process of that effective user can open the volume. */
+bool volume_reachable(const struct volume *volume, uint32_t euid);
 
 /* For a stat by path: the volume of this process that has the inode attached, or waiting for recovery; NULL if there is none.
  * Looks at memory alone. */
@@ -121,7 +131,7 @@ int volume_open_log(struct volume *volume, uint64_t id, struct log *log);
 
 /* ---- processes ---- */
 
-/* This process in the table: index and generation in 31 bits, 1 .. SHLOCK_OWNER_MAX, so that it also serves as the owner
+/* This process in the table: index and generation in 30 bits, below SHLOCK_OWNER_MAX, so that it also serves as the owner
  * of a shlock. 0 if no entry could be had. Another value in a forked child. */
 uint64_t volume_self(struct volume *volume);
 

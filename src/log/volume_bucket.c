@@ -46,6 +46,16 @@ static struct volume_slot *find_slot(struct volume_bucket *bucket, uint64_t ino)
 
 /* ---- the kernel's path ---- */
 
+/* Whether somebody serves the inode in user space. One that is attached for the kernel's sake alone (mode PASSTHROUGH) may
+ * be used by all there, also by those who cannot attach it. The slot may be another inode's when its bit is read: ours has
+ * left then, and who attaches it next waits for our word. */
+static bool is_served(struct volume_bucket *bucket, uint64_t ino)
+{
+    const struct volume_slot *slot = find_slot(bucket, ino);
+    /* seq_cst, as the slot: the other half is clear_kernels */
+    return slot && !(atomic_load_explicit(&bucket->kernels, memory_order_seq_cst) >> (slot - bucket->slot) & 1);
+}
+
 /* What this thread publishes for a bucket. The thread's address makes it out among those of its process. */
 static uint64_t inflight_word(uint32_t bucket, bool writes)
 {
@@ -114,7 +124,7 @@ bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struc
     for (;;) {
         if (__builtin_expect(self != 0, 1)) /* without an entry an attacher cannot wait for us: best effort */
             inflight->word = publish(&volume->table->process[volume_index(self)], mine);
-        if (__builtin_expect(find_slot(bucket, ino) != NULL, 0)) {
+        if (__builtin_expect(is_served(bucket, ino), 0)) {
             volume_leave_kernel(inflight);
             return false;
         }
@@ -125,7 +135,7 @@ bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struc
         if (!writes)
             volume_leave_kernel(inflight);
         wait_while(volume, other);
-        if (writes && !find_conflict(volume, mine) && !find_slot(bucket, ino))
+        if (writes && !find_conflict(volume, mine) && !is_served(bucket, ino))
             return true;
         volume_leave_kernel(inflight);
     }
@@ -140,7 +150,7 @@ void volume_leave_kernel(struct volume_inflight *inflight)
 
 bool volume_is_attached(struct volume *volume, uint64_t ino)
 {
-    return find_slot(volume_bucket(volume, ino), ino) != NULL;
+    return is_served(volume_bucket(volume, ino), ino);
 }
 
 /* ---- the bucket lock ---- */
@@ -221,7 +231,8 @@ static void clear_kernels(struct volume_bucket *bucket, const struct volume_slot
 {
     uint32_t bit = slot ? UINT32_C(1) << (slot - bucket->slot) : 0;
     if (atomic_load_explicit(&bucket->kernels, memory_order_relaxed) & bit) /* of this slot nobody sets it now */
-        atomic_fetch_and_explicit(&bucket->kernels, ~bit, memory_order_relaxed);
+        /* seq_cst: a call that still sees the bit has published its word, which is waited for */
+        atomic_fetch_and_explicit(&bucket->kernels, ~bit, memory_order_seq_cst);
 }
 
 int volume_register_log(struct volume *volume, uint64_t ino, uint64_t id)

@@ -25,7 +25,8 @@
 #define VOLUME_VERSION 1u
 #define VOLUME_INDEX_BITS 10u
 #define VOLUME_PROCESSES (1u << VOLUME_INDEX_BITS)
-#define VOLUME_GENERATION_MASK ((UINT32_C(1) << (31 - VOLUME_INDEX_BITS)) - 1) /* with the index: 31 bits */
+#define VOLUME_SELF_BITS 30u
+#define VOLUME_GENERATION_MASK ((UINT32_C(1) << (VOLUME_SELF_BITS - VOLUME_INDEX_BITS)) - 1)
 #define VOLUME_SIGNED UINT32_C(0x80000000)
 #define VOLUME_WORDS 7u
 #define VOLUME_BUCKETS LIVE_BUCKETS
@@ -107,6 +108,10 @@ static inline struct volume_bucket *volume_bucket(struct volume *volume, uint64_
 
 /* ---- volume.c ---- */
 
+/* Whether user ids mean here something else than in the first user namespace: a container of an unprivileged user. The name
+ * of a volume is the owner's number, which then is another one's: nothing may be managed. */
+bool volume_users_mapped(void);
+
 /* The newest of this process's volumes, which are chained by `next`. */
 struct volume *volume_first(void);
 
@@ -118,6 +123,9 @@ ssize_t volume_root_of(int fd, const struct statx *stx, char *path);
 
 /* Whether, as far as it is known, all roots on the file's device are one; then its path need not be asked for yet. */
 bool volume_has_one_root(const struct statx *stx);
+
+/* A descriptor of the configured root, if the view has ever changed; else -1. */
+int volume_root_fd(const char *root);
 
 /* Whether the file at `path`, below a root of that length, belongs to nvmmio itself. */
 bool volume_is_internal(const char *path, size_t root_length);

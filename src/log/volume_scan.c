@@ -8,6 +8,7 @@
  */
 #include "base/mem.h"
 #include "base/msg.h"
+#include "base/place.h"
 #include "base/rawsys.h"
 #include "log/log_index.h"
 #include "log/log_private.h"
@@ -42,7 +43,6 @@ struct scan {
  * a device or a FIFO that has taken the name is not touched. */
 static int open_target(const struct log_header *header)
 {
-    char link[LOG_FD_PATH_BYTES];
     struct stat st;
     if (header->path[0] != '/')
         return -ENOENT;
@@ -52,10 +52,8 @@ static int open_target(const struct log_header *header)
     int result = sys_fstat(path_fd, &st);
     if (result == 0 && (!S_ISREG(st.st_mode) || st.st_ino != header->identity.ino || st.st_uid != header->owner))
         result = -ESTALE;
-    if (result == 0) {
-        log_fd_path(path_fd, link);
-        result = sys_openat(AT_FDCWD, link, O_RDWR | O_CLOEXEC | O_NOCTTY, 0);
-    }
+    if (result == 0)
+        result = place_reopen(path_fd, O_RDWR | O_CLOEXEC | O_NOCTTY);
     sys_close(path_fd);
     return result;
 }

@@ -117,6 +117,8 @@ bool preload_root_begin(char *const envp[]);
 void preload_inherit(bool named);
 /* Whether a process serves the regular file in a root that the kernel has said this of: the kernel's size may be wrong. */
 bool preload_root_is_served(const struct stat *st);
+/* Whether NVMMIO_ROOT names any. */
+bool preload_root_named(void);
 /* In a forked child: what another thread of the parent was in the middle of is as if not begun. */
 void preload_root_forked(void);
 
@@ -202,7 +204,7 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
     X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(io_uring_queue_init) X(io_uring_queue_init_params)          \
     X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(pthread_sigmask) X(pthread_setcanceltype)                              \
     X(shm_open) X(setmntent) X(endmntent) X(updwtmp) X(backtrace_symbols_fd) X(wordexp) X(openpty)     \
-    X(ftw) X(ftw64) X(nftw) X(nftw64) X(fts_read) X(fts64_read) X(fts_children) X(fts64_children)
+    X(setuid) X(seteuid) X(setreuid) X(setresuid) X(setfsuid) X(capset) X(ftw) X(ftw64) X(nftw) X(nftw64) X(fts_read) X(fts64_read) X(fts_children) X(fts64_children)
 /* clang-format on */
 
 enum preload_real {
@@ -278,6 +280,14 @@ long preload_io_submit(unsigned long context, long count, void *requests);
 struct rlimit;
 int preload_prlimit(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *old);
 void preload_exit_group(int status) __attribute__((noreturn));
+
+int preload_chroot(const char *path);
+int preload_pivot_root(const char *new_root, const char *put_old);
+int preload_unshare(int flags);
+int preload_setns(int fd, int kind);
+/* Before the effective user of a thread or the process changes, or what it is allowed. */
+void preload_before_user(uint32_t euid);
+void preload_before_capset(void);
 
 /* Before a new program takes the place of this one, or of a child: what it inherits is the kernel's. */
 void preload_before_exec(void);

@@ -55,6 +55,9 @@
 #ifndef PRELOAD_EXPORT_process
 #define PRELOAD_EXPORT_process PRELOAD_NO_ALIAS
 #endif
+#ifndef PRELOAD_EXPORT_move
+#define PRELOAD_EXPORT_move PRELOAD_NO_ALIAS
+#endif
 #ifndef PRELOAD_EXPORT_child
 #define PRELOAD_EXPORT_child PRELOAD_NO_ALIAS
 #endif

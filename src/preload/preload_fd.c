@@ -8,6 +8,7 @@
  */
 #include "preload/preload.h"
 
+#include <linux/close_range.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,8 +26,15 @@ int preload_close(int fd)
 int preload_close_range(unsigned first, unsigned last, int flags)
 {
     const struct nvmmio_core *core = preload_owner();
-    return (int)preload_result(core ? core->close_range(first, last, (unsigned)flags)
-                                    : rawsys(SYS_close_range, first, last, flags, 0, 0, 0));
+    const unsigned divides = UMA_MOVE_FILES | UMA_MOVE_ALONE;
+    if (!core)
+        return (int)preload_result(rawsys(SYS_close_range, first, last, flags, 0, 0, 0));
+    if (flags & CLOSE_RANGE_UNSHARE)
+        core->before_move(divides, NULL);
+    long result = core->close_range(first, last, (unsigned)flags);
+    if (flags & CLOSE_RANGE_UNSHARE)
+        core->after_move(divides, result >= 0);
+    return (int)preload_result(result);
 }
 
 void preload_closefrom(int first)

@@ -35,6 +35,8 @@ int preload_openat_mode(int dirfd, const char *path, int flags, mode_t mode)
         return (int)preload_result(core->openat(dirfd, path, flags, mode));
     }
     long fd = preload_wait(SYS_openat, dirfd, (long)path, flags & ~O_ATOMIC, (long)mode, 0, 0);
+    if (fd == -EMFILE && core && core->relieve())
+        fd = preload_wait(SYS_openat, dirfd, (long)path, flags & ~O_ATOMIC, (long)mode, 0, 0);
     return (int)preload_result(preload_adopt_result(fd, flags));
 }
 

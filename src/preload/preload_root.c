@@ -113,6 +113,11 @@ bool preload_root_begin(char *const envp[])
     return false;
 }
 
+bool preload_root_named(void)
+{
+    return root_names() && roots.count > 0;
+}
+
 /* The path of an open file, as the kernel knows it, into a page: its length, or -errno. */
 static ssize_t root_fd_path(int fd, char *path)
 {

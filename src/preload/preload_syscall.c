@@ -217,6 +217,29 @@ static bool syscall_process(long number, const long a[6], long *result)
     case SYS_prlimit64:
         *result = preload_prlimit((pid_t)a[0], (int)a[1], (const struct rlimit *)a[2], (struct rlimit *)a[3]);
         return true;
+    case SYS_chroot:
+        *result = preload_chroot((const char *)a[0]);
+        return true;
+    case SYS_pivot_root:
+        *result = preload_pivot_root((const char *)a[0], (const char *)a[1]);
+        return true;
+    case SYS_unshare:
+        *result = preload_unshare((int)a[0]);
+        return true;
+    case SYS_setns:
+        *result = preload_setns((int)a[0], (int)a[1]);
+        return true;
+    case SYS_setuid:
+    case SYS_setfsuid:
+        preload_before_user((uint32_t)a[0]);
+        return false; /* of this thread alone, as the system call */
+    case SYS_setreuid:
+    case SYS_setresuid:
+        preload_before_user((uint32_t)a[1]);
+        return false;
+    case SYS_capset:
+        preload_before_capset();
+        return false;
     case SYS_exit_group:
         preload_exit_group((int)a[0]);
     case SYS_io_uring_setup:

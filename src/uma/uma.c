@@ -165,7 +165,7 @@ int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
         uma_note_atomic(uma);
     else if (volume_is_attached(volume, uma->ino)) /* by another process, or left behind by a dead one: recover now */
         error = uma_attach(uma, fd);
-    if (error == -EACCES) /* only readable for us: the kernel's path shows what is there */
+    if (error == -EACCES || error == -EUSERS) /* only readable for us, or the kernel's since there are too many */
         error = 0;
     if (error) {
         uma_close(uma, fd);
@@ -325,6 +325,21 @@ bool uma_begin_kernel(struct uma *uma, struct uma_op *op)
     return true;
 }
 
+uint32_t uma_process(const struct uma *uma)
+{
+    return (uint32_t)volume_self(uma->volume);
+}
+
+bool uma_process_is_dead(const struct uma *uma, uint32_t process)
+{
+    return volume_is_dead(uma->volume, process);
+}
+
+bool uma_is_reachable(const struct uma *uma, uint32_t euid, bool privileged)
+{
+    return euid == volume_owner(uma->volume) || (privileged && volume_reachable(uma->volume, euid));
+}
+
 bool uma_is_served(const struct uma *uma)
 {
     return uma_is_attached(uma);
@@ -468,6 +483,26 @@ void uma_before_exec(void)
 {
     if (!uma_exiting())
         leave_all();
+}
+
+static void relieve_one(struct uma *uma, void *arg)
+{
+    bool *any = arg;
+    if (!uma_is_attached(uma))
+        return;
+    atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
+    *any = true;
+}
+
+bool uma_relieve(void)
+{
+    bool any = false;
+    if (uma_exiting())
+        return false;
+    uma_each(relieve_one, &any);
+    if (any)
+        leave_all();
+    return any;
 }
 
 void uma_exit(void)

@@ -140,7 +140,23 @@ int uma_write_back(struct uma *uma);
 /* Whether the uma is attached: calls on it are served here (or it is PASSTHROUGH already). */
 bool uma_is_served(const struct uma *uma);
 
+/* This process as the uma's volume knows it, 1 .. UMA_PROCESS_END - 1; 0: it does not. And whether another one is dead. */
+#define UMA_PROCESS_END (UINT32_C(1) << 30)
+uint32_t uma_process(const struct uma *uma);
+bool uma_process_is_dead(const struct uma *uma, uint32_t process);
+
+/* Whether a process of that effective user could attach it; privileged: 0 could attach all. */
+bool uma_is_reachable(const struct uma *uma, uint32_t euid, bool privileged);
+
 /* ---- leaving user space ---- */
+
+/* What a call changes of the whole process; a set. */
+enum uma_move {
+    UMA_MOVE_VIEW = 1,  /* paths: chroot, another mount namespace */
+    UMA_MOVE_USERS = 2, /* what user ids mean: another user namespace */
+    UMA_MOVE_ALONE = 4, /* nothing, but the kernel wants a process of one thread */
+    UMA_MOVE_FILES = 8, /* the calling thread gets a table of descriptors of its own */
+};
 
 enum uma_demotion { /* order as in enum stats_counter from STATS_DEMOTE_STDIO on */
                     UMA_DEMOTE_STDIO,
@@ -198,10 +214,18 @@ void uma_born(void); /* in a child that ran no fork handlers */
  * the process goes on. */
 void uma_before_exec(void);
 
+/* The application has no descriptor left: detaches all, for good, which closes log and index of each. False: there were
+ * none. Not within a read section. */
+bool uma_relieve(void);
+
 /* Orderly exit: commits, writes back and detaches everything; afterwards all calls go to the kernel. */
 void uma_exit(void);
 
 /* The first thread of this process ends, and not the process. */
 void uma_main_ended(void);
+
+/* Ends the sync thread, wholly, for calls that want a process of one thread; false: there is none, or it does not end. */
+bool uma_sync_pause(void);
+void uma_sync_resume(void); /* after it was paused */
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/highfd.h"
 #include "base/mem.h"
 #include "base/msg.h"
+#include "base/place.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
 #include "log/log_index.h"
@@ -28,48 +29,24 @@
 #include <errno.h>
 #include <string.h>
 
-#define JOIN_TRIES 2000u /* waits of 1 ms for another process that recovers */
-#define SECTOR 512u      /* unit of stx_blocks */
+#define JOIN_TRIES 2000u      /* waits of 1 ms for another process that recovers */
+#define ATTACH_DESCRIPTORS 2u /* log and index; the file's own is there */
+#define SECTOR 512u           /* unit of stx_blocks */
 
 /* What became of a registered log that nobody uses; beside 0 and negative errno values. */
 #define LOG_NOT_OURS 1   /* gone, retired, or of another file: left alone */
 #define LOG_GIVEN_BACK 2 /* recovered, retired, unregistered */
 
-static char *put_text(char *out, const char *text)
-{
-    while (*text)
-        *out++ = *text++;
-    *out = 0;
-    return out;
-}
-
-/* "/proc/self/fd/N" */
-static void fd_path(int fd, char path[32])
-{
-    char digits[12];
-    unsigned n = 0;
-    char *out = put_text(path, "/proc/self/fd/");
-    do {
-        digits[n++] = (char)('0' + fd % 10);
-        fd /= 10;
-    } while (fd);
-    while (n)
-        *out++ = digits[--n];
-    *out = 0;
-}
-
 int uma_open_data(struct uma *uma, int fd)
 {
-    char path[32];
     if (uma->data_fd >= 0)
         return 0;
     if (fd < 0)
         return -EBADF;
-    fd_path(fd, path);
-    int own = sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
+    int own = place_reopen(fd, O_RDWR | O_CLOEXEC);
     uma->data_writable = own >= 0;
     if (own == -EACCES || own == -EPERM || own == -EROFS || own == -ETXTBSY) /* not for lack of descriptors */
-        own = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+        own = place_reopen(fd, O_RDONLY | O_CLOEXEC);
     if (own < 0)
         return own;
     struct stat st;
@@ -96,6 +73,14 @@ static int map_data(struct uma *uma)
     return 0;
 }
 
+static void free_scratch(struct uma *uma)
+{
+    for (unsigned i = 0; i < INDEX_RECORDS; i++) {
+        mem_free(uma->scratch[i], sizeof *uma->scratch[i]);
+        uma->scratch[i] = NULL;
+    }
+}
+
 /* Frees the places of dead processes that were at nothing when they died; true if there was one. */
 static bool leave_for_dead(struct uma *uma)
 {
@@ -118,10 +103,25 @@ static int join_index(struct uma *uma)
     int participant = index_join(&uma->index, uma->process);
     if (participant == -EUSERS && leave_for_dead(uma))
         participant = index_join(&uma->index, uma->process);
+    uma->late = participant == -EUSERS;
+    if (uma->late)
+        participant = index_join_late(&uma->index, uma->process);
     if (participant < 0)
         return participant;
     uma->participant = (unsigned)participant;
     return 0;
+}
+
+/* One who came too late for a place of its own, and has joined for this moment: the file becomes the kernel's, for all. */
+static int yield_to_kernel(struct uma *uma)
+{
+    struct index_record *record = uma_claim(uma);
+    int error = uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
+    uma_unclaim(uma, record);
+    index_leave(&uma->index, uma->participant);
+    msg(MSG_WARNING, "inode %llu: more processes than there are places: handed to the kernel",
+        (unsigned long long)uma->ino);
+    return error ? error : -EUSERS;
 }
 
 /* The volatile state of a file that is whole in the kernel, durable, `size` bytes long. */
@@ -198,10 +198,8 @@ static int start_log(struct uma *uma, const struct log_identity *identity)
     if (!error)
         error = map_data(uma);
     if (!error) {
-        char self[32];
         path = mem_alloc(LOG_PATH_BYTES);
-        fd_path(uma->data_fd, self);
-        if (path && sys_readlinkat(AT_FDCWD, self, path, LOG_PATH_BYTES - 1) < 0)
+        if (path && place_name(uma->data_fd, path, LOG_PATH_BYTES - 1) < 0)
             path[0] = 0;
         bool atomic = atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC;
         log_issue(&uma->log, identity, volume_owner(uma->volume), (uint64_t)st.st_size, atomic ? LOG_FLAG_ATOMIC : 0,
@@ -230,6 +228,8 @@ static int attach_fresh(struct uma *uma)
     struct log_identity identity;
     if (!uma->data_writable)
         return -EACCES;
+    if (!highfd_has_room(ATTACH_DESCRIPTORS))
+        return -EMFILE; /* the application has few, and needs them */
     int error = log_identity_of(uma->data_fd, &identity, NULL);
     if (!error)
         error = volume_take_log(uma->volume, &uma->log);
@@ -252,15 +252,13 @@ static int attach_fresh(struct uma *uma)
  * does, for the moment that opening it takes. */
 static int recover_by_owner(struct uma *uma)
 {
-    char path[32];
     struct stat st;
     int error = sys_fstat(uma->data_fd, &st);
     if (!error)
         error = sys_fchmod(uma->data_fd, (st.st_mode & 07777) | S_IRUSR | S_IWUSR);
     if (error)
         return -EACCES;
-    fd_path(uma->data_fd, path);
-    int fd = sys_openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
+    int fd = place_reopen(uma->data_fd, O_RDWR | O_CLOEXEC);
     sys_fchmod(uma->data_fd, st.st_mode & 07777);
     if (fd < 0)
         return -EACCES;
@@ -339,11 +337,15 @@ static int attach_joined(struct uma *uma, struct log_header *copy)
     error = map_data(uma);
     if (!error) {
         error = join_index(uma);
+        if (!error && uma->late)
+            error = yield_to_kernel(uma);
         if (error)
             pm_map_close(&uma->data);
     }
-    if (error)
+    if (error) {
+        free_scratch(uma);
         index_close(&uma->index);
+    }
     return error;
 }
 
@@ -457,10 +459,7 @@ static int detach_settle(struct uma *uma, struct index_record *record, bool last
 static void detach_unmap(struct uma *uma)
 {
     pm_map_close(&uma->data);
-    for (unsigned i = 0; i < INDEX_RECORDS; i++) {
-        mem_free(uma->scratch[i], sizeof *uma->scratch[i]);
-        uma->scratch[i] = NULL;
-    }
+    free_scratch(uma);
     atomic_store_explicit(&uma->state, UMA_DETACHED, memory_order_release);
 }
 

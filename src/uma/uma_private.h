@@ -111,6 +111,7 @@ struct uma {
     int spare_fd; /* one that data_fd has taken the place of; closed with it, see uma_open_data */
     bool data_writable;
     unsigned participant;
+    bool late;        /* joined in the place for those who find no other; for a moment, under the bucket lock */
     uint64_t process; /* volume_self when joined */
     struct log log;
     struct index index;

@@ -9,6 +9,7 @@
  * faults are blocked in it.
  */
 #include "base/conf.h"
+#include "base/place.h"
 #include "base/rawsys.h"
 #include "uma/uma_private.h"
 
@@ -36,6 +37,7 @@ static struct sync_thread {
     _Atomic uint32_t asleep;
     _Atomic uint32_t state; /* enum sync_state */
     _Atomic uint32_t stop;
+    _Atomic uint32_t tid;        /* 0: not known yet */
     _Atomic uint32_t main_ended; /* the process lives as long as its other threads: we must not be the last one */
 } sync_thread;
 
@@ -117,14 +119,17 @@ static bool tick_all(struct uma_walk *walk, uint32_t ms)
 static bool sync_is_alone(void)
 {
     struct stat st;
-    return atomic_load_explicit(&sync_thread.main_ended, memory_order_acquire) &&
-           sys_fstatat(AT_FDCWD, "/proc/self/task", &st, 0) == 0 && st.st_nlink <= TASK_LINKS + ALONE_THREADS;
+    const char *path = "/proc/self/task";
+    int at = place_at(&path);
+    return atomic_load_explicit(&sync_thread.main_ended, memory_order_acquire) && sys_fstatat(at, path, &st, 0) == 0 &&
+           st.st_nlink <= TASK_LINKS + ALONE_THREADS;
 }
 
 /* A process ends with its last thread: as such this one lets libc call exit. */
 static void *sync_main(void *arg)
 {
     (void)arg;
+    atomic_store_explicit(&sync_thread.tid, (uint32_t)sys_gettid(), memory_order_release);
     uint32_t ms = conf_get()->idle_ms / 2;
     ms = ms < TICK_LEAST_MS ? TICK_LEAST_MS : ms > TICK_MOST_MS ? TICK_MOST_MS : ms;
     const struct timespec tick = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
@@ -188,6 +193,13 @@ void uma_main_ended(void)
     sync_rouse();
 }
 
+/* A millisecond of patience. */
+static void sync_sleep(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    rawsys(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+}
+
 void uma_sync_stop(void)
 {
     atomic_store_explicit(&sync_thread.stop, 1, memory_order_seq_cst);
@@ -195,11 +207,10 @@ void uma_sync_stop(void)
         return;
     sys_futex((uint32_t *)&sync_thread.stop, FUTEX_WAKE_PRIVATE, 1, NULL);
     sync_rouse();
-    const struct timespec pause = {.tv_nsec = 1000000};
     for (unsigned i = 0; i < STOP_PATIENCE; i++) {
         if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) == SYNC_STOPPED)
             break;
-        rawsys(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+        sync_sleep();
     }
 }
 
@@ -209,6 +220,48 @@ void uma_sync_after_fork_child(void)
     atomic_store_explicit(&sync_thread.asleep, 0, memory_order_relaxed);
     atomic_store_explicit(&sync_thread.stop, 0, memory_order_relaxed);
     atomic_store_explicit(&sync_thread.main_ended, 0, memory_order_relaxed);
+    atomic_store_explicit(&sync_thread.tid, 0, memory_order_relaxed);
+}
+
+/* The kernel counts a thread until it is gone. */
+static bool sync_is_gone(pid_t tid)
+{
+    return sys_tgkill(sys_getpid(), tid, 0) == -ESRCH;
+}
+
+/* The thread's number, once it has begun. */
+static pid_t sync_tid(void)
+{
+    pid_t tid = 0;
+    for (unsigned i = 0; i < STOP_PATIENCE && !tid; i++) {
+        tid = (pid_t)atomic_load_explicit(&sync_thread.tid, memory_order_acquire);
+        if (!tid)
+            sync_sleep();
+    }
+    return tid;
+}
+
+bool uma_sync_pause(void)
+{
+    if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) != SYNC_RUNNING)
+        return false;
+    pid_t tid = sync_tid();
+    uma_sync_stop();
+    for (unsigned i = 0; i < STOP_PATIENCE && !sync_is_gone(tid); i++)
+        sync_sleep();
+    atomic_store_explicit(&sync_thread.stop, 0, memory_order_seq_cst);
+    if (!sync_is_gone(tid))
+        return false;
+    atomic_store_explicit(&sync_thread.tid, 0, memory_order_relaxed);
+    return true;
+}
+
+void uma_sync_resume(void)
+{
+    uint32_t stopped = SYNC_STOPPED;
+    if (!uma_exiting() && atomic_compare_exchange_strong_explicit(&sync_thread.state, &stopped, SYNC_NONE,
+                                                                  memory_order_acq_rel, memory_order_relaxed))
+        uma_sync_start();
 }
 
 void uma_sync_forbid(void)

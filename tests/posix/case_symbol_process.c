@@ -6,6 +6,7 @@
 #include "case_symbol.h"
 
 #include <dlfcn.h>
+#include <grp.h>
 #include <locale.h>
 #include <pthread.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -32,6 +34,7 @@ sighandler_t __sysv_signal(int signal, sighandler_t handler);
 FILE *_IO_popen(const char *command, const char *mode);
 locale_t __duplocale(locale_t locale);
 int pivot_root(const char *new, const char *old);
+int capset(void *header, const void *data);
 long symbol_create_module_old(const char *name, size_t size);
 SYMBOL_OLD(symbol_create_module_old, create_module, "GLIBC_2.2.5");
 
@@ -511,6 +514,19 @@ PLACE_CASE(unshare, unshare(CLONE_FS | CLONE_FILES))
 PLACE_CASE(setns, setns(fd, 0))
 PLACE_CASE(chroot, chroot("."))
 PLACE_CASE(pivot_root, pivot_root("missing", "missing"))
+PLACE_CASE(setuid, setuid(geteuid()))
+PLACE_CASE(seteuid, seteuid(geteuid()))
+PLACE_CASE(setreuid, setreuid((uid_t)-1, geteuid()))
+PLACE_CASE(setresuid, setresuid((uid_t)-1, geteuid(), (uid_t)-1))
+PLACE_CASE(setfsuid, setfsuid(geteuid()) == (int)geteuid())
+PLACE_CASE(capset, capset(NULL, NULL))
+PLACE_CASE(setgid, setgid(getegid()))
+PLACE_CASE(setegid, setegid(getegid()))
+PLACE_CASE(setregid, setregid((gid_t)-1, getegid()))
+PLACE_CASE(setresgid, setresgid((gid_t)-1, getegid(), (gid_t)-1))
+PLACE_CASE(setfsgid, setfsgid(getegid()) == (int)getegid())
+PLACE_CASE(setgroups, setgroups(1, (gid_t[]){getegid()}))
+PLACE_CASE(initgroups, initgroups("root", getegid()))
 
 /* ---- others that look like these ---- */
 

@@ -25,7 +25,7 @@
     X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
     X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
     X(mmap) X(munmap) X(msync) X(mremap) X(demote) X(by_kernel) X(demote_inheritable) X(ring_begin) X(before_exec) X(limit_changed) X(sigaction)  \
-    X(doubt) X(exit)
+    X(doubt) X(before_move) X(after_move) X(before_user) X(exit)
 /* clang-format on */
 
 enum fake_function {
@@ -402,9 +402,35 @@ static void fake_exit(void)
     fake_call(FAKE_exit);
 }
 
+static bool fake_relieve(void)
+{
+    return false;
+}
+
 static void fake_attend(bool (*foreign)(void))
 {
     fake.foreign = foreign;
+}
+
+static void fake_before_move(unsigned what, const char *target)
+{
+    (void)what;
+    (void)target;
+    fake_call(FAKE_before_move);
+}
+
+static void fake_after_move(unsigned what, bool moved)
+{
+    (void)what;
+    (void)moved;
+    fake_call(FAKE_after_move);
+}
+
+static void fake_before_user(uint32_t euid, bool privileged)
+{
+    (void)euid;
+    (void)privileged;
+    fake_call(FAKE_before_user);
 }
 
 static void fake_nothing(void)
@@ -417,7 +443,8 @@ FAKE_API const struct nvmmio_core nvmmio_core = {
     .managed = fake.managed,
     .managed_count = FAKE_DESCRIPTORS,
 #define FAKE_MEMBER(name) .name = fake_##name,
-    FAKE_FUNCTIONS(FAKE_MEMBER).attend = fake_attend,
+    FAKE_FUNCTIONS(FAKE_MEMBER).relieve = fake_relieve,
+    .attend = fake_attend,
     .before_fork = fake_nothing,
     .defer = fake_defer,
     .after_fork_parent = fake_nothing,

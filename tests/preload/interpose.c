@@ -39,6 +39,7 @@ struct interpose_case {
 #define INTERPOSE_process(macro, name) macro(name)
 #define INTERPOSE_exec(macro, name) macro(name)
 #define INTERPOSE_child(macro, name) macro(name)
+#define INTERPOSE_move(macro, name) macro(name)
 #define INTERPOSE_walk(macro, name) macro(name)
 #define INTERPOSE_kernel(macro, name)
 #define INTERPOSE_core(macro, name)

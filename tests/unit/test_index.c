@@ -295,12 +295,12 @@ static void test_locks_time_out(void **state)
 
 /* ---- participants ---- */
 
-/* All 256 places can be taken, each with records of its own, then no more; a place that was left is taken again, with
- * clean records. */
+/* All places can be taken, each with records of its own, then only the one for late comers; a place that was left is taken
+ * again, with clean records. */
 static void test_participants(void **state)
 {
     struct index *index = *state;
-    for (unsigned i = 0; i < INDEX_PARTICIPANTS; i++) {
+    for (unsigned i = 0; i < INDEX_LATE; i++) {
         assert_int_equal(index_join(index, 1000 + i), i);
         assert_int_equal(*index_process(index, i), 1000 + i);
         for (unsigned j = 0; j < INDEX_RECORDS; j++) {
@@ -314,7 +314,13 @@ static void test_participants(void **state)
         }
     }
     assert_int_equal(index_join(index, 1), -EUSERS);
+    assert_int_equal(index_join_late(index, 7), INDEX_LATE);
     assert_int_equal(index->shared->participants, INDEX_PARTICIPANTS);
+    assert_int_equal(index_participant_of(index_record_id(index, index_records(index, INDEX_LATE))), INDEX_LATE);
+    assert_true(INDEX_RECORDS_OFFSET + INDEX_PARTICIPANTS * INDEX_RECORDS * sizeof(struct index_record) <=
+                INDEX_FREEMAP_OFFSET);
+    index_leave(index, INDEX_LATE);
+    assert_int_equal(index_join(index, 1), -EUSERS);
     index_leave(index, 100);
     assert_int_equal(index_join(index, 5), 100);
     for (unsigned j = 0; j < INDEX_RECORDS; j++) {

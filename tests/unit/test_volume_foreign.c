@@ -130,8 +130,10 @@ static void body_passthrough(void)
     uint64_t ino, other;
     struct volume *volume = volume_at("file", &ino);
     volume_at("another", &other);
+    unit_check(volume_is_attached(volume, ino));
     volume_note_passthrough(volume, ino);
-    unit_check(volume_is_attached(volume, ino) && !volume_is_attached(volume, other));
+    unit_check(!volume_is_attached(volume, ino) && !volume_is_attached(volume, other));
+    unit_check(volume_find_log(volume, ino) == 7);
     volume_note_passthrough(volume, other); /* which nobody has */
     /* a change of the same bucket does not bring it back */
     unit_check(volume_lock_inode(volume, ino) == 0);

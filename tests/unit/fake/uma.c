@@ -7,6 +7,8 @@
 
 #include "unit/fake/uma.h"
 
+#include "file/owner.h"
+
 #include "api/init.h"
 #include "base/rawsys.h"
 #include "base/rcu.h"
@@ -495,6 +497,29 @@ void uma_born(void)
 void uma_before_exec(void)
 {
     fake_uma.execs++;
+}
+bool uma_relieve(void)
+{
+    return false;
+}
+uint32_t uma_process(const struct uma *uma)
+{
+    return uma ? (uint32_t)getpid() : 0;
+}
+bool uma_process_is_dead(const struct uma *uma, uint32_t process)
+{
+    return uma && owner_is_gone(process);
+}
+bool uma_is_reachable(const struct uma *uma, uint32_t euid, bool privileged)
+{
+    return uma && (euid || privileged);
+}
+bool uma_sync_pause(void)
+{
+    return false;
+}
+void uma_sync_resume(void)
+{
 }
 void uma_main_ended(void)
 {

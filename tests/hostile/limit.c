@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * limit.c — scenarios: little of everything, and descriptors and process ids that are not what they seem.
+ */
+#include "hostile.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+int close_range(unsigned, unsigned, int);
+
+static void limit(int resource, rlim_t value)
+{
+    struct rlimit both = {.rlim_cur = value, .rlim_max = value};
+    must(setrlimit(resource, &both) == 0, "setrlimit");
+}
+
+/* All descriptors that there are belong to the program: each that the kernel would give it it gets. */
+static void few_descriptors(void)
+{
+    int fd[4], count = 0;
+    limit(RLIMIT_NOFILE, 16);
+    for (int i = 0; i < 4; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "f%d", i);
+        fd[count++] = file_begin(name);
+    }
+    for (int i = 0; i < 4; i++)
+        file_put(fd[i], 1, 40);
+    in_child(file_goes_on, fd[0]);
+    int copies[2];
+    for (int i = 0; i < 2; i++)
+        must((copies[i] = nvx.dup(fd[i])) >= 0, "dup");
+    for (int i = 0; i < 2; i++)
+        must(nvx.close(copies[i]) == 0, "close");
+    for (int i = 0; i < 4; i++) {
+        file_check(fd[i], 1, 40);
+        file_check(fd[i], 4, 2);
+        must(nvx.fsync(fd[i]) == 0 && nvx.close(fd[i]) == 0, "close");
+    }
+    int again = file_begin("f0");
+    file_end(again, "f0");
+}
+
+/* Files are opened until there is no descriptor left; those that are open go on. */
+static void no_descriptors(void)
+{
+    int fd = file_begin("file"), last = -1, copy;
+    limit(RLIMIT_NOFILE, 24);
+    while ((copy = dup(0)) >= 0)
+        last = copy;
+    must(errno == EMFILE, "dup");
+    for (unsigned i = 0; i < BLOCKS; i++)
+        file_put(fd, i, 41);
+    must(nvx.fsync(fd) == 0, "fsync");
+    must(nvx.open("other", O_RDWR | O_CREAT, 0600) < 0 && errno == EMFILE, "open");
+    close(last);
+    int other = nvx.open("other", O_RDWR | O_CREAT, 0600);
+    must(other >= 0, "open with one descriptor left");
+    must(nvx.write(other, "12345", 5) == 5 && nvx.fsync(other) == 0 && nvx.pwrite(other, "x", 1, 2) == 1, "write");
+    must(nvx.close(other) == 0, "close");
+    file_end(fd, "file");
+}
+
+static void little_address_space(void)
+{
+    int fd = file_begin("file");
+    limit(RLIMIT_AS, (rlim_t)96 << 20);
+    file_goes_on(fd);
+    file_opens("file", fd);
+    int large = nvx.open("large", O_RDWR | O_CREAT, 0600);
+    must(large >= 0, "open");
+    for (unsigned i = 0; i < 4096; i++)
+        file_put(large, i % BLOCKS, i + 1);
+    must(nvx.ftruncate(large, (off_t)256 << 20) == 0 && nvx.fsync(large) == 0, "a file larger than the address space");
+    char text[4] = "";
+    must(nvx.pwrite(large, "end", 3, ((off_t)256 << 20) - 3) == 3 &&
+             nvx.pread(large, text, 3, ((off_t)256 << 20) - 3) == 3 && strcmp(text, "end") == 0,
+         "its end");
+    must(nvx.close(large) == 0 && nvx.close(fd) == 0, "close");
+}
+
+/* All memory that is mapped is locked, and there is little to lock. */
+static void locked_memory(void)
+{
+    limit(RLIMIT_MEMLOCK, 8 << 20);
+    if (geteuid() == 0)
+        must(setuid(NOBODY) == 0, "setuid"); /* root is not limited */
+    if (mlockall(MCL_FUTURE) != 0)
+        hostile_skip("no mlockall");
+    int fd = file_begin("file");
+    file_goes_on(fd);
+    file_opens("file", fd);
+    must(nvx.close(fd) == 0, "close");
+}
+
+static void file_size(void)
+{
+    int fd = file_begin("file");
+    pid_t parent = getpid();
+    signal(SIGXFSZ, SIG_IGN);
+    pid_t pid = fork();
+    if (pid == 0) { /* from another process: nobody tells the library */
+        struct rlimit most = {.rlim_cur = BLOCKS * BLOCK, .rlim_max = RLIM_INFINITY};
+        _exit(prlimit(parent, RLIMIT_FSIZE, &most, NULL) != 0);
+    }
+    await(pid);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        file_put(fd, i, 42);
+    must(nvx.fsync(fd) == 0, "fsync");
+    file_end(fd, "file");
+}
+
+/* ---- descriptors that are not shared by all threads ---- */
+
+/* A pipe ends when its last writer is gone, also if the library has a thread. */
+static void own_descriptors(void)
+{
+    int ends[2];
+    char byte;
+    int fd = file_begin("file");
+    must(pipe(ends) == 0, "pipe");
+    must(unshare(CLONE_FILES) == 0, "unshare");
+    close(ends[1]);
+    must(read(ends[0], &byte, 1) == 0, "the end of a pipe");
+    file_goes_on(fd);
+    file_opens("file", fd);
+    must(pipe(ends) == 0 && close_range(ends[1], ends[1], CLOSE_RANGE_UNSHARE) == 0, "close_range");
+    must(read(ends[0], &byte, 1) == 0, "the end of another pipe");
+    file_goes_on(fd);
+    file_end(fd, "file");
+}
+
+static void *thread_divides(void *arg)
+{
+    int fd = *(int *)arg;
+    must(unshare(CLONE_FILES) == 0, "unshare");
+    file_put(fd, 1, 50);
+    must(nvx.fsync(fd) == 0 && nvx.close(fd) == 0, "close in one thread");
+    int other = nvx.open("other", O_RDWR | O_CREAT, 0600);
+    must(other >= 0 && nvx.write(other, "other", 5) == 5 && nvx.close(other) == 0, "another file in one thread");
+    return NULL;
+}
+
+/* Each thread has its descriptor, whatever the other one does to the same number. */
+static void divided_descriptors(void)
+{
+    pthread_t thread;
+    int fd = file_begin("file");
+    must(pthread_create(&thread, NULL, thread_divides, &fd) == 0, "pthread_create");
+    pthread_join(thread, NULL);
+    for (unsigned i = 2; i < BLOCKS; i++)
+        file_put(fd, i, 51);
+    file_put(fd, 0, 51);
+    must(nvx.fsync(fd) == 0, "fsync");
+    file_check(fd, 1, 50);
+    file_end(fd, "file");
+}
+
+/* ---- process ids ---- */
+
+static void writes_for_ever(int fd)
+{
+    for (;;)
+        (void)!nvx.write(fd, "0123456789abcdef", 16);
+}
+
+/* A process whose id means another one here, or none, shares an open file, and is killed while it may hold its lock. */
+static void other_process_ids(void)
+{
+    int fd = file_begin("file");
+    for (int i = 0; i < 40; i++) {
+        must(nvx.lseek(fd, 0, SEEK_SET) == 0, "lseek");
+        int parent = getpid();
+        pid_t outer = fork();
+        if (outer == 0) {
+            if (unshare(CLONE_NEWPID) != 0)
+                _exit(77);
+            pid_t inner = fork(); /* process 1 of its namespace */
+            if (inner == 0)
+                writes_for_ever(fd);
+            usleep(3000);
+            kill(inner, SIGKILL);
+            waitpid(inner, NULL, 0);
+            _exit(parent == getpid());
+        }
+        for (int k = 0; k < 20; k++)
+            must(nvx.write(fd, "ABCDEFGHIJKLMNOP", 16) == 16, "write");
+        await(outer);
+        must(nvx.write(fd, "ABCDEFGHIJKLMNOP", 16) == 16, "write after a death");
+    }
+    must(nvx.close(fd) == 0, "close");
+}
+
+const struct scenario scenarios_limit[] = {
+    {"few_descriptors", few_descriptors, false},
+    {"no_descriptors", no_descriptors, false},
+    {"little_address_space", little_address_space, false},
+    {"locked_memory", locked_memory, false},
+    {"file_size", file_size, false},
+    {"own_descriptors", own_descriptors, false},
+    {"divided_descriptors", divided_descriptors, false},
+    {"other_process_ids", other_process_ids, true},
+    {0},
+};
