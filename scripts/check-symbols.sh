@@ -41,7 +41,7 @@ others="$others"'|lchmod|f?chflags|access|eaccess|euidaccess|faccess|f?l?(get|se
 others="$others"'|readlink|ftok|glob(64)?$|scandir|f?chdir|p?select$|p?poll(_chk)?$|epoll_ctl|isatty|ttyname|tc(get|set|drain|flow|flush|send)'
 others="$others"'|inotify_add|fanotify_mark|put[cw]|fput|get[cw](_|c|$)|fget|getline|getdelim|ungetw?c|f?v?f?w?scanf|vf?w?printf|f?w?printf'
 others="$others"'|fread|fwrite|f(set|get)pos|ftell|fseek|rewind|setv?buf|setlinebuf|clearerr|feof|ferror|fwide|fpurge|fpending'
-others="$others"'|put(pw|gr|sp|sg)ent|malloc_info|acct|uselib|revoke|move_mount|fspick|dirfd|telldir|getdirentries|isfdtype|tempnam)'
+others="$others"'|put(pw|gr|sp|sg)ent|malloc_info|acct|uselib|revoke|move_mount|fspick|dirfd|telldir|getdirentries|isfdtype|tempnam|tmpnam|mq_|sem_(open|close|unlink)|u?mount2?$|mount_setattr|swapo|quotactl|cat(open|close))'
 # What matches and is about the standard streams alone, or is the inside of streams.
 not_files='^(__|_IO_)?(getline(_info)?|vfscanf|v?w?printf(_chk|_fp|_size|_size_info)?|v?w?scanf|(get|put)w?char(_unlocked)?)$'
 

@@ -14,12 +14,11 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 page=$top/src/preload/README.md
 
 make_page() {
-    count=$(grep -c '^SYMBOL(' "$top/src/preload/symbols.def")
     cat <<END
 # Every name of libc that concerns files
 
 Made by \`scripts/symbols-table.sh\` from \`symbols.def\`: change that, and run \`scripts/symbols-table.sh update\`.
-$count names. \`tests/posix/case_symbol_*.c\` calls each of them on a managed file and on the kernel's, in four states of the
+\`tests/posix/case_symbol_*.c\` calls each name on a managed file and on the kernel's, in four states of the
 file, and compares results, errno, offset, size and bytes.
 
 Class M: intercepted, data or the table of descriptors would be wrong otherwise. S: needs care, as the status tells.

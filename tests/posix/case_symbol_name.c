@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <glob.h>
+#include <nl_types.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,9 @@
 #include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/mount.h>
+#include <sys/quota.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <sys/xattr.h>
 #include <utmp.h>
 #include <utmpx.h>
@@ -76,6 +79,15 @@ NAME_CASE(unlinkat, unlinkat(AT_FDCWD, SUBJECT, 0))
 NAME_CASE(remove, remove(SUBJECT))
 NAME_CASE(rename, rename(SUBJECT, "renamed"))
 NAME_CASE(renameat, renameat(AT_FDCWD, SUBJECT, AT_FDCWD, "renamed"))
+NAME_CASE(mount, mount("missing", SUBJECT, "none", 0, NULL))
+NAME_CASE(umount, umount(SUBJECT))
+NAME_CASE(umount2, umount2(SUBJECT, UMOUNT_NOFOLLOW))
+NAME_CASE(mount_setattr, mount_setattr(AT_FDCWD, "missing", 0, NULL, 0))
+NAME_CASE(swapon, swapon("missing", 0))
+NAME_CASE(swapoff, swapoff("missing"))
+NAME_CASE(quotactl, quotactl(QCMD(Q_GETINFO, USRQUOTA), "missing", 0, NULL))
+NAME_CASE(catopen, report_pointer(catopen("./" SUBJECT, 0) == (nl_catd)-1 ? NULL : bytes))
+NAME_CASE(catclose, catclose((nl_catd)-1))
 NAME_CASE(move_mount, move_mount(AT_FDCWD, "missing", AT_FDCWD, SUBJECT, 0))
 
 SYMBOL_CASE(renameat2)

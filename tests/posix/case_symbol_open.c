@@ -6,7 +6,9 @@
 #include "case_symbol.h"
 
 #include <dirent.h>
+#include <mqueue.h>
 #include <pty.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +123,16 @@ SYMBOL_CASE(mktemp)
     symbol_use(made);
 }
 
+#define TMPNAM_CASE(name)                                                                                              \
+    SYMBOL_CASE(name)                                                                                                  \
+    {                                                                                                                  \
+        char room[L_tmpnam];                                                                                           \
+        CALL(write(fd, bytes, 5000));                                                                                  \
+        CALL_POINTER(name(room));                                                                                      \
+    }
+TMPNAM_CASE(tmpnam)
+TMPNAM_CASE(tmpnam_r)
+
 SYMBOL_CASE(tempnam)
 {
     watch_errno = false;
@@ -132,6 +144,14 @@ SYMBOL_CASE(tempnam)
 }
 
 /* ---- handles, memory ---- */
+
+/* A name for what all processes of the machine see. */
+static const char *ipc_name(void)
+{
+    static char name[40];
+    snprintf(name, sizeof name, "/nvmmio-case-%d", getpid());
+    return name;
+}
 
 union handle {
     struct file_handle handle;
@@ -169,18 +189,67 @@ SYMBOL_CASE(memfd_create)
 SYMBOL_CASE(shm_open)
 {
     watch_errno = false;
-    symbol_use(CALL(shm_open("/nvmmio-case", O_RDWR | O_CREAT | O_TRUNC, 0600)));
-    CALL(shm_unlink("/nvmmio-case"));
-    CALL(shm_open("/nvmmio-case", O_RDWR, 0));
+    symbol_use(CALL(shm_open(ipc_name(), O_RDWR | O_CREAT | O_TRUNC, 0600)));
+    CALL(shm_unlink(ipc_name()));
+    CALL(shm_open(ipc_name(), O_RDWR, 0));
 }
 
 SYMBOL_CASE(shm_unlink)
 {
     watch_errno = false;
-    CALL(shm_unlink("/nvmmio-case"));
-    symbol_use(CALL(shm_open("/nvmmio-case", O_RDWR | O_CREAT | O_EXCL, 0600)));
-    CALL(shm_unlink("/nvmmio-case"));
+    CALL(shm_unlink(ipc_name()));
+    symbol_use(CALL(shm_open(ipc_name(), O_RDWR | O_CREAT | O_EXCL, 0600)));
+    CALL(shm_unlink(ipc_name()));
 }
+
+/* Queues and semaphores have names of their own; a descriptor of a file is none of theirs. */
+int __mq_open_2(const char *name, int flags);
+
+static mqd_t queue_open(void)
+{
+    struct mq_attr shape = {.mq_maxmsg = 4, .mq_msgsize = 64};
+    mq_unlink(ipc_name());
+    return mq_open(ipc_name(), O_RDWR | O_CREAT | O_NONBLOCK, 0600, &shape);
+}
+
+#define QUEUE_CASE(name, ...)                                                                                          \
+    SYMBOL_CASE(name)                                                                                                  \
+    {                                                                                                                  \
+        struct mq_attr shape __attribute__((unused)) = {0};                                                            \
+        struct timespec now __attribute__((unused)) = {0};                                                             \
+        watch_errno = false;                                                                                           \
+        CALL(write(fd, bytes, 5000));                                                                                  \
+        mqd_t queue = queue_open();                                                                                    \
+        CALL(mq_send(queue, "message", 7, 0));                                                                         \
+        CALL(__VA_ARGS__);                                                                                             \
+        CALL(mq_close(queue));                                                                                         \
+        CALL(mq_unlink(ipc_name()));                                                                                   \
+    }
+QUEUE_CASE(mq_open, mq_open("/nvmmio-no-such-name", O_RDWR))
+QUEUE_CASE(__mq_open_2, __mq_open_2("/nvmmio-no-such-name", O_RDWR))
+QUEUE_CASE(mq_send, mq_send(fd, "message", 7, 0))
+QUEUE_CASE(mq_receive, mq_receive(fd, (char *)scratch, 64, NULL))
+QUEUE_CASE(mq_timedsend, mq_timedsend(fd, "message", 7, 0, &now))
+QUEUE_CASE(mq_timedreceive, mq_timedreceive(fd, (char *)scratch, 64, NULL, &now))
+QUEUE_CASE(mq_getattr, mq_getattr(fd, &shape))
+QUEUE_CASE(mq_setattr, mq_setattr(fd, &shape, NULL))
+QUEUE_CASE(mq_notify, mq_notify(fd, NULL))
+QUEUE_CASE(mq_unlink, mq_unlink("/nvmmio-no-such-name"))
+
+#define SEMAPHORE_CASE(name)                                                                                           \
+    SYMBOL_CASE(name)                                                                                                  \
+    {                                                                                                                  \
+        watch_errno = false;                                                                                           \
+        CALL(write(fd, bytes, 5000));                                                                                  \
+        sem_t *semaphore = sem_open(ipc_name(), O_RDWR | O_CREAT, 0600, 1);                                            \
+        CALL_POINTER(semaphore);                                                                                       \
+        CALL(sem_close(semaphore));                                                                                    \
+        CALL(sem_unlink(ipc_name()));                                                                                  \
+        CALL(sem_unlink(ipc_name()));                                                                                  \
+    }
+SEMAPHORE_CASE(sem_open)
+SEMAPHORE_CASE(sem_close)
+SEMAPHORE_CASE(sem_unlink)
 
 SYMBOL_CASE(open_tree)
 {
