@@ -102,6 +102,16 @@ def no_rings():
     app.remove()
 
 
+def rings():
+    """With the setting a ring is made, and files that are open by then, or opened later, are the kernel's."""
+    app = App("fio.rings", conf=",aio:allow")
+    for thread in (0, 1):
+        for rw in ("randwrite", "randrw"):
+            run_job(app, "ring%d.%s" % (thread, rw), ["--ioengine=io_uring", "--numjobs=2", "--thread=%d" % thread, "--rw=" + rw,
+                                                      "--bs=4k", "--iodepth=8", "--fsync=16", "--overwrite=%d" % thread])
+    app.finish(normal=blank_times(4096))
+
+
 def append():
     """A file that grows: sequential writes with fsync, and O_APPEND where fio has it."""
     app = App("fio.append", served=True)
@@ -129,4 +139,4 @@ def finds_damage():
     app.remove()
 
 
-apptest.main(matrix, sizes, engines, other_engines, no_rings, append, finds_damage)
+apptest.main(matrix, sizes, engines, other_engines, no_rings, rings, append, finds_damage)

@@ -167,6 +167,27 @@ new = os.open("passed", os.O_RDWR | os.O_CREAT); os.write(new, b"-" * 5000); os.
 socket.send_fds(a, [b"x"], [new]); say(os.waitpid(pid, 0)[1], os.pread(new, 40, 90))
 '''
 
+# A description is shared with a program that knows nothing of the library, while this one attaches the file by another.
+PROGRAMS["given"] = r'''
+open("a", "wb").write(b"." * 100000)
+a, b = os.open("a", os.O_RDWR), os.open("a", os.O_RDWR)
+ask, answer = os.pipe(), os.pipe()
+if os.fork() == 0:
+    os.dup2(ask[0], 0); os.dup2(answer[1], 1); os.set_inheritable(a, True)
+    look = "while read x; do dd bs=7 count=1 status=none <&%d > /dev/null; grep pos /proc/self/fdinfo/%d; done" % (a, a)
+    os.execve("/bin/sh", ["sh", "-c", look], {"PATH": os.environ["PATH"]})
+os.close(answer[1])
+said = os.fdopen(answer[0])
+for i in range(50):
+    os.pwrite(b, b"by b", i * 100); os.fsync(b)
+    if i % 5 == 0: os.lseek(a, i, os.SEEK_CUR)
+    if i % 5 == 1: os.lseek(a, -50000 - i, os.SEEK_END) # far from the end, which the other program may see late
+    if i % 5 == 2: os.write(a, b"%d" % i)
+    say(os.read(a, 11), os.lseek(a, 0, os.SEEK_CUR))
+    os.write(ask[1], b"\n"); say(said.readline().strip(), os.read(a, 5), os.lseek(a, 0, os.SEEK_CUR))
+os.close(ask[1]); os.wait(); os.close(a); os.close(b)
+'''
+
 PROGRAMS["threads"] = r'''
 import threading
 fd = os.open("a", os.O_RDWR | os.O_CREAT); os.ftruncate(fd, 800000); os.fsync(fd)
@@ -228,7 +249,7 @@ def attempt(f, *args):
 def program(name):
     def test():
         python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
-        app = App("python." + name, served=True)
+        app = App("python." + name, served=name != "given")
         app.both([python, "-c", HEAD + PROGRAMS[name]])
         app.finish()
     test.__name__ = name
