@@ -30,10 +30,17 @@ static const uint64_t inside_faults = INSIDE_BIT(SIGSEGV) | INSIDE_BIT(SIGBUS);
 static const uint64_t inside_others = ~(INSIDE_BIT(SIGSEGV) | INSIDE_BIT(SIGBUS) | INSIDE_BIT(SIGTRAP) |
                                         INSIDE_BIT(SIGSYS) | INSIDE_BIT(__SIGRTMIN) | INSIDE_BIT(__SIGRTMIN + 1));
 
+static void inside_set_due(uint8_t due)
+{
+    /* The fences order the compiler alone, as in inside_set_depth. */
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&inside_thread.due, due, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
 static void inside_due(enum inside_due what)
 {
-    uint8_t due = atomic_load_explicit(&inside_thread.due, memory_order_relaxed);
-    atomic_store_explicit(&inside_thread.due, due | (uint8_t)what, memory_order_relaxed);
+    inside_set_due(atomic_load_explicit(&inside_thread.due, memory_order_relaxed) | (uint8_t)what);
 }
 
 /* Gives a thread that blocks faults a mask that does not. What is due is set first: a fault's signal that somebody sent
@@ -114,7 +121,8 @@ static uint64_t *inside_context_mask(void *context)
 
 bool inside_defer(int signal, siginfo_t *info, void *context)
 {
-    if (!inside_depth() || signal == SIGTRAP || signal == SIGSYS)
+    bool leaving = atomic_load_explicit(&inside_thread.due, memory_order_relaxed) & INSIDE_DUE_MASK;
+    if ((!inside_depth() && !leaving) || signal == SIGTRAP || signal == SIGSYS)
         return false;
     uint64_t *mask = inside_context_mask(context);
     sys_sigprocmask(SIG_BLOCK, &inside_others, NULL);
@@ -140,12 +148,13 @@ void inside_finish(void)
 {
     uint8_t due = atomic_load_explicit(&inside_thread.due, memory_order_relaxed);
     uint64_t mask = inside_thread.mask;
+    /* Before handlers run, which call us again and may leave by a jump. A fault's signal that somebody sends is held until
+     * here, and handled at once from here on: none is left in `held`. */
+    inside_set_due(0);
     if (inside_thread.held[0].signal || inside_thread.held[1].signal) {
         sys_sigprocmask(SIG_BLOCK, &inside_faults, NULL); /* to be handled with the application's mask */
         inside_send_held();
     }
-    /* Before the handlers, which call us again and may leave by a jump. */
-    atomic_store_explicit(&inside_thread.due, 0, memory_order_relaxed);
     if (due & INSIDE_DUE_MASK)
         sys_sigprocmask(SIG_SETMASK, &mask, NULL); /* handlers run in here */
     if (due & INSIDE_DUE_CANCEL) {

@@ -83,7 +83,8 @@ static inline void inside_leave(void)
 {
     unsigned depth = inside_depth() - 1;
     inside_set_depth(depth);
-    /* Whenever something is due all asynchronous signals are blocked: no handler runs between these two. */
+    /* While the mask is due all asynchronous signals are blocked, and inside_defer holds those of faults: no handler runs
+     * between these two. */
     if (__builtin_expect(atomic_load_explicit(&inside_thread.due, memory_order_relaxed), 0) && !depth)
         inside_finish();
 }

@@ -225,8 +225,10 @@ static void guard_handler(int signal, siginfo_t *info, void *context)
         guard_jump(guard);
     }
     bool (*rescue)(uintptr_t) = atomic_load_explicit(&guard_table.rescue, memory_order_relaxed);
-    if (signal == SIGBUS && guard_is_fault(signal, info) && rescue && rescue((uintptr_t)info->si_addr))
+    if (signal == SIGBUS && guard_is_fault(signal, info) && rescue && rescue((uintptr_t)info->si_addr)) {
+        inside_keep(context);
         return;
+    }
     /* the application's handler may use guards of its own (by calling us), or leave by a jump */
     pm_guard_armed = NULL;
     guard_chain(signal, info, context);

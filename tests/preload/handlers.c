@@ -489,6 +489,113 @@ static void sent_segv(void)
     check(handlers.handled > 20, "SIGSEGV is handled");
 }
 
+/* ---- programs that live by faults ---- */
+
+static char *volatile nowhere = (char *)16;
+static char *page; /* nobody may touch it, until a handler says so */
+
+static struct sigaction behind; /* the action that the second library found */
+static volatile int first_called;
+
+static void first_library(int signal, siginfo_t *info, void *context)
+{
+    (void)signal;
+    (void)context;
+    first_called++;
+    check(info->si_addr == page, "the address of the fault");
+    check(pwrite(handlers.fd, handlers.bytes, 4096, 0) == 4096, "a handler of a fault uses the file");
+    mprotect(page, 4096, PROT_READ | PROT_WRITE);
+}
+
+static void second_library(int signal, siginfo_t *info, void *context)
+{
+    handlers.handled++;
+    behind.sa_sigaction(signal, info, context);
+}
+
+static void fault_and_use(int first, int second)
+{
+    int before = first_called + handlers.handled;
+    mprotect(page, 4096, PROT_NONE);
+    errno = 0;
+    check(pwrite(handlers.fd, page, 100, 0) == -1 && errno == EFAULT, "a bad buffer");
+    check(first_called + handlers.handled == before, "no handler is called for it");
+    *(volatile char *)page = 1;
+    check(first_called == first && handlers.handled == second, "the handlers are called for a fault of the program");
+    check(use_file(), "the file is served");
+}
+
+/* Handlers that are there before the first managed file, and ones that come later and call those. */
+static void chained(void)
+{
+    struct sigaction second = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
+    page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    set(SIGSEGV, first_library, 0, 0);
+    serve();
+    fault_and_use(1, 0);
+    fault_and_use(2, 0);
+    second.sa_sigaction = second_library;
+    check(sigaction(SIGSEGV, &second, &behind) == 0 && behind.sa_sigaction == first_library,
+          "the second finds the first");
+    fault_and_use(3, 1);
+    fault_and_use(4, 2);
+    check(sigaction(SIGSEGV, &behind, NULL) == 0, "and goes again");
+    fault_and_use(5, 2);
+}
+
+/* As a virtual machine's threads: they look at a page all the time, and stop in the handler when it is taken away. */
+static volatile int went_on;
+
+static void stop_at_page(int signal, siginfo_t *info, void *context)
+{
+    (void)signal;
+    (void)context;
+    check(info->si_addr == page, "the address of the page");
+    handlers.handled++;
+    while (!handlers.last)
+        pause_us(10);
+    mprotect(page, 4096, PROT_READ);
+    went_on++;
+}
+
+static void *look_and_use(void *arg)
+{
+    for (int i = 0; handlers.sending; i++) {
+        if (pwrite(handlers.fd, handlers.bytes, 8192, (i % 64) * 4096) != 8192 ||
+            pread(handlers.fd, nowhere, 100, 0) != -1 || errno != EFAULT)
+            return NULL;
+        (void)*(volatile char *)page;
+    }
+    return arg;
+}
+
+static void safepoints(void)
+{
+    void *done = NULL;
+    int anything;
+    page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    serve();
+    set(SIGSEGV, stop_at_page, SA_RESTART | SA_ONSTACK, 0);
+    handlers.sending = true;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, look_and_use, &anything) != 0)
+        exit(EXIT_FAILURE);
+    for (int i = 1; i <= 300; i++) {
+        handlers.last = 0;
+        mprotect(page, 4096, PROT_NONE);
+        while (handlers.handled < i)
+            pause_us(10);
+        check(use_file(), "the program writes while another thread is stopped");
+        handlers.last = 1;
+        while (went_on < i)
+            pause_us(10);
+    }
+    handlers.sending = false;
+    handlers.last = 1;
+    mprotect(page, 4096, PROT_READ);
+    check(pthread_join(thread, &done) == 0 && done, "the thread uses the file and gets EFAULT for a bad buffer");
+}
+
 int main(void)
 {
     static const struct {
@@ -504,7 +611,9 @@ int main(void)
                  {"waits alone", waits_alone},
                  {"told as set", told_as_set},
                  {"children", children},
-                 {"sent SIGSEGV", sent_segv}};
+                 {"sent SIGSEGV", sent_segv},
+                 {"chained handlers", chained},
+                 {"safepoints", safepoints}};
     snprintf(handlers.root, sizeof handlers.root, "/dev/shm/nvmmio-handlers.XXXXXX");
     if (!mkdtemp(handlers.root))
         return EXIT_FAILURE;
