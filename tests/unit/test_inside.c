@@ -9,6 +9,7 @@
 #include "unit/unit.h"
 
 #include "base/inside.h"
+#include "base/tsan.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -75,24 +76,24 @@ static void play_deferred(int signal)
     unit_check(!is_blocked(SIGTERM) && !is_blocked(signal));
 }
 
-static void play_usual(void)
+__attribute__((unused)) static void play_usual(void)
 {
     play_deferred(SIGUSR1);
 }
 
-static void play_real_time(void)
+__attribute__((unused)) static void play_real_time(void)
 {
     play_deferred(SIGRTMIN + 1);
 }
 
-static void play_fault_signal(void)
+__attribute__((unused)) static void play_fault_signal(void)
 {
     play_deferred(SIGSEGV);
 }
 
 /* Between the moment that the thread is out and the moment that its mask is its own, a fault's signal may still come: it
  * must not take away what is due. */
-static void play_leaving(void)
+__attribute__((unused)) static void play_leaving(void)
 {
     set(SIGUSR1);
     set(SIGSEGV);
@@ -156,7 +157,7 @@ static void play_cancel_type(void)
     }
 }
 
-static void play_window(void)
+__attribute__((unused)) static void play_window(void)
 {
     set(SIGUSR1);
     inside_enter();
@@ -182,20 +183,24 @@ static void play_window(void)
         (void)state;                                                                                                   \
         unit_expect_exit(unit_in_child(play_##name), 0);                                                               \
     }
+#ifndef TSAN_ON
 TEST_OF(usual)
 TEST_OF(real_time)
 TEST_OF(fault_signal)
 TEST_OF(leaving)
+TEST_OF(window)
+#endif
 TEST_OF(blocked)
 TEST_OF(cancel_type)
-TEST_OF(window)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual),   cmocka_unit_test(test_real_time), cmocka_unit_test(test_fault_signal),
-        cmocka_unit_test(test_leaving), cmocka_unit_test(test_blocked),   cmocka_unit_test(test_cancel_type),
-        cmocka_unit_test(test_window),
+#ifndef TSAN_ON /* the thread sanitizer puts signals off by itself */
+        cmocka_unit_test(test_usual),   cmocka_unit_test(test_real_time),   cmocka_unit_test(test_fault_signal),
+        cmocka_unit_test(test_leaving), cmocka_unit_test(test_window),
+#endif
+        cmocka_unit_test(test_blocked), cmocka_unit_test(test_cancel_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
