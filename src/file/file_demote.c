@@ -39,6 +39,13 @@ static void demote_inheritable(int fd, struct fd_handle *handle, void *arg)
         file_demote(fd, UMA_DEMOTE_EXEC);
 }
 
+void file_heed_gifts(struct fd_handle *handle, int fd, uint32_t gifts)
+{
+    atomic_store_explicit(&handle->gifts, gifts, memory_order_relaxed);
+    if (ofd_is_given(handle->ofd) || handle_any_given(handle->uma))
+        uma_demote(handle->uma, fd, UMA_DEMOTE_EXEC);
+}
+
 /* ---- rings ---- */
 
 static void demote_for_ring(int fd, struct fd_handle *handle, void *arg)

@@ -65,11 +65,18 @@ void file_drop_stale(int fd);
  * handle (file_demote.c). */
 bool file_has_rings(void);
 
-/* Before a call that may attach the uma: not if another program has inherited the description. */
+/* Before a call that may attach the uma: not if another program has inherited a description of the file, this one or
+ * another that this process has (then the uma is marked, or demoted, for all). */
+void file_heed_gifts(struct fd_handle *handle, int fd, uint32_t gifts);
 static inline void file_heed(struct fd_handle *handle, int fd)
 {
-    if (__builtin_expect(!uma_is_served(handle->uma), 0) && __builtin_expect(ofd_is_given(handle->ofd), 0))
-        uma_demote(handle->uma, fd, UMA_DEMOTE_EXEC);
+    if (__builtin_expect(uma_is_served(handle->uma), 1))
+        return;
+    uint32_t gifts = ofd_gifts();
+    /* relaxed: a word by itself */
+    if (__builtin_expect(ofd_is_given(handle->ofd), 0) ||
+        __builtin_expect(gifts != atomic_load_explicit(&handle->gifts, memory_order_relaxed), 0))
+        file_heed_gifts(handle, fd, gifts);
 }
 
 /* Behind uma_begin: whether the call must not be served in user space, since another program has the description and knows

@@ -71,6 +71,7 @@ struct fd_handle *handle_make(struct uma *uma, int flags)
     handle->readable = mode == O_RDONLY || mode == O_RDWR;
     handle->writable = mode == O_WRONLY || mode == O_RDWR;
     handle->late_fd = -1;
+    atomic_store_explicit(&handle->gifts, 0, memory_order_relaxed);
     atomic_store_explicit(&handle->quiet, flags & O_NOATIME, memory_order_relaxed);
     atomic_store_explicit(&handle->forked, 0, memory_order_relaxed);
     atomic_store_explicit(&handle->count, 1, memory_order_release); /* complete: pairs with handle_each, handle_count */
@@ -180,6 +181,19 @@ void handle_each(void (*visit)(struct fd_handle *handle))
     }
 }
 
+bool handle_any_given(const struct uma *uma)
+{
+    uint32_t extent = pool_extent(&handles.pool);
+    for (uint32_t index = 1; index <= extent; index++) {
+        struct fd_handle *handle = handle_at(index);
+        /* acquire: pairs with the last store of handle_make */
+        if (atomic_load_explicit(&handle->count, memory_order_acquire) && handle->uma == uma &&
+            ofd_is_given(handle->ofd))
+            return true;
+    }
+    return false;
+}
+
 static void count_for_child(struct fd_handle *handle)
 {
     if (ofd_reference(handle->ofd))
@@ -229,6 +243,7 @@ void handle_after_fork_child(bool counted)
         /* relaxed: there is one thread. Without handlers the mark belongs to another fork, that was under way. */
         bool ours = atomic_exchange_explicit(&handle->forked, 0, memory_order_relaxed) && counted;
         bool alive = atomic_load_explicit(&handle->count, memory_order_relaxed) != 0;
+        atomic_store_explicit(&handle->gifts, 0, memory_order_relaxed); /* the uma is detached here: look again */
         if (ours && !alive)
             ofd_release(handle->ofd, handle->ofd_index);
         else if (alive && !ours)

@@ -32,13 +32,17 @@ struct fd_handle {
     _Atomic uint8_t forked;  /* a fork under way has counted the record for the child */
     int late_fd;             /* of one that waits in `late`: a descriptor of the file, to be closed with it */
     uint32_t ofd_generation; /* of the record when it became ours */
-    char padding[POOL_RECORD - 48];
+    _Atomic uint32_t gifts;  /* ofd_gifts when the file's descriptions were last looked at */
+    char padding[POOL_RECORD - 52];
 };
 _Static_assert(sizeof(struct fd_handle) == POOL_RECORD, "one line each");
 
 /* A handle with one count, for a description opened with `flags`. Takes over the caller's hold on the uma. NULL: no
  * memory; the hold is still the caller's. */
 struct fd_handle *handle_make(struct uma *uma, int flags);
+
+/* Whether any description that this process has of the uma was given away (ofd_is_given). */
+bool handle_any_given(const struct uma *uma);
 
 /* One count more; false if it has ended. */
 bool handle_count(struct fd_handle *handle);

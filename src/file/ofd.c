@@ -37,6 +37,19 @@ struct ofd *ofd_make(uint32_t flags, uint32_t *index)
     return ofd;
 }
 
+void ofd_give_away(struct ofd *ofd)
+{
+    struct pool_head *head = pool_at(&ofd_arena.pool, 0);
+    atomic_exchange_explicit(&ofd->given, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&head->word, 1, memory_order_seq_cst); /* who sees the number sees the mark */
+}
+
+uint32_t ofd_gifts(void)
+{
+    const struct pool_head *head = pool_at(&ofd_arena.pool, 0);
+    return atomic_load_explicit(&head->word, memory_order_acquire); /* pairs with ofd_give_away */
+}
+
 bool ofd_reference(struct ofd *ofd)
 {
     uint32_t count = atomic_load_explicit(&ofd->references, memory_order_relaxed);

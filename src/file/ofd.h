@@ -81,13 +81,12 @@ static inline uint32_t ofd_flags(const struct ofd *ofd)
 /* Another program may have the description now, until all of it is closed. The record is shared: a parent learns what its
  * child's exec gave away. Sequentially consistent: the giver then looks for an attachment to demote, and who attaches looks
  * here afterwards (file_heed, file_yields), so one of them sees the other. */
-static inline void ofd_give_away(struct ofd *ofd)
-{
-    atomic_exchange_explicit(&ofd->given, 1, memory_order_seq_cst);
-}
+void ofd_give_away(struct ofd *ofd);
 static inline bool ofd_is_given(const struct ofd *ofd)
 {
     return atomic_load_explicit(&ofd->given, memory_order_relaxed); /* behind uma_begin, whose attaching is locked */
 }
+/* How many were given away in the arena so far: who sees another number than before looks at all of a file's. */
+uint32_t ofd_gifts(void);
 
 #endif

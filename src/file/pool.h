@@ -25,7 +25,8 @@ struct pool_link {
 struct pool_head {
     _Atomic uint64_t free;  /* top of the free records: low half an index, 0 none; high half a count against ABA */
     _Atomic uint32_t fresh; /* records ever taken off the end */
-    char padding[POOL_RECORD - 12];
+    _Atomic uint32_t word;  /* the owner's, 0 at first */
+    char padding[POOL_RECORD - 16];
 };
 _Static_assert(sizeof(struct pool_head) == POOL_RECORD, "the head takes the place of record 0");
 

@@ -327,6 +327,28 @@ static void spawned_without_library(void)
     inherit(START_SPAWN, false);
 }
 
+/* The program has one description of the file, the parent goes on with another. */
+static void inherited_beside_another(void)
+{
+    int pipes[4], fd = subject();
+    int own = CALL(open(SUBJECT, O_RDWR | O_CLOEXEC));
+    pid_t pid = shell_start(fd, START_FORK, false, pipes);
+    shell_turn(pipes); /* it is there, and has the file */
+    for (int i = 0; i < 3; i++) {
+        CALL(pwrite(own, bytes + 10 * i, 2000, 5000));
+        CALL(fsync(own));
+        CALL(write(own, bytes + 11 * i, 300));
+        shell_turn(pipes);
+        SHOW(own);
+        CALL(pwrite(own, bytes + 12 * i, 20, 6000));
+    }
+    shell_end(pid, pipes);
+    SHOW(fd);
+    CALL(close(own));
+    CALL(close(fd));
+    look(SUBJECT);
+}
+
 /* The program alone has the description, and others open the file. */
 static void inherited_and_closed(void)
 {
@@ -468,6 +490,7 @@ const struct posix_case cases_pass[] = {
     {"vforked_without_library", vforked_without_library, 0},
     {"spawned_with_library", spawned_with_library, 0},
     {"spawned_without_library", spawned_without_library, 0},
+    {"inherited_beside_another", inherited_beside_another, 0},
     {"inherited_and_closed", inherited_and_closed, 0},
     {"exec_chain", exec_chain, 0},
     {"opened_by_two", opened_by_two, 0},
