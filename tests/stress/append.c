@@ -62,7 +62,9 @@ static void append_one(const struct writer *w, struct record *r, uint8_t *text)
     size_t length = sizeof *r + r->length;
     ssize_t done;
     if (run.plant && r->process == 1 && r->number % 8 == 3) {
-        done = nvx.pwrite(w->below, text, length, nvx.lseek(w->below, 0, SEEK_END));
+        off_t end = nvx.lseek(w->below, 0, SEEK_END);
+        tool_sleep_us(100); /* others append meanwhile */
+        done = nvx.pwrite(w->below, text, length, end);
     } else if (r->number % 3 == 1) {
         size_t half = length / 2;
         struct iovec iov[3] = {{text, half}, {text, 0}, {text + half, length - half}};
