@@ -48,6 +48,7 @@ static const struct conf_key conf_keys[] = {
     {"pool", CONF_KIND_COUNT, offsetof(struct conf, pool), 0, 64},
     {"atomic", CONF_KIND_SWITCH, offsetof(struct conf, atomic), 0, 1},
     {"stats", CONF_KIND_SWITCH, offsetof(struct conf, stats), 0, 1},
+    {"lease", CONF_KIND_SWITCH, offsetof(struct conf, lease), 0, 1},
     {"aio", CONF_KIND_AIO, offsetof(struct conf, aio), 0, 0},
 };
 

@@ -19,6 +19,7 @@
  *   pool             4         ready logs kept by a process
  *   atomic           0         1: every open of a file in a root is as if with O_ATOMIC
  *   stats            0         1: counters are written to the message log at exit
+ *   lease            0         1: a program without nvmmio that opens a file in use reads it as it is then
  *   aio              deny      io_uring: deny: there is none; allow: from the first ring on files are the kernel's
  */
 #ifndef BASE_CONF_H
@@ -48,6 +49,7 @@ struct conf {
     bool atomic;
     bool stats;
     enum conf_aio aio;
+    bool lease;
 };
 
 /* Reads both variables, once per process; later calls return the same. Thread-safe. Never NULL. */

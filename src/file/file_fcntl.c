@@ -20,7 +20,9 @@ static int fcntl_set_flags(int fd, long arg)
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_fcntl(fd, F_SETFL, arg);
     handle_lock(handle); /* two at once: record and kernel end with the same flags */
-    int result = sys_fcntl(fd, F_SETFL, arg);
+    int result = arg & (O_APPEND | O_DIRECT) ? uma_before_flags(handle->uma, fd) : 0;
+    if (!result)
+        result = sys_fcntl(fd, F_SETFL, arg);
     if (!result) {
         uint32_t flags = (ofd_flags(handle->ofd) & ~(uint32_t)FCNTL_STATUS) | ((uint32_t)arg & FCNTL_STATUS);
         atomic_store_explicit(&handle->ofd->flags, flags, memory_order_relaxed); /* guarded; readers take either */

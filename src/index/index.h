@@ -116,7 +116,8 @@ struct index_shared {
     _Atomic uint32_t atomic;         /* somebody opened it O_ATOMIC */
     _Atomic uint32_t maps;           /* nvmmap'ed mappings */
     _Atomic uint32_t kernel_synced;  /* kernel_changes that the last fsync of a commit covered; under commit_lock */
-    uint32_t reserved4[5];
+    _Atomic uint32_t frozen;         /* the kernel's file is not to change (uma_lease.c); set with the gate closed */
+    uint32_t reserved4[4];
 
     /* line 4: allocation of log blocks; under alloc_lock */
     struct shlock alloc_lock;

@@ -381,6 +381,7 @@ struct uma *uma_registry_next(struct uma *previous, struct uma_walk *walk)
 void uma_before_fork(void)
 {
     uma_attach_lock();
+    uma_lease_before_fork();
     uma_registry_lock();
     volume_before_fork();
 }
@@ -408,6 +409,8 @@ static void child_forget(struct uma *uma)
     highfd_close(uma->data_fd);
     highfd_close(uma->spare_fd);
     uma->data_fd = uma->spare_fd = -1;
+    uma->borrowed = false;
+    atomic_store_explicit(&uma->lease, UMA_LEASE_OFF, memory_order_relaxed);
     uma->busy = 0;
 }
 
@@ -421,6 +424,7 @@ void uma_after_fork_child(void)
             child_forget(uma);
     atomic_store_explicit(&registry.threads, thread_known ? 1 : 0, memory_order_relaxed);
     uma_sync_after_fork_child();
+    uma_lease_after_fork_child();
     uma_registry_unlock();
     uma_attach_unlock();
 }
@@ -431,6 +435,7 @@ void uma_born(void)
 {
     uma_after_fork_child();
     uma_sync_forbid();
+    uma_lease_forbid();
 }
 
 static void each_in_state(enum uma_state state, void (*visit)(struct uma *uma))

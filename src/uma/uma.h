@@ -65,6 +65,9 @@ int uma_close(struct uma *uma, int fd);
  * one cannot drop a POSIX lock yet. */
 int uma_before_lock(struct uma *uma, int fd);
 
+/* Before the application sets O_APPEND or O_DIRECT on a description of the file: it may be the library's, too (lease:1). */
+int uma_before_flags(struct uma *uma, int fd);
+
 /* ---- one call ---- */
 
 /* enum uma_path, or -errno (-EIO when FAILED). Attaches where the intent demands it: WRITE unless the file was empty when

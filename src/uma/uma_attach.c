@@ -40,9 +40,17 @@
 int uma_open_data(struct uma *uma, int fd)
 {
     if (uma->data_fd >= 0)
-        return 0;
+        return uma->borrowed && !uma_lease_fits(uma->data_fd) ? -EPERM : 0;
     if (fd < 0)
         return -EBADF;
+    if (uma_lease_wanted(uma, fd)) {
+        int copy = sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (copy < 0)
+            return copy;
+        uma->borrowed = uma->data_writable = true;
+        uma->data_fd = highfd_move(copy);
+        return 0;
+    }
     int own = place_reopen(fd, O_RDWR | O_CLOEXEC);
     uma->data_writable = own >= 0;
     if (own == -EACCES || own == -EPERM || own == -EROFS || own == -ETXTBSY) /* not for lack of descriptors */
@@ -419,9 +427,10 @@ int uma_attach(struct uma *uma, int fd)
     }
     mem_free(copy, sizeof *copy);
     uma_attach_unlock();
-    if (!error)
+    if (!error) {
         uma_sync_start();
-    else if (error != -EXDEV)
+        uma_lease_begin(uma);
+    } else if (error != -EXDEV)
         msg(MSG_WARNING, "inode %llu: not attached, error %d", (unsigned long long)uma->ino, -error);
     return error;
 }
@@ -470,6 +479,7 @@ int uma_detach(struct uma *uma)
     int error = volume_lock_inode(uma->volume, uma->ino);
     if (error)
         return error;
+    uma_lease_end(uma);
     struct index_record *record = uma_claim(uma);
     bool last = !others_live(uma, record);
     error = detach_settle(uma, record, last);

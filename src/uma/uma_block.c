@@ -120,7 +120,9 @@ static uint64_t plan_in_place(struct uma *uma, const struct uma_change *change, 
         past &= end > start ? lines_from(end - start) : UMA_ALL_LINES;
     uint64_t reach = atomic_load_explicit(&shared->kernel_durable, memory_order_acquire);
     uint64_t file = 0;
-    if (hold->reached && start + to <= reach)
+    if (uma_is_frozen(uma))
+        ;
+    else if (hold->reached && start + to <= reach)
         file = UMA_ALL_LINES;
     else if (hold->reached && reach > start)
         file = ~lines_from(reach - start) & ~(UINT64_C(1) << ((reach - start) / UMA_LINE & (LOG_LINES - 1)));
@@ -133,7 +135,8 @@ static bool home_usable(struct uma *uma, const struct uma_change *change, uint64
 {
     unsigned last = 63 - (unsigned)__builtin_clzll(lines);
     uint64_t end = uma_min(start + (last + 1) * UMA_LINE, change->size_after);
-    return hold->reached && end <= atomic_load_explicit(&uma_shared(uma)->kernel_durable, memory_order_acquire);
+    return hold->reached && end <= atomic_load_explicit(&uma_shared(uma)->kernel_durable, memory_order_acquire) &&
+           !uma_is_frozen(uma);
 }
 
 /* A line of the file that is not mapped, with zeros behind the file's end. */

@@ -42,6 +42,8 @@ void uma_gate_open(struct uma *uma)
 int uma_settle(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
+    /* readers of a frozen file see it change now: it is closed, mapped, or nobody's business any more */
+    atomic_store_explicit(&shared->frozen, 0, memory_order_release);
     int error = uma_commit_locked(uma, record);
     if (error)
         return error;

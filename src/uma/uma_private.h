@@ -31,6 +31,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #define UMA_BLOCK LOG_BLOCK
 #define UMA_BLOCK_SHIFT LOG_BLOCK_SHIFT
@@ -47,6 +48,8 @@ enum uma_state {
     UMA_ATTACHED,
     UMA_LEAVING, /* the process ends: no new call, mappings still there */
 };
+
+enum uma_lease { UMA_LEASE_OFF, UMA_LEASE_WANTED, UMA_LEASE_HELD, UMA_LEASE_LENT };
 
 enum uma_flags {
     UMA_FLAG_FRESH = 1,    /* empty when opened, not synced since: the kernel's path until then */
@@ -110,6 +113,9 @@ struct uma {
     int data_fd;  /* own description of the file; -1: none. Opened before the application's first lock, or at attach */
     int spare_fd; /* one that data_fd has taken the place of; closed with it, see uma_open_data */
     bool data_writable;
+    bool borrowed; /* data_fd is a duplicate of the application's: one description for the kernel (uma_lease.c) */
+    _Atomic uint32_t lease; /* enum uma_lease */
+    time_t lent_at;         /* when the lease was broken, of the monotonic clock; the lease's thread alone */
     unsigned participant;
     bool late;        /* joined in the place for those who find no other; for a moment, under the bucket lock */
     uint64_t process; /* volume_self when joined */
@@ -407,6 +413,24 @@ void uma_announce(struct uma *uma);
 #define UMA_SHOW_BUSY (UINT64_C(1) << 20)
 #define UMA_SHOW_QUIET (UINT64_C(4) << 20)
 void uma_show_appended(struct uma *uma, struct index_record *record, uint64_t most);
+
+/* ---- leases (uma_lease.c) ---- */
+
+/* Whether data_fd is to be a duplicate of fd, so that there can be a lease. */
+bool uma_lease_wanted(const struct uma *uma, int fd);
+/* Whether fd can serve as data_fd at all. */
+bool uma_lease_fits(int fd);
+/* After an attachment, without locks; before data_fd is closed, or the file is anybody's but this description's. */
+void uma_lease_begin(struct uma *uma);
+void uma_lease_end(struct uma *uma);
+void uma_lease_before_fork(void);
+void uma_lease_after_fork_child(void);
+/* This process cannot have threads. */
+void uma_lease_forbid(void);
+static inline bool uma_is_frozen(const struct uma *uma)
+{
+    return atomic_load_explicit(&uma_shared(uma)->frozen, memory_order_acquire);
+}
 
 /* ---- sync thread (uma_sync.c) ---- */
 void uma_sync_start(void);

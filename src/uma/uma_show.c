@@ -69,7 +69,7 @@ static void show_range(struct uma *uma, uint64_t from, uint64_t to)
 void uma_show_appended(struct uma *uma, struct index_record *record, uint64_t most)
 {
     struct index_shared *shared = uma_shared(uma);
-    if (!uma->data_writable || atomic_load_explicit(&shared->atomic, memory_order_acquire) ||
+    if (!uma->data_writable || atomic_load_explicit(&shared->atomic, memory_order_acquire) || uma_is_frozen(uma) ||
         uma_size(uma) <= atomic_load_explicit(&shared->kernel_size, memory_order_acquire))
         return;
     struct uma_times times;

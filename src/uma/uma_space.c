@@ -179,7 +179,7 @@ void uma_reach(struct uma *uma)
     if (!uma_is_attached(uma) || !uma->data_writable)
         return;
     uint32_t mode = atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire);
-    if (mode == INDEX_MODE_PASSTHROUGH || mode == INDEX_MODE_FAILED)
+    if (mode == INDEX_MODE_PASSTHROUGH || mode == INDEX_MODE_FAILED || uma_is_frozen(uma))
         return;
     struct index_record *record = uma_claim(uma);
     uma_extend_kernel(uma, record, uma_size(uma));

@@ -68,7 +68,7 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
         return false;
     bool active = atomic_exchange_explicit(&uma->active, 0, memory_order_seq_cst);
     uma->quiet_ms = active ? 0 : uma->quiet_ms + ms;
-    bool pending = atomic_load_explicit(&shared->times_pending, memory_order_relaxed);
+    bool pending = atomic_load_explicit(&shared->times_pending, memory_order_relaxed) && !uma_is_frozen(uma);
     uma->times_ms = pending ? uma->times_ms + ms : 0;
     if (uma->times_ms >= TIMES_MS) {
         struct index_record *record = uma_claim(uma);
@@ -78,7 +78,8 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
         uma->times_ms = 0;
         pending = false;
     }
-    uma_announce(uma);
+    if (!uma_is_frozen(uma))
+        uma_announce(uma);
     bool never_synced = !atomic_load_explicit(&shared->synced, memory_order_relaxed) &&
                         !atomic_load_explicit(&shared->atomic, memory_order_relaxed);
     bool waiting = never_synced && uncommitted(shared);

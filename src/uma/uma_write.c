@@ -168,7 +168,7 @@ static uint64_t piece_reach(const struct piece *piece)
     if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
         return end;
     uint64_t committed = atomic_load_explicit(&shared->committed_size, memory_order_acquire);
-    return end <= uma_min(committed, UMA_MAPPED_MOST) ? committed : 0;
+    return end <= uma_min(committed, UMA_MAPPED_MOST) && !uma_is_frozen(piece->uma) ? committed : 0;
 }
 
 static int piece_prepare(struct piece *piece, bool worst)

@@ -190,7 +190,7 @@ int64_t uma_writeback(struct uma *uma, struct index_record *record, uint64_t mos
 {
     struct index_shared *shared = uma_shared(uma);
     uint32_t mode = atomic_load_explicit(&shared->mode, memory_order_acquire);
-    if (mode == INDEX_MODE_PASSTHROUGH || mode == INDEX_MODE_FAILED)
+    if (mode == INDEX_MODE_PASSTHROUGH || mode == INDEX_MODE_FAILED || uma_is_frozen(uma))
         return 0;
     uint64_t begin = all ? 0 : atomic_load_explicit(&shared->writeback_cursor, memory_order_relaxed);
     uint64_t at = begin;
@@ -262,7 +262,8 @@ int uma_trim(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
     if (atomic_load_explicit(&shared->size, memory_order_relaxed) >=
-        atomic_load_explicit(&shared->kernel_size, memory_order_relaxed))
+            atomic_load_explicit(&shared->kernel_size, memory_order_relaxed) ||
+        uma_is_frozen(uma))
         return 0;
     uma_lock(uma, record, &shared->resize_lock);
     uma_gate_close(uma, record);
@@ -296,7 +297,7 @@ int uma_write_back(struct uma *uma)
     int error = n < 0 ? (int)n : 0;
     if (!error)
         error = uma_trim(uma, record);
-    if (!error)
+    if (!error && !uma_is_frozen(uma))
         error = uma_extend_kernel(uma, record,
                                   atomic_load_explicit(&uma_shared(uma)->committed_size, memory_order_acquire));
     uma_unclaim(uma, record);

@@ -62,6 +62,8 @@ static void test_accepted(void **state)
     assert_true(conf.atomic);
     assert_true(conf.stats);
     assert_string_equal(parse("log:stderr").log_path, "stderr");
+    assert_false(parse("").lease);
+    assert_true(parse("lease:1").lease);
     assert_int_equal(parse("").aio, CONF_AIO_DENY);
     assert_int_equal(parse("aio:allow").aio, CONF_AIO_ALLOW);
     assert_int_equal(parse("aio:allow,aio:deny").aio, CONF_AIO_DENY);

@@ -314,6 +314,13 @@ int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length)
     return fallocate(uma->fd, mode, (off_t)offset, (off_t)length) ? -errno : 0;
 }
 
+int uma_before_flags(struct uma *uma, int fd)
+{
+    (void)uma;
+    (void)fd;
+    return 0;
+}
+
 void uma_note_read(struct uma *uma)
 {
     (void)uma;

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_lease.c — programs without the library read a file whole (configuration key lease). Layer uma; called at attach and
+ * detach, and by a thread of its own.
+ *
+ * The kernel grants a write lease on a file that has one open description alone, and makes whoever opens it then wait for
+ * the holder. So with lease:1 `data_fd` is a duplicate of the application's descriptor instead of an open of our own, where
+ * that can be written and does not append. Its lease is broken by a foreign open: we commit, write back and *freeze* the
+ * file, then let the opener go on. While the file is frozen the kernel's file does not change: no line has its home there
+ * (home_usable), nothing is written back, trimmed or shown, no time is delivered; new lines are kept in the log. The file
+ * thaws when the lease can be had again, that is when the foreigners have closed it.
+ *
+ *     OFF     no lease: not asked for, O_ATOMIC (a commit that nobody asked for breaks its promise), detached, handed over
+ *     WANTED  this process has several descriptions, or others share the file: not frozen, and tried again now and then
+ *     HELD    nobody else has the file open
+ *     LENT    somebody has: frozen
+ *
+ * The last close thaws: it cannot wait for readers. The break is told by a realtime signal to our thread, which has it
+ * blocked and reads it from a signalfd; no other thread ever gets it, and an open that breaks our own lease waits for that
+ * thread alone.
+ */
+#include "base/conf.h"
+#include "base/highfd.h"
+#include "base/rawsys.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+
+#define LEASE_SIGNAL 61 /* a realtime signal: thread-directed, blocked where it arrives */
+#define LEASE_LOOK_MS 50
+#define LEASE_LENT_S                                                                                                   \
+    2 /* at least so long: who opened with O_NONBLOCK was told EAGAIN, and is to find it open at the next try */
+#define LEASE_MOST 64u /* files that are looked at in one round */
+#define STACK_BYTES (256u * 1024)
+
+enum lease_thread_state { LEASE_NONE, LEASE_STARTING, LEASE_RUNNING, LEASE_FORBIDDEN };
+
+/* The thread. Written by whoever starts it, and by itself. */
+static struct lease_thread {
+    _Atomic uint32_t state; /* enum lease_thread_state */
+    _Atomic uint32_t tid;   /* 0: not running yet; a futex word */
+    _Atomic uint32_t lent;  /* files that are WANTED or LENT: it looks after them now and then */
+    _Atomic int signal_fd;
+} lease_thread;
+
+/* ---- freezing ---- */
+
+/* The file is whole, and the kernel's file stays as it is from now on. */
+static int freeze(struct uma *uma)
+{
+    struct index_shared *shared = uma_shared(uma);
+    struct index_record *record = uma_claim(uma);
+    uma_lock(uma, record, &shared->resize_lock);
+    uma_gate_close(uma, record);
+    int error = 0;
+    if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_LOGGED) {
+        struct uma_times times;
+        uma_times_save(uma, &times);
+        error = uma_settle(uma, record);
+        uma_times_restore(uma, &times);
+        if (!error) /* the gate is closed: every write that begins later sees it in the guard */
+            atomic_store_explicit(&shared->frozen, 1, memory_order_release);
+    }
+    uma_gate_open(uma);
+    shlock_release(&shared->resize_lock);
+    uma_deliver_times(uma);
+    uma_unclaim(uma, record);
+    return error;
+}
+
+static void thaw(struct uma *uma)
+{
+    /* release: whoever may use the file again comes after those who could not */
+    if (atomic_exchange_explicit(&uma_shared(uma)->frozen, 0, memory_order_acq_rel))
+        uma_sync_wake(uma); /* there is something to write back */
+}
+
+static bool is_shared(const struct uma *uma)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint32_t participants = atomic_load_explicit(&shared->participants, memory_order_acquire);
+    for (unsigned p = 0; p < participants && p < INDEX_PARTICIPANTS; p++)
+        if (p != uma->participant && atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire))
+            return true;
+    return false;
+}
+
+/* ---- the lease ---- */
+
+static bool waits(uint32_t state)
+{
+    return state == UMA_LEASE_WANTED || state == UMA_LEASE_LENT;
+}
+
+static void set_state(struct uma *uma, enum uma_lease state)
+{
+    uint32_t before = atomic_exchange_explicit(&uma->lease, (uint32_t)state, memory_order_acq_rel);
+    if (waits(before) != waits(state))
+        atomic_fetch_add_explicit(&lease_thread.lent, waits(state) ? 1u : -1u, memory_order_acq_rel);
+}
+
+static void give_up(struct uma *uma, enum uma_lease state)
+{
+    set_state(uma, state);
+    thaw(uma);
+    sys_fcntl(uma->data_fd, F_SETLEASE, F_UNLCK);
+}
+
+void uma_lease_end(struct uma *uma)
+{
+    if (atomic_load_explicit(&uma->lease, memory_order_acquire) != UMA_LEASE_OFF)
+        give_up(uma, UMA_LEASE_OFF);
+}
+
+static time_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time); /* no system call */
+    return time.tv_sec;
+}
+
+/* Somebody opens the file, and waits; or has opened it before. */
+static void lend(struct uma *uma)
+{
+    if (freeze(uma) == 0) {
+        uma->lent_at = now();
+        set_state(uma, UMA_LEASE_LENT);
+        sys_fcntl(uma->data_fd, F_SETLEASE, F_UNLCK);
+    } else {
+        give_up(uma, UMA_LEASE_OFF);
+    }
+}
+
+static bool is_ours_alone(const struct uma *uma)
+{
+    uma_registry_lock();
+    bool one = uma->holders == 1;
+    uma_registry_unlock();
+    return one && !is_shared(uma);
+}
+
+/* Each time anew: the kernel forgets whom to tell, and by which signal, when a lease is given back, and would send SIGIO to
+ * the process. */
+static int take(struct uma *uma)
+{
+    struct f_owner_ex owner = {.type = F_OWNER_TID,
+                               .pid = (pid_t)atomic_load_explicit(&lease_thread.tid, memory_order_acquire)};
+    int error = sys_fcntl(uma->data_fd, F_SETOWN_EX, (long)&owner);
+    if (!error)
+        error = sys_fcntl(uma->data_fd, F_SETSIG, LEASE_SIGNAL);
+    return error ? error : sys_fcntl(uma->data_fd, F_SETLEASE, F_WRLCK);
+}
+
+static void look(struct uma *uma)
+{
+    uint32_t state = atomic_load_explicit(&uma->lease, memory_order_acquire);
+    if (!uma_is_attached(uma) || state == UMA_LEASE_OFF)
+        return;
+    if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) != INDEX_MODE_LOGGED) {
+        give_up(uma, UMA_LEASE_OFF);
+    } else if (!is_ours_alone(uma)) {
+        if (state != UMA_LEASE_WANTED)
+            give_up(uma, UMA_LEASE_WANTED);
+    } else if (state == UMA_LEASE_HELD) {
+        if (sys_fcntl(uma->data_fd, F_GETLEASE, 0) != F_WRLCK)
+            lend(uma);
+    } else if (state == UMA_LEASE_WANTED || now() - uma->lent_at >= LEASE_LENT_S) {
+        int error = take(uma);
+        if (!error) {
+            set_state(uma, UMA_LEASE_HELD);
+            thaw(uma);
+        } else if (state == UMA_LEASE_WANTED) { /* those who read it have read a mix so far; no more from here on */
+            lend(uma);
+        }
+    }
+}
+
+/* ---- the thread ---- */
+
+struct round {
+    struct uma *uma[LEASE_MOST];
+    unsigned count;
+};
+
+/* Under the registry lock: those that are busy cannot go away. */
+static void collect(struct uma *uma, void *arg)
+{
+    struct round *round = arg;
+    if (round->count < LEASE_MOST && uma_is_attached(uma) &&
+        atomic_load_explicit(&uma->lease, memory_order_acquire) != UMA_LEASE_OFF) {
+        uma->busy++;
+        round->uma[round->count++] = uma;
+    }
+}
+
+static void look_all(void)
+{
+    struct round round = {.count = 0};
+    uma_each(collect, &round);
+    for (unsigned i = 0; i < round.count; i++)
+        look(round.uma[i]);
+    uma_registry_lock();
+    for (unsigned i = 0; i < round.count; i++)
+        round.uma[i]->busy--;
+    uma_registry_unlock();
+}
+
+static void *lease_main(void *arg)
+{
+    struct signalfd_siginfo told;
+    int fd = atomic_load_explicit(&lease_thread.signal_fd, memory_order_acquire);
+    (void)arg;
+    atomic_store_explicit(&lease_thread.tid, (uint32_t)sys_gettid(), memory_order_release);
+    sys_futex((uint32_t *)&lease_thread.tid, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
+    for (;;) {
+        struct pollfd poll = {.fd = fd, .events = POLLIN};
+        const struct timespec pause = {.tv_nsec = LEASE_LOOK_MS * 1000000L};
+        bool lent = atomic_load_explicit(&lease_thread.lent, memory_order_acquire);
+        rawsys(SYS_ppoll, (long)&poll, 1, lent ? (long)&pause : 0, 0, 0, 0);
+        sys_read(fd, &told, sizeof told); /* does not wait; what it tells is looked up anyway */
+        look_all();
+    }
+    return NULL;
+}
+
+static int start_thread(void)
+{
+    sigset_t all, before;
+    uint64_t signal = UINT64_C(1) << (LEASE_SIGNAL - 1);
+    pthread_attr_t attr;
+    pthread_t thread;
+    int fd = (int)rawsys(SYS_signalfd4, -1, (long)&signal, sizeof signal, SFD_CLOEXEC | SFD_NONBLOCK, 0, 0);
+    if (fd < 0)
+        return fd;
+    fd = highfd_move(fd);
+    atomic_store_explicit(&lease_thread.signal_fd, fd, memory_order_release);
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV); /* as in uma_sync.c */
+    sigdelset(&all, SIGBUS);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_attr_init(&attr);
+    if (!error) {
+        pthread_attr_setstacksize(&attr, STACK_BYTES);
+        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        error = pthread_create(&thread, &attr, lease_main, NULL);
+        pthread_attr_destroy(&attr);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        highfd_close(fd);
+    return -error;
+}
+
+/* The thread's id, which signals go to; starts it first if need be. 0: there is none. */
+static pid_t thread_id(void)
+{
+    uint32_t expected = LEASE_NONE;
+    if (atomic_compare_exchange_strong_explicit(&lease_thread.state, &expected, LEASE_STARTING, memory_order_acq_rel,
+                                                memory_order_acquire)) {
+        int error = start_thread();
+        atomic_store_explicit(&lease_thread.state, error ? LEASE_NONE : LEASE_RUNNING, memory_order_release);
+        if (error)
+            return 0;
+    }
+    uint32_t tid = 0;
+    while (expected != LEASE_FORBIDDEN && !(tid = atomic_load_explicit(&lease_thread.tid, memory_order_acquire)))
+        sys_futex((uint32_t *)&lease_thread.tid, FUTEX_WAIT_PRIVATE, 0, NULL);
+    return (pid_t)tid;
+}
+
+/* ---- attach, fork ---- */
+
+bool uma_lease_fits(int fd)
+{
+    int flags = sys_fcntl(fd, F_GETFL, 0);
+    return flags >= 0 && (flags & O_ACCMODE) == O_RDWR && !(flags & (O_APPEND | O_DIRECT | O_PATH));
+}
+
+bool uma_lease_wanted(const struct uma *uma, int fd)
+{
+    return conf_get()->lease && !(atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC) &&
+           uma_lease_fits(fd);
+}
+
+/* A description of our own cannot take the place of the borrowed one: closing any descriptor drops the process's POSIX
+ * locks. */
+int uma_before_flags(struct uma *uma, int fd)
+{
+    return uma->borrowed && uma_is_attached(uma) ? uma_demote(uma, fd, UMA_DEMOTE_OTHER) : 0;
+}
+
+void uma_lease_begin(struct uma *uma)
+{
+    if (!uma->borrowed || atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_relaxed))
+        return;
+    pid_t thread = thread_id();
+    if (!thread)
+        return;
+    set_state(uma, UMA_LEASE_WANTED);
+    rawsys(SYS_tgkill, sys_getpid(), thread, LEASE_SIGNAL, 0, 0, 0); /* it takes the lease; it may sleep without end */
+}
+
+/* The child has the description, too. */
+static void share_attached(struct uma *uma, void *arg)
+{
+    (void)arg;
+    if (uma_is_attached(uma) && atomic_load_explicit(&uma->lease, memory_order_acquire) != UMA_LEASE_OFF)
+        give_up(uma, UMA_LEASE_WANTED);
+}
+
+void uma_lease_before_fork(void)
+{
+    if (conf_get()->lease)
+        uma_each(share_attached, NULL);
+}
+
+void uma_lease_after_fork_child(void)
+{
+    if (atomic_load_explicit(&lease_thread.state, memory_order_relaxed) == LEASE_RUNNING)
+        highfd_close(atomic_load_explicit(&lease_thread.signal_fd, memory_order_relaxed));
+    /* relaxed: there is one thread */
+    atomic_store_explicit(&lease_thread.state, LEASE_NONE, memory_order_relaxed);
+    atomic_store_explicit(&lease_thread.tid, 0, memory_order_relaxed);
+    atomic_store_explicit(&lease_thread.lent, 0, memory_order_relaxed);
+}
+
+void uma_lease_forbid(void)
+{
+    atomic_store_explicit(&lease_thread.state, LEASE_FORBIDDEN, memory_order_relaxed);
+}
