@@ -263,6 +263,76 @@ static void test_map_ranges(void **state)
     managed_remove(&m);
 }
 
+/* The file, the offset and the length that are known of an address. */
+static void check_range(struct managed *m, const char *address, uint64_t offset, size_t length)
+{
+    uint64_t found = 0;
+    size_t left = 0;
+    bool writable = false;
+    rcu_enter();
+    assert_ptr_equal(uma_at(address, &found, &left, &writable), m->uma);
+    rcu_leave();
+    assert_int_equal(found, offset);
+    assert_int_equal(left, length);
+    assert_true(writable);
+}
+
+static void check_no_range(const char *address)
+{
+    uint64_t offset;
+    size_t length;
+    bool writable;
+    rcu_enter();
+    assert_null(uma_at(address, &offset, &length, &writable));
+    rcu_leave();
+}
+
+/* What is known of a mapping goes where mremap takes it, grows and shrinks with it, and stays where mremap fails; a plain
+ * mapping holds the file wherever it is. */
+static void test_map_moves(void **state)
+{
+    struct managed m;
+    (void)state;
+    managed_open(&m, 256 * K, 256 * K, 0);
+    char *room = mmap(NULL, MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *base = mmap(NULL, 64 * K, PROT_READ | PROT_WRITE, MAP_SHARED, m.fd, 16 * K);
+    assert_int_equal(uma_map(m.uma, m.fd, base, 64 * K, 16 * K, true), 0);
+    assert_ptr_equal(uma_remap(base, 64 * K, 64 * K, MREMAP_MAYMOVE | MREMAP_FIXED, room), room);
+    check_no_range(base);
+    check_range(&m, room + 5, 16 * K + 5, 64 * K - 5);
+    assert_ptr_equal(uma_remap(room, 64 * K, 16 * K, 0, NULL), room);
+    check_range(&m, room, 16 * K, 16 * K);
+    check_no_range(room + 16 * K);
+    assert_true((intptr_t)uma_remap(room, 16 * K, 32 * K, 0x7000, NULL) == -EINVAL);
+    check_range(&m, room, 16 * K, 16 * K);
+    /* a part of it goes away, the rest stays */
+    assert_ptr_equal(uma_remap(room + 4 * K, 4 * K, 8 * K, MREMAP_MAYMOVE | MREMAP_FIXED, room + 512 * K),
+                     room + 512 * K);
+    check_range(&m, room, 16 * K, 4 * K);
+    check_no_range(room + 4 * K);
+    check_range(&m, room + 8 * K, 24 * K, 8 * K);
+    check_range(&m, room + 512 * K, 20 * K, 8 * K);
+    assert_int_equal(mode_of(&m), INDEX_MODE_IN_PLACE);
+    assert_int_equal(managed_write(&m, 0, 100 * K, 0), 100 * K);
+    assert_memory_equal(room + 512 * K, m.want + 20 * K, 8 * K);
+    uma_unmap(room, MIB);
+    assert_int_equal(mode_of(&m), INDEX_MODE_LOGGED);
+
+    char *plain = mmap(NULL, 64 * K, PROT_READ, MAP_SHARED, m.fd, 0);
+    assert_int_equal(uma_demote(m.uma, m.fd, UMA_DEMOTE_MMAP), 0);
+    assert_int_equal(uma_hold_mapping(m.uma, m.fd, plain, 64 * K), 0);
+    assert_ptr_equal(uma_remap(plain, 64 * K, 128 * K, MREMAP_MAYMOVE | MREMAP_FIXED, room), room);
+    uma_unmap(plain, 64 * K); /* what is there by now is none of the file's */
+    struct uma *uma = m.uma;
+    assert_int_equal(uma_close(uma, m.fd), 0);
+    assert_int_equal(mode_of(&m), INDEX_MODE_PASSTHROUGH); /* the moved mapping holds it */
+    uma_ref(uma);
+    uma_unmap(room, MIB);
+    munmap(room, MIB);
+    managed_check_kernel(&m);
+    managed_remove(&m);
+}
+
 /* While a file is mapped by nvmmap, loads from it see each write at once, and reads see each store; commits and new sizes
  * change nothing in that. A mapping made in the middle of a life begins with the newest bytes. */
 static void test_map_is_coherent(void **state)
@@ -538,6 +608,7 @@ int main(void)
         cmocka_unit_test(test_demotion),
         cmocka_unit_test(test_failed_mode),
         cmocka_unit_test(test_map_ranges),
+        cmocka_unit_test(test_map_moves),
         cmocka_unit_test(test_map_is_coherent),
         cmocka_unit_test(test_seek),
         cmocka_unit_test(test_allocate),
