@@ -63,7 +63,10 @@ enum kind {
     K_MEMCPY,
     K_UNLINK,
     K_RENAME,
+    K_LINK,
+    K_HOLE,
     K_FORK,
+    K_EXEC,
     K_IDLE,
     K_COMPARE,
     KINDS
@@ -94,7 +97,10 @@ static const struct {
     [K_MEMCPY] = {"memcpy", 5},
     [K_UNLINK] = {"unlink", 4},
     [K_RENAME] = {"rename", 3},
+    [K_LINK] = {"link", 3},
+    [K_HOLE] = {"seek data and hole", 20},
     [K_FORK] = {"fork", 1},
+    [K_EXEC] = {"exec", 1},
     [K_IDLE] = {"idle", 1},
     [K_COMPARE] = {"compare", 15},
 };
@@ -595,7 +601,7 @@ static void do_names(void)
     for (int n = 0; n < 2; n++) {
         snprintf(name, sizeof(name), "%s/f%d", run.side[n].dir, file);
         snprintf(to, sizeof(to), "%s/f%d", run.side[n].dir, other);
-        o[n] = outcome_of(run.kind == K_UNLINK ? unlink(name) : rename(name, to));
+        o[n] = outcome_of(run.kind == K_UNLINK ? unlink(name) : run.kind == K_LINK ? link(name, to) : rename(name, to));
     }
     same(kinds[run.kind].name, o[0], o[1]);
 }
@@ -625,6 +631,75 @@ static void do_fork(int slot)
     int status = 0;
     if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
         fail("a forked child that wrote ended with status %#x", (unsigned)status);
+    compare_slot(slot);
+}
+
+static void must_be_zero(int slot, off_t from, off_t to, const char *what)
+{
+    size_t length = to - from < (off_t)BUFFER ? (size_t)(to - from) : BUFFER;
+    ssize_t n = run.side[1].io->pread(run.side[1].fd[slot], run.buf[1], length, from);
+    for (ssize_t i = 0; i < n; i++)
+        if (run.buf[1][i])
+            fail("%s: no data from %lld to %lld, but byte %lld is %02x", what, (long long)from, (long long)to,
+                 (long long)(from + i), run.buf[1][i]);
+}
+
+/* Where data and holes are the two sides may see differently, but what is told to be a hole is zero. */
+static void do_hole(int slot)
+{
+    const struct side *s = &run.side[0];
+    off_t from = (off_t)below(NEAR), size = (off_t)size_of(&run.side[1], slot);
+    struct outcome o[2];
+    say(" slot %d from %lld\n", slot, (long long)from);
+    struct outcome data = outcome_of(s->io->lseek(s->fd[slot], from, SEEK_DATA));
+    struct outcome hole = outcome_of(s->io->lseek(s->fd[slot], from, SEEK_HOLE));
+    if (data.value < 0 && data.error != ENXIO)
+        fail("SEEK_DATA: %s", strerror(data.error));
+    if (from >= size && (data.value >= 0 || hole.value >= 0 || hole.error != ENXIO))
+        fail("SEEK_DATA and SEEK_HOLE from behind the end gave %" PRId64 ", %" PRId64, data.value, hole.value);
+    if (from < size && (hole.value < from || hole.value > size || (data.value >= 0 && data.value < from)))
+        fail("SEEK_DATA and SEEK_HOLE from %lld gave %" PRId64 ", %" PRId64, (long long)from, data.value, hole.value);
+    if (from < size && readable(slot)) {
+        must_be_zero(slot, from, data.value < 0 ? size : data.value, "SEEK_DATA");
+        off_t next = s->io->lseek(s->fd[slot], hole.value, SEEK_DATA);
+        must_be_zero(slot, hole.value, next < 0 ? size : next, "SEEK_HOLE");
+    }
+    for (int n = 0; n < 2; n++)
+        o[n] = outcome_of(run.side[n].io->lseek(run.side[n].fd[slot], from, SEEK_SET));
+    same("lseek", o[0], o[1]);
+}
+
+/* Another program gets the descriptor, reads and writes by it. Only where it can know what it has. */
+static void do_exec(int slot)
+{
+    static const char script[] =
+        "exec 2>/dev/null; dd bs=100 count=2 status=none <&9 | cksum; echo from another program >&9; "
+        "cat /proc/self/fdinfo/9 | grep pos";
+    char output[2][200];
+    say(" slot %d\n", slot);
+    if (!nvx_is_kernel || size_of(&run.side[1], slot) > (int64_t)BUFFER)
+        return;
+    for (int n = 0; n < 2; n++) {
+        int pipes[2], status = 0;
+        if (pipe(pipes))
+            fail("pipe: %s", strerror(errno));
+        pid_t pid = fork();
+        if (pid == 0) {
+            if (dup2(pipes[1], 1) == 1 && run.side[n].io->dup2(run.side[n].fd[slot], 9) == 9)
+                execl("/bin/sh", "sh", "-c", script, NULL);
+            _exit(127);
+        }
+        close(pipes[1]);
+        size_t used = 0;
+        for (ssize_t got; (got = read(pipes[0], output[n] + used, sizeof(output[n]) - 1 - used)) > 0;)
+            used += (size_t)got;
+        output[n][used] = 0;
+        close(pipes[0]);
+        if (pid < 0 || waitpid(pid, &status, 0) != pid || WEXITSTATUS(status) == 127)
+            fail("the other program ended with status %#x", (unsigned)status);
+    }
+    if (strcmp(output[0], output[1]))
+        fail("another program with the descriptor says '%s', on the kernel '%s'", output[0], output[1]);
     compare_slot(slot);
 }
 
@@ -690,7 +765,14 @@ static void do_op(uint64_t number, uint64_t seed)
         break;
     case K_UNLINK:
     case K_RENAME:
+    case K_LINK:
         do_names();
+        break;
+    case K_HOLE:
+        do_hole(slot);
+        break;
+    case K_EXEC:
+        do_exec(slot);
         break;
     case K_FORK:
         do_fork(slot);
