@@ -17,6 +17,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -48,8 +49,9 @@ static void child_begin(void)
 
 /* ---- fork ---- */
 
-/* Registered before all others, so that these run inside all others: last before the fork, first after it. What handlers
- * of the application do with files comes before the core is ready to fork, and after it is itself again. */
+/* Registered before all others but the allocator's, so that these run inside all others: last before the fork, first after
+ * it. What handlers of the application do with files comes before the core is ready to fork, and after it is itself again.
+ * The core waits for locks whose holders may allocate: an allocator's handler, which takes its locks, must come behind. */
 static void child_before_fork(void)
 {
     const struct nvmmio_core *core = preload_core();
@@ -149,6 +151,9 @@ __attribute__((constructor)) static void child_start(int argc, char **argv, char
     if (!sys_is_error((void *)page) && sys_madvise((void *)page, CHILD_PAGE, MADV_WIPEONFORK) == 0)
         atomic_store_explicit(&preload_children.page, page, memory_order_relaxed);
     child_begin();
+    void *volatile first =
+        malloc(1); /* an allocator (jemalloc) registers its handlers when it is first used: before us */
+    free(first);
     pthread_atfork(child_before_fork, child_after_fork_parent, child_after_fork);
     preload_real(PRELOAD_REAL_clone); /* may be called where nothing can be looked up */
     preload_real(PRELOAD_REAL__Fork);

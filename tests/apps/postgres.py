@@ -151,7 +151,7 @@ def clients():
     for side in apptest.SIDES:
         server = Server(app, side)
         server.bench("-i", "-s", "1")
-        server.bench("--random-seed=7", "-c", "4", "-j", "2", "-t", str(150 * SCALE))
+        server.bench("--random-seed=7", "-c", "4", "-j", "2", "-t", str(400 * SCALE))
         server.sql("checkpoint; create table wide(id int, t text); insert into wide select i, repeat(md5(i::text), 100)"
                    " from generate_series(1, 3000) i; create index on wide(t); update wide set t = t || 'x' where id % 3"
                    " = 0; delete from wide where id % 7 = 0; vacuum full wide; cluster pgbench_accounts using"

@@ -114,14 +114,14 @@ def policy(name):
     for side in apptest.SIDES:
         server = Server(app, side, name)
         client = server.client()
-        work(client, 1, 3000 * SCALE)
+        work(client, 1, 6000 * SCALE)
         client.do("BGREWRITEAOF")
-        work(client, 2, 3000 * SCALE)  # while the child writes
+        work(client, 2, 6000 * SCALE)  # while the child writes
         apptest.wait_until("the rewrite", lambda: client.info("persistence", "aof_rewrite_in_progress") == "0")
         if client.info("persistence", "aof_last_bgrewrite_status") != "ok":
             raise Failed("BGREWRITEAOF failed")
         client.do("BGSAVE")
-        work(client, 3, 3000 * SCALE)
+        work(client, 3, 6000 * SCALE)
         apptest.wait_until("the save", lambda: client.info("persistence", "rdb_bgsave_in_progress") == "0")
         if client.info("persistence", "rdb_last_bgsave_status") != "ok":
             raise Failed("BGSAVE failed")

@@ -226,7 +226,8 @@ static void settle_size(struct family_thread *t, int fd, uint32_t object)
     uint64_t size = min((uint64_t)st.st_size, FAMILY_BYTES);
     if (changes_size(number) && d->object == object) {
         settle_length(d, (uint64_t)st.st_size, object);
-        if (!d->settled && d->kind == FAMILY_EXTEND && atomic_load(&d->state) >= FAMILY_ACTIVE)
+        uint32_t state = atomic_load(&d->state); /* once it was applied others may have written below the new end */
+        if (!d->settled && d->kind == FAMILY_EXTEND && (state == FAMILY_ACTIVE || state == FAMILY_DONE))
             settle_extension(t, fd, d, size);
         memset(o->data + size, 0, FAMILY_BYTES - size);
         atomic_store(&o->size, size);
