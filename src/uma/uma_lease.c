@@ -317,7 +317,8 @@ static void share_attached(struct uma *uma, void *arg)
 
 void uma_lease_before_fork(void)
 {
-    if (conf_get()->lease)
+    /* not by the configuration: a fork before the first file must not be the moment when the environment is read */
+    if (atomic_load_explicit(&lease_thread.state, memory_order_acquire) == LEASE_RUNNING)
         uma_each(share_attached, NULL);
 }
 
