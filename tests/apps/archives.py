@@ -49,7 +49,7 @@ def tar():
 
 
 def git():
-    app = App("git", timeout=200, served=True)
+    app = App("git", timeout=200)
     fill(app)
     app.both("rm src/holes src/hard && mv src repo", DATES)
     for command in (
@@ -88,7 +88,7 @@ def git():
 
 def git_at_once():
     """Several processes commit to branches of one repository while it is packed and checked again and again."""
-    app = App("git.at_once", timeout=200, served=True)
+    app = App("git.at_once", timeout=200)
     app.both("git init -q -b main repo && cd repo && git config gc.auto 0 && git config core.fsync all && "
              "echo start > start && git add -A && git commit -q -m start", DATES)
     worker = ("git worktree add -q ../w$1 -b b$1 2> /dev/null; cd ../w$1 && for i in $(seq %d); do "
