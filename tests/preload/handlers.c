@@ -201,7 +201,7 @@ static void nested(void)
     serve();
     set(signal, nest, SA_NODEFER, 0);
     pthread_t sender = start(send_often, &signal);
-    for (int i = 0; i < 1000; i++)
+    for (int i = 0; i < 1000 || handlers.handled < 8; i++)
         check(use_file(), "the program writes");
     handlers.sending = false;
     pthread_join(sender, NULL);
@@ -294,7 +294,7 @@ static void contexts(void)
     makecontext(&handlers.elsewhere, elsewhere, 0);
     set(signal, leave_by_context, 0, 0);
     pthread_t sender = start(send_often, &signal);
-    for (int i = 0; i < 1500; i++)
+    for (int i = 0; i < 1500 || handlers.handled <= 20; i++)
         check(use_file(), "the program writes");
     handlers.sending = false;
     pthread_join(sender, NULL);
@@ -480,7 +480,7 @@ static void sent_segv(void)
     serve();
     set(signal, sent, 0, 0);
     pthread_t sender = start(send_often, &signal);
-    for (int i = 0; i < 1500; i++) {
+    for (int i = 0; i < 1500 || handlers.handled <= 20; i++) {
         check(use_file(), "the program writes");
         check(mask_is_empty(), "the mask of the program");
     }

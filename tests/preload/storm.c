@@ -166,7 +166,7 @@ static void region_of(size_t region)
     storm.second = open(storm.path, O_RDWR);
     storm_begin(region_handler, SA_RESTART);
     uint64_t end = now_ns() + (uint64_t)STORM_MS * 1000000;
-    for (unsigned round = 0; now_ns() < end; round++)
+    for (unsigned round = 0; now_ns() < end || storm.handled <= 100; round++)
         region_step(round);
     storm_end();
     check(close(storm.second) == 0 && close(storm.fd) == 0, "close");
@@ -221,7 +221,7 @@ static void records(int flags)
     storm.fd = storm_file(0, flags);
     storm_begin(record_handler, 0);
     uint64_t end = now_ns() + (uint64_t)STORM_MS * 1000000;
-    while (now_ns() < end && mine + storm.records < RECORDS_MOST) {
+    while ((now_ns() < end || storm.handled <= 100) && mine + storm.records < RECORDS_MOST) {
         record_write(1);
         mine++;
         if (mine % 64 == 0)
@@ -270,7 +270,7 @@ static void life(void)
     close(storm_file(65536, 0));
     storm_begin(life_handler, SA_RESTART);
     uint64_t end = now_ns() + (uint64_t)STORM_MS * 1000000;
-    for (unsigned round = 0; now_ns() < end; round++) {
+    for (unsigned round = 0; now_ns() < end || storm.handled <= 100; round++) {
         int fd = open(storm.path, O_RDWR);
         check(fd >= 0 && pwrite(fd, storm.bytes, 4096, 4096) == 4096, "the program opens and writes");
         pid_t child = round % 8 ? 0 : fork();
