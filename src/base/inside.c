@@ -26,9 +26,10 @@ __thread struct inside inside_thread __attribute__((tls_model("initial-exec")));
 /* Signals of faults that guards wait for: never blocked inside. */
 static const uint64_t inside_faults = INSIDE_BIT(SIGSEGV) | INSIDE_BIT(SIGBUS);
 /* What is blocked there once a signal was put off: all others but for those of debuggers and sandboxes, and libc's own
- * two (cancellation; setuid in all threads), for which libc waits. */
-static const uint64_t inside_others = ~(INSIDE_BIT(SIGSEGV) | INSIDE_BIT(SIGBUS) | INSIDE_BIT(SIGTRAP) |
-                                        INSIDE_BIT(SIGSYS) | INSIDE_BIT(__SIGRTMIN) | INSIDE_BIT(__SIGRTMIN + 1));
+ * two (cancellation; setuid in all threads), for which libc waits; and the two that the kernel leaves out of each mask. */
+static const uint64_t inside_others =
+    ~(INSIDE_BIT(SIGSEGV) | INSIDE_BIT(SIGBUS) | INSIDE_BIT(SIGTRAP) | INSIDE_BIT(SIGSYS) | INSIDE_BIT(__SIGRTMIN) |
+      INSIDE_BIT(__SIGRTMIN + 1) | INSIDE_BIT(SIGKILL) | INSIDE_BIT(SIGSTOP));
 
 static void inside_set_due(uint8_t due)
 {
@@ -130,7 +131,10 @@ bool inside_defer(int signal, siginfo_t *info, void *context)
         inside_hold(signal, info);
     else
         inside_send(signal, info);
-    if (!(atomic_load_explicit(&inside_thread.due, memory_order_relaxed) & INSIDE_DUE_MASK)) {
+    /* While the mask is due the library runs with all others blocked: who finds them unblocked has interrupted it before,
+     * and knows better than a handler that came in between and took this one's mask for the application's. */
+    if (!(atomic_load_explicit(&inside_thread.due, memory_order_relaxed) & INSIDE_DUE_MASK) ||
+        (*mask & inside_others) != inside_others) {
         inside_thread.mask = *mask;
         inside_due(INSIDE_DUE_MASK);
     }

@@ -23,6 +23,7 @@ enum { VALUE = 4711 };
 static volatile int handled;      /* by the application's part of the handler */
 static volatile int put_off;      /* by inside_defer */
 static volatile int value;        /* of the last signal handled */
+static volatile int nested;       /* signal that comes when a handler has just begun */
 static volatile bool masked_term; /* SIGTERM was blocked meanwhile */
 
 static bool is_blocked(int signal)
@@ -35,6 +36,11 @@ static bool is_blocked(int signal)
 /* As a door of the preload library, or pm_guard. */
 static void door(int signal, siginfo_t *info, void *context)
 {
+    if (nested) {
+        int next = nested;
+        nested = 0;
+        raise(next);
+    }
     if (inside_defer(signal, info, context)) {
         put_off++;
         return;
@@ -104,6 +110,22 @@ __attribute__((unused)) static void play_leaving(void)
     unit_check(handled == 0 && put_off == 2);
     inside_finish();
     unit_check(handled == 2 && put_off == 2 && value == VALUE && !is_blocked(SIGTERM) && !is_blocked(SIGSEGV));
+}
+
+/* A signal that interrupts the handler of another one, before that has been put off: neither's mask stays. */
+__attribute__((unused)) static void play_nested(void)
+{
+    static const int pairs[][2] = {{SIGUSR1, SIGUSR2}, {SIGUSR1, SIGSEGV}, {SIGSEGV, SIGUSR1}, {SIGBUS, SIGSEGV}};
+    for (unsigned i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        set(pairs[i][0]);
+        set(pairs[i][1]);
+        inside_enter();
+        nested = pairs[i][1];
+        raise(pairs[i][0]);
+        inside_leave();
+        unit_check(handled == 2 * (int)i + 2 && put_off == handled && !is_blocked(SIGTERM));
+        unit_check(!is_blocked(pairs[i][0]) && !is_blocked(pairs[i][1]));
+    }
 }
 
 /* A thread that blocks everything: not the signals of faults while it is inside. One that is sent waits. */
@@ -188,6 +210,7 @@ TEST_OF(usual)
 TEST_OF(real_time)
 TEST_OF(fault_signal)
 TEST_OF(leaving)
+TEST_OF(nested)
 TEST_OF(window)
 #endif
 TEST_OF(blocked)
@@ -198,7 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #ifndef TSAN_ON /* the thread sanitizer puts signals off by itself */
         cmocka_unit_test(test_usual),   cmocka_unit_test(test_real_time),   cmocka_unit_test(test_fault_signal),
-        cmocka_unit_test(test_leaving), cmocka_unit_test(test_window),
+        cmocka_unit_test(test_leaving), cmocka_unit_test(test_window),      cmocka_unit_test(test_nested),
 #endif
         cmocka_unit_test(test_blocked), cmocka_unit_test(test_cancel_type),
     };
