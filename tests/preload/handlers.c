@@ -324,6 +324,9 @@ static void *use_until_end(void *arg)
 
 static void ends(void)
 {
+#if defined(__SANITIZE_ADDRESS__)
+    return; /* its runtime holds locks while a thread begins */
+#endif
     serve();
     set(SIGUSR1, end_thread, 0, 0);
     for (unsigned i = 0; i < 200; i++) {
