@@ -40,11 +40,26 @@ static const struct fork_row {
     {uma_before_fork, uma_after_fork_parent, uma_after_fork_child, uma_born},
     {pm_guard_before_fork, pm_guard_after_fork, pm_guard_after_fork, pm_guard_after_fork},
 };
+#define FORK_LIBC_CANCEL 32 /* signals that libc uses among its threads */
+#define FORK_LIBC_SETXID 33
 #define FORK_ROWS (sizeof fork_table / sizeof *fork_table)
 
 static __thread bool fork_begun;    /* by this thread; the child's thread goes on with it */
 static _Atomic bool fork_told;      /* the preload library tells of forks: its handlers stand inside all others */
+static __thread bool fork_held;     /* the application may hold liburcu's locks: none of ours is taken, as for _Fork */
 static __thread uint64_t fork_mask; /* its signal mask: a handler between the rows would wait for its own locks */
+
+/* Whether all signals were blocked before. So does urcu_bp_before_fork, which a program that uses liburcu calls around its
+ * forks: it then holds locks that ours would wait for, or that who holds ours waits for. */
+static bool fork_mask_is_full(uint64_t mask)
+{
+    enum { FORK_NEVER_COUNT = 4 };
+    /* the kernel blocks neither of the first two, libc keeps the others for itself */
+    static const int free_signals[FORK_NEVER_COUNT] = {SIGKILL, SIGSTOP, FORK_LIBC_CANCEL, FORK_LIBC_SETXID};
+    for (int i = 0; i < FORK_NEVER_COUNT; i++)
+        mask |= UINT64_C(1) << (free_signals[i] - 1);
+    return mask == ~UINT64_C(0);
+}
 
 void api_before_fork(void)
 {
@@ -52,7 +67,8 @@ void api_before_fork(void)
         return;
     fork_begun = true;
     inside_block(&fork_mask);
-    for (size_t i = 0; i < FORK_ROWS; i++)
+    fork_held = fork_mask_is_full(fork_mask);
+    for (size_t i = 0; i < FORK_ROWS && !fork_held; i++)
         fork_table[i].before();
 }
 
@@ -82,7 +98,7 @@ void api_after_fork_parent(void)
 {
     if (!fork_is_over())
         return;
-    for (size_t i = FORK_ROWS; i-- > 0;)
+    for (size_t i = FORK_ROWS; i-- > 0 && !fork_held;)
         fork_table[i].parent();
     inside_unblock(&fork_mask);
 }
@@ -110,7 +126,11 @@ void api_after_fork_child(void)
     note_main();
     stats_after_fork_child(); /* first: the rows may count */
     for (size_t i = FORK_ROWS; i-- > 0;)
-        fork_table[i].child();
+        fork_held ? fork_table[i].born() : fork_table[i].child();
+    if (fork_held) {
+        birth_note();
+        file_allow_thread(); /* libc has made its own locks anew */
+    }
     inside_unblock(&fork_mask);
 }
 

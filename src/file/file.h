@@ -121,7 +121,8 @@ void file_before_user(uint32_t euid, bool privileged);
 void file_before_fork(void);
 void file_after_fork_parent(void);
 void file_after_fork_child(void);
-void file_born(void); /* in a child that ran no fork handlers */
+void file_allow_thread(void); /* behind file_born: libc can make threads */
+void file_born(void);         /* in a child that ran no fork handlers */
 void file_exit(void);
 void file_main_ended(void); /* the first thread ends, and not the process */
 

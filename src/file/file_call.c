@@ -18,7 +18,7 @@ void file_begin_process(void)
     if (atomic_load_explicit(&file_state.pid, memory_order_relaxed))
         return;
     uint32_t pid = (uint32_t)sys_getpid();
-    pm_guard_install();
+    uma_rescue_install();
     birth_note();
     atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* two threads at once store the same */
 }

@@ -68,3 +68,8 @@ void file_main_ended(void)
     if (file_owns_table())
         uma_main_ended();
 }
+
+void file_allow_thread(void)
+{
+    uma_sync_after_fork_child();
+}

@@ -138,6 +138,9 @@ uint64_t volume_self(struct volume *volume);
 /* Whether the process of that word is gone. False for this process. */
 bool volume_is_dead(struct volume *volume, uint64_t process);
 
+/* In a handler: replaces a missing page of a volume's table by zeros, and gives the volume up. False: it is none's. */
+bool volume_rescue(uintptr_t address);
+
 /* Around fork, for all volumes of the process. The child drops what it inherited (descriptors, pool, table entry) and
  * takes a new entry at its next use. */
 void volume_before_fork(void);

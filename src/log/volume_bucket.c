@@ -121,6 +121,8 @@ bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struc
     uint64_t self = volume_self(volume);
     uint64_t mine = inflight_word(bucket_number(volume, bucket), writes);
     inflight->word = NULL;
+    if (__builtin_expect(atomic_load_explicit(&volume->torn, memory_order_relaxed), 0))
+        return false;
     for (;;) {
         if (__builtin_expect(self != 0, 1)) /* without an entry an attacher cannot wait for us: best effort */
             inflight->word = publish(&volume->table->process[volume_index(self)], mine);
@@ -169,6 +171,8 @@ int volume_lock_inode(struct volume *volume, uint64_t ino)
     uint64_t self = volume_self(volume);
     if (!self)
         return -EAGAIN;
+    if (atomic_load_explicit(&volume->torn, memory_order_relaxed))
+        return -EIO; /* who is attached, and where, is not known any more */
     for (;;) {
         int result = shlock_acquire(&bucket->lock, (uint32_t)self);
         if (result != -ETIMEDOUT)

@@ -81,6 +81,7 @@ struct volume {
     _Atomic uint32_t ready;    /* 0: could not be opened; the rest below is not there then. Release when opened */
     _Atomic uint32_t failed;   /* the last try to open it */
     _Atomic uint32_t refusals; /* calls since: it is tried again now and then */
+    _Atomic bool torn;         /* the table is not whole, see volume_rescue: nothing is attached any more */
     enum pm_map_sync sync;
     int dirfd;
     struct volume_table *table; /* mapped through a description without locks: a forked child may keep it */

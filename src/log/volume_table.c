@@ -319,3 +319,29 @@ void volume_table_close(struct volume *volume)
     volume->table = NULL;
     volume_live_close(volume);
 }
+
+/* ---- a table that goes away ---- */
+
+static bool table_patch(void *start, size_t bytes, uintptr_t address)
+{
+    uintptr_t base = (uintptr_t)start;
+    if (!start || address < base || address - base >= bytes)
+        return false;
+    void *page = (void *)(address & ~(uintptr_t)(LOG_BLOCK - 1));
+    return !sys_is_error(
+        sys_mmap(page, LOG_BLOCK, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+}
+
+bool volume_rescue(uintptr_t address)
+{
+    for (struct volume *volume = volume_first(); volume; volume = volume->next) {
+        if (table_patch(volume->live, sizeof *volume->live, address))
+            return true; /* only others read it */
+        if (!table_patch(volume->table, sizeof *volume->table, address))
+            continue;
+        atomic_store_explicit(&volume->torn, true,
+                              memory_order_relaxed); /* each call looks, at its next step at the latest */
+        return true;
+    }
+    return false;
+}

@@ -88,6 +88,17 @@ static inline void note_thread(void)
     }
 }
 
+/* Without a lock, in a handler: a uma that is found here stays, as the thread that met the fault is in a call on it. */
+struct uma *uma_of_index(uintptr_t address)
+{
+    for (unsigned i = 0; i < HASH_BUCKETS; i++)
+        for (struct uma *uma = atomic_load_explicit(&registry.bucket[i], memory_order_acquire); uma;
+             uma = uma->hash_next)
+            if (pm_map_patch(&uma->index.map, address))
+                return uma;
+    return NULL;
+}
+
 /* ---- life ---- */
 
 static struct uma *uma_new(struct volume *volume, const struct statx *stx, uint64_t dev, bool proven)

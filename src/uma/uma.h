@@ -215,6 +215,9 @@ void uma_born(void); /* in a child that ran no fork handlers */
 
 /* Before exec: all is committed, written back and detached, as at exit, and ready logs are removed. Files attach again if
  * the process goes on. */
+/* From now on pages that go away under us are no death. 0 or -errno. */
+int uma_rescue_install(void);
+
 void uma_before_exec(void);
 
 /* The application has no descriptor left: detaches all, for good, which closes log and index of each. False: there were
@@ -229,6 +232,7 @@ void uma_main_ended(void);
 
 /* Ends the sync thread, wholly, for calls that want a process of one thread; false: there is none, or it does not end. */
 bool uma_sync_pause(void);
-void uma_sync_resume(void); /* after it was paused */
+void uma_sync_after_fork_child(void); /* there is none, and it may be made */
+void uma_sync_resume(void);           /* after it was paused */
 
 #endif

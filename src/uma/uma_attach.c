@@ -406,6 +406,7 @@ int uma_attach(struct uma *uma, int fd)
         error = uma_open_data(uma, fd);
     if (!error)
         error = uma_rescue_install();
+    atomic_store_explicit(&uma->torn, false, memory_order_relaxed); /* under the attach lock */
     if (!error)
         error = volume_lock_inode(uma->volume, uma->ino);
     if (!error) {
@@ -419,6 +420,8 @@ int uma_attach(struct uma *uma, int fd)
         if (!error) {
             uma_note_atomic(uma);
             uma_map_attached(uma);
+            if (atomic_load_explicit(&uma->torn, memory_order_relaxed)) /* what was stored since is nobody's but ours */
+                atomic_store_explicit(&uma_shared(uma)->mode, INDEX_MODE_FAILED, memory_order_release);
             atomic_store_explicit(&uma->state, UMA_ATTACHED, memory_order_release);
             uma_worth_attached(uma);
             stats_add(STATS_ATTACHES, 1);
@@ -480,12 +483,13 @@ int uma_detach(struct uma *uma)
     if (error)
         return error;
     uma_lease_end(uma);
+    uma_working = uma; /* the registry does not have it any more */
     struct index_record *record = uma_claim(uma);
     bool last = !others_live(uma, record);
     error = detach_settle(uma, record, last);
     uma_deliver_times(uma); /* at the end: while it is pending, nothing needs to put the time back */
     uma_unclaim(uma, record);
-    uma_working = uma; /* what follows stores to the log's header */
+    uma_working = uma; /* once more: what follows stores to the log's header */
     index_leave(&uma->index, uma->participant);
     /* Exclusive: nobody else is attached in truth, also none that the index does not know. */
     if (last && !error && log_lock(&uma->log, LOG_LOCK_EXCLUSIVE) == 0) {

@@ -117,8 +117,9 @@ struct uma {
     _Atomic uint32_t lease; /* enum uma_lease */
     time_t lent_at;         /* when the lease was broken, of the monotonic clock; the lease's thread alone */
     unsigned participant;
-    bool late;        /* joined in the place for those who find no other; for a moment, under the bucket lock */
-    uint64_t process; /* volume_self when joined */
+    _Atomic bool torn; /* a page was missing, see uma_rescue.c; until the detach */
+    bool late;         /* joined in the place for those who find no other; for a moment, under the bucket lock */
+    uint64_t process;  /* volume_self when joined */
     struct log log;
     struct index index;
     struct pm_map data;
@@ -181,7 +182,8 @@ static inline uint64_t uma_round_up(uint64_t offset)
 /* The uma that this thread has claimed a record of, NULL: none. */
 extern __thread struct uma *uma_working __attribute__((tls_model("initial-exec")));
 /* Before the first store to mapped files. 0 or -errno. */
-int uma_rescue_install(void);
+/* The uma whose index object lay at that address, its page replaced by one of zeros; NULL: none. In a handler of signals. */
+struct uma *uma_of_index(uintptr_t address);
 /* Whether the stores of an operation may have gone nowhere: asked behind them. */
 static inline bool uma_is_failed(const struct uma *uma)
 {
@@ -436,7 +438,6 @@ static inline bool uma_is_frozen(const struct uma *uma)
 void uma_sync_start(void);
 void uma_sync_wake(struct uma *uma);
 void uma_sync_stop(void);
-void uma_sync_after_fork_child(void);
 /* In a child that ran no fork handlers: no thread may be made, as libc's locks are as they were. */
 void uma_sync_forbid(void);
 

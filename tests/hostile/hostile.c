@@ -12,6 +12,7 @@
  *     setuid and its kin, capabilities, user namespaces, set-user-id        here, user.c
  *     ulimit -n -v -f, mlockall, own descriptor tables, pid namespaces      here, limit.c
  *     hundreds of processes, readers, advisory locks, lost processes        here, many.c
+ *     table, log and index object cut under a live process, planted names here, limit.c
  *     a program's own mallocx, its own liburcu, MALLOC_CONF                 host.c
  *     a full, small or read-only /dev/shm; roots; full file systems         tests/faults
  *     damaged, cut, foreign, planted logs and index objects                 tests/faults, tests/fuzz (log_corrupt, log_live)

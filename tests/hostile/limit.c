@@ -6,6 +6,7 @@
 #include "hostile.h"
 
 #include <fcntl.h>
+#include <glob.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -202,6 +203,120 @@ static void other_process_ids(void)
     must(nvx.close(fd) == 0, "close");
 }
 
+/* ---- what the library needs is cut under it ---- */
+
+/* Whether the call did its work, or said honestly that it cannot. */
+static bool honest(long result)
+{
+    return result >= 0 || errno == EIO || errno == EBUSY || errno == ENOSPC;
+}
+
+static void cut_all(const char *pattern, off_t size)
+{
+    glob_t found;
+    if (glob(pattern, 0, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            must(truncate(found.gl_pathv[i], size) == 0 || errno == EINVAL, "truncate of %s", found.gl_pathv[i]);
+}
+
+/* Everything may fail now, but nobody may die of it, or wait for ever. */
+static void use_what_is_cut(int fd)
+{
+    char block[4096] = "after the cut";
+    for (unsigned i = 0; i < BLOCKS * 2; i++) {
+        must(honest(nvx.pwrite(fd, block, sizeof block, (off_t)(i * BLOCK))), "pwrite");
+        must(honest(nvx.pread(fd, block, sizeof block, (off_t)(i * BLOCK))), "pread");
+    }
+    must(honest(nvx.fsync(fd)), "fsync");
+    must(honest(nvx.ftruncate(fd, 5000)), "ftruncate");
+    pid_t pid = fork();
+    if (pid == 0) {
+        must(honest(nvx.pwrite(fd, "child", 5, 0)), "pwrite in a child");
+        must(honest(nvx.close(fd)), "close in a child");
+        exit(EXIT_SUCCESS);
+    }
+    await(pid);
+    must(honest(nvx.close(fd)), "close");
+    fd = nvx.open("file", O_RDWR);
+    must(honest(fd), "open");
+    if (fd >= 0)
+        must(honest(nvx.pwrite(fd, "again", 5, 0)) && honest(nvx.close(fd)), "the next one");
+}
+
+static const off_t cut_sizes[] = {0, 4096, 8192, 1 << 20, 2 << 20};
+
+/* Runs each cut in a child, on a file of its own. */
+static void cut_each(const char *pattern)
+{
+    for (size_t i = 0; i < sizeof cut_sizes / sizeof *cut_sizes; i++) {
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            int fd = file_begin("file");
+            cut_all(pattern, cut_sizes[i]);
+            use_what_is_cut(fd);
+            exit(EXIT_SUCCESS);
+        }
+        await(pid);
+        unlink("file");
+    }
+}
+
+static void cut_log(void)
+{
+    cut_each(".nvmmio/*/*.log");
+}
+
+static void cut_index(void)
+{
+    cut_each("/dev/shm/nvmmio-[0-9]*-*");
+}
+
+static void cut_table(void)
+{
+    cut_each(".nvmmio/*/table");
+}
+
+/* ---- names that others have planted ---- */
+
+/* One that cannot find its parent's table is refused, or served. */
+static void child_is_honest(int fd)
+{
+    must(honest(nvx.pwrite(fd, "child", 5, 0)) && honest(nvx.fsync(fd)) && honest(nvx.close(fd)), "a child");
+}
+
+/* A second name of the table or a log, a link in the place of one: never followed, never trusted, never written to. */
+static void planted_names(void)
+{
+    char victim[] = "/dev/shm/nvmmio-victim.XXXXXX", text[8] = "";
+    glob_t found;
+    int fd = mkstemp(victim);
+    must(fd >= 0 && nvx_plain.write(fd, "victim", 6) == 6, "a victim");
+    must(nvx.close(file_begin("file")) == 0, "close"); /* makes the volume */
+    must(chdir(hostile_root) == 0, "chdir");
+    if (glob(".nvmmio/*/table", 0, NULL, &found) == 0) {
+        must(unlink(found.gl_pathv[0]) == 0 && link(victim, found.gl_pathv[0]) == 0, "a hard link for the table");
+        in_child(child_is_honest, file_begin("other"));
+        must(unlink(found.gl_pathv[0]) == 0 && symlink(victim, found.gl_pathv[0]) == 0, "a symbolic link");
+        pid_t pid = fork();
+        if (pid == 0) {
+            execl("/proc/self/exe", "hostile", "--run", "planted_guest", (char *)NULL);
+            _exit(EXIT_FAILURE);
+        }
+        await(pid);
+    }
+    must(nvx_plain.pread(fd, text, sizeof text, 0) == 6 && strcmp(text, "victim") == 0, "the victim holds '%s'", text);
+    close(fd);
+    unlink(victim);
+}
+
+static void planted_guest(void)
+{
+    int fd = file_begin("guest");
+    file_goes_on(fd);
+    file_end(fd, "guest");
+}
+
 const struct scenario scenarios_limit[] = {
     {"few_descriptors", few_descriptors, false},
     {"no_descriptors", no_descriptors, false},
@@ -211,5 +326,10 @@ const struct scenario scenarios_limit[] = {
     {"own_descriptors", own_descriptors, false},
     {"divided_descriptors", divided_descriptors, false},
     {"other_process_ids", other_process_ids, true},
+    {"cut_log", cut_log, false},
+    {"cut_index", cut_index, false},
+    {"cut_table", cut_table, false},
+    {"planted_names", planted_names, false},
+    {"planted_guest", planted_guest, false},
     {0},
 };

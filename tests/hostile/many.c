@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 
 /* More than there are places in an index, at the same time. */
-enum { CROWD = 300 };
+enum { CROWD = 520 };
 
 struct crowd {
     _Atomic unsigned here, wrong;

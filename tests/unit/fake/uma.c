@@ -8,6 +8,7 @@
 #include "unit/fake/uma.h"
 
 #include "file/owner.h"
+#include "pm/pm_guard.h"
 
 #include "api/init.h"
 #include "base/rawsys.h"
@@ -501,6 +502,10 @@ void uma_born(void)
 {
     pthread_mutex_init(&umas.lock, NULL);
 }
+int uma_rescue_install(void)
+{
+    return pm_guard_install();
+}
 void uma_before_exec(void)
 {
     fake_uma.execs++;
@@ -520,6 +525,9 @@ bool uma_process_is_dead(const struct uma *uma, uint32_t process)
 bool uma_is_reachable(const struct uma *uma, uint32_t euid, bool privileged)
 {
     return uma && (euid || privileged);
+}
+void uma_sync_after_fork_child(void)
+{
 }
 bool uma_sync_pause(void)
 {
