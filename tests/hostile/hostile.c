@@ -23,6 +23,7 @@
  */
 #include "hostile.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdarg.h>
@@ -101,6 +102,23 @@ int file_begin(const char *name)
     for (unsigned i = 0; i < BLOCKS; i += 2)
         file_put(fd, i, 2);
     return fd;
+}
+
+void each_index(void (*visit)(const char *path, const char *name, long arg), long arg)
+{
+    char path[64], name[256];
+    DIR *folder = opendir("/proc/self/fd");
+    struct dirent *entry;
+    while (folder && (entry = readdir(folder))) {
+        snprintf(path, sizeof path, "/proc/self/fd/%.20s", entry->d_name);
+        ssize_t n = readlink(path, name, sizeof name - 1);
+        name[n > 0 ? n : 0] = 0;
+        unsigned uid;
+        if (sscanf(name, "/dev/shm/nvmmio-%u-", &uid) == 1 && !strchr(name + sizeof "/dev/shm", '/'))
+            visit(path, name, arg);
+    }
+    if (folder)
+        closedir(folder);
 }
 
 void await(pid_t pid)

@@ -48,6 +48,10 @@ void file_opens(const char *name, int fd);
 /* In another process without the library, once all is closed: the file is as the last rounds were. */
 void file_end(int fd, const char *path);
 
+/* Calls visit for each index object in /dev/shm that this process has open: others' are not ours to spoil. `path` leads to
+ * it, `name` is its own. */
+void each_index(void (*visit)(const char *path, const char *name, long arg), long arg);
+
 /* Runs `run` in a forked child, which must end well. */
 void in_child(void (*run)(int fd), int fd);
 void await(pid_t pid);

@@ -246,6 +246,12 @@ static void use_what_is_cut(int fd)
 static const off_t cut_sizes[] = {0, 4096, 8192, 1 << 20, 2 << 20};
 
 /* Runs each cut in a child, on a file of its own. */
+static void cut_one(const char *path, const char *name, long size)
+{
+    must(truncate(path, size) == 0, "truncate of %s", name);
+}
+
+/* pattern: of names in the root; NULL: the index objects. */
 static void cut_each(const char *pattern)
 {
     for (size_t i = 0; i < sizeof cut_sizes / sizeof *cut_sizes; i++) {
@@ -253,7 +259,10 @@ static void cut_each(const char *pattern)
         pid_t pid = fork();
         if (pid == 0) {
             int fd = file_begin("file");
-            cut_all(pattern, cut_sizes[i]);
+            if (pattern)
+                cut_all(pattern, cut_sizes[i]);
+            else
+                each_index(cut_one, cut_sizes[i]);
             use_what_is_cut(fd);
             exit(EXIT_SUCCESS);
         }
@@ -269,7 +278,7 @@ static void cut_log(void)
 
 static void cut_index(void)
 {
-    cut_each("/dev/shm/nvmmio-[0-9]*-*");
+    cut_each(NULL);
 }
 
 static void cut_table(void)
