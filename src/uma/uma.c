@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * uma.c — the umas of this process: open, close, lookup, and which way a call goes. Layer uma; called by file.
+ * uma.c — the umas of this process: open, close, lookup, fork, exec, exit. Layer uma; called by file.
  */
 #include "uma/uma.h"
 
@@ -10,7 +10,6 @@
 #include "base/mem.h"
 #include "base/rawsys.h"
 #include "base/rcu.h"
-#include "base/stats.h"
 #include "nvmmio.h"
 #include "uma/uma_private.h"
 
@@ -27,10 +26,7 @@ static struct registry {
     struct shlock attach_lock;
     _Atomic(struct uma *) bucket[HASH_BUCKETS];
     _Atomic bool exiting;
-    _Atomic unsigned threads; /* that have ever used the library */
 } registry;
-
-static _Thread_local bool thread_known;
 
 static void private_lock(struct shlock *lock)
 {
@@ -71,21 +67,6 @@ struct uma *uma_find(uint64_t dev, uint64_t ino)
     while (uma && (uma->dev != dev || uma->ino != ino))
         uma = uma->hash_next;
     return uma;
-}
-
-/* Waits until no thread uses what was unpublished before. A process of one thread that ever came here need not. */
-static void grace_period(void)
-{
-    if (atomic_load_explicit(&registry.threads, memory_order_acquire) > (thread_known ? 1u : 0u))
-        rcu_wait();
-}
-
-static inline void note_thread(void)
-{
-    if (__builtin_expect(!thread_known, 0)) {
-        thread_known = true;
-        atomic_fetch_add_explicit(&registry.threads, 1, memory_order_acq_rel);
-    }
 }
 
 /* Without a lock, in a handler: a uma that is found here stays, as the thread that met the fault is in a call on it. */
@@ -152,7 +133,7 @@ int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
         volume = volume_of(fd, &stx);
     if (!volume)
         return volume_foreign(fd, &stx);
-    note_thread();
+    uma_note_thread();
     uint64_t dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
     uma_registry_lock();
     struct uma *uma = uma_find(dev, stx.stx_ino);
@@ -223,7 +204,7 @@ int uma_close(struct uma *uma, int fd)
         return 0;
     /* Without a lock: a reader may be waiting for one. An open of the same inode that comes now makes a new uma, which
      * joins as if it were another process. */
-    grace_period();
+    uma_grace_period();
     uma_attach_lock();
     int error = uma_detach(uma);
     highfd_close(uma->data_fd);
@@ -243,99 +224,6 @@ int uma_before_lock(struct uma *uma, int fd)
     return error == -EXDEV ? 0 : error;
 }
 
-/* ---- one call ---- */
-
-static int begin_attached(struct uma *uma)
-{
-    switch (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire)) {
-    case INDEX_MODE_PASSTHROUGH:
-        return UMA_PATH_KERNEL;
-    case INDEX_MODE_FAILED:
-        return -EIO;
-    default:
-        return UMA_PATH_USER;
-    }
-}
-
-static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
-{
-    if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
-        return UMA_PATH_KERNEL; /* the process ends, or becomes another program */
-    bool attach = uma_wants_attach(uma, fd, intent);
-    for (;;) {
-        if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_OUTSIDE)
-            return UMA_PATH_KERNEL;
-        struct volume_inflight inflight = {.word = NULL};
-        if (!attach && volume_enter_kernel(uma->volume, uma->ino, intent == UMA_INTENT_WRITE, &inflight)) {
-            op->inflight = inflight.word;
-            return UMA_PATH_KERNEL;
-        }
-        int error = uma_attach(uma, fd);
-        if (!error)
-            return begin_attached(uma);
-        if (error == -EXDEV)
-            continue;
-        if (error == -EIO || !attach)
-            return error == -EACCES && intent != UMA_INTENT_WRITE ? UMA_PATH_KERNEL : error == -EIO ? -EIO : -EBUSY;
-        if (fd < 0) /* without a descriptor there is no attaching: the caller tries again with one */
-            return -EBADF;
-        /* no space, no permission, too many: the kernel serves the file for good, unless somebody else has it */
-        if (error != -EDEADLK && error != -EAGAIN && error != -EINTR)
-            atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
-        attach = false;
-    }
-}
-
-int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
-{
-    op->inflight = NULL;
-    note_thread();
-    if (__builtin_expect(uma_is_attached(uma), 1))
-        return begin_attached(uma);
-    return begin_detached(uma, fd, intent, op);
-}
-
-void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
-{
-    if (!op->inflight && !(done->bytes_read | done->bytes_written) && uma_is_attached(uma))
-        return;
-    if (done->bytes_read || done->bytes_written)
-        uma_worth_count(&uma->kernel_calls, 1);
-    if (done->bytes_read) {
-        uma_worth_count(&uma->bytes_read, done->bytes_read);
-        stats_add(STATS_KERNEL_READS, 1);
-    }
-    if (done->bytes_written) {
-        uma_worth_count(&uma->bytes_written, done->bytes_written);
-        stats_add(STATS_KERNEL_WRITES, 1);
-    }
-    if (done->synced)
-        atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
-    if (op->inflight) {
-        struct volume_inflight inflight = {.word = op->inflight};
-        volume_leave_kernel(&inflight);
-        op->inflight = NULL;
-    }
-}
-
-bool uma_is_detached(struct uma *uma)
-{
-    uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
-    return !uma_is_attached(uma) && (flags & UMA_FLAG_OUTSIDE || !volume_is_attached(uma->volume, uma->ino));
-}
-
-bool uma_begin_kernel(struct uma *uma, struct uma_op *op)
-{
-    struct volume_inflight inflight = {.word = NULL};
-    op->inflight = NULL;
-    if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_OUTSIDE)
-        return true;
-    if (!volume_enter_kernel(uma->volume, uma->ino, true, &inflight))
-        return false;
-    op->inflight = inflight.word;
-    return true;
-}
-
 uint32_t uma_process(const struct uma *uma)
 {
     return (uint32_t)volume_self(uma->volume);
@@ -349,11 +237,6 @@ bool uma_process_is_dead(const struct uma *uma, uint32_t process)
 bool uma_is_reachable(const struct uma *uma, uint32_t euid, bool privileged)
 {
     return euid == volume_owner(uma->volume) || (privileged && volume_reachable(uma->volume, euid));
-}
-
-bool uma_is_served(const struct uma *uma)
-{
-    return uma_is_attached(uma);
 }
 
 /* ---- all of them ---- */
@@ -433,7 +316,7 @@ void uma_after_fork_child(void)
         for (struct uma *uma = atomic_load_explicit(&registry.bucket[i], memory_order_relaxed); uma;
              uma = uma->hash_next)
             child_forget(uma);
-    atomic_store_explicit(&registry.threads, thread_known ? 1 : 0, memory_order_relaxed);
+    uma_call_after_fork_child();
     uma_sync_after_fork_child();
     uma_lease_after_fork_child();
     uma_registry_unlock();
@@ -484,7 +367,7 @@ static void leave_all(void)
     uma_registry_lock();
     each_in_state(UMA_ATTACHED, exit_close_path);
     uma_registry_unlock();
-    grace_period(); /* other threads may still be inside */
+    uma_grace_period(); /* other threads may still be inside */
     uma_attach_lock();
     uma_registry_lock();
     each_in_state(UMA_LEAVING, exit_wait);

@@ -441,6 +441,14 @@ void uma_sync_stop(void);
 /* In a child that ran no fork handlers: no thread may be made, as libc's locks are as they were. */
 void uma_sync_forbid(void);
 
+/* ---- calls (uma_call.c) ---- */
+
+/* Makes this thread known as one that uses the library. */
+void uma_note_thread(void);
+/* Waits until no thread uses what was unpublished before. A process of one thread that ever came here need not. */
+void uma_grace_period(void);
+void uma_call_after_fork_child(void);
+
 /* ---- registry (uma.c) ---- */
 void uma_registry_lock(void);
 void uma_registry_unlock(void);

@@ -157,18 +157,26 @@ static void piece_give_fresh(struct piece *piece)
         index_give_block(&piece->uma->index, piece->fresh[--piece->fresh_count]);
 }
 
-/* How long the kernel's file must be for this piece. In mode IN_PLACE all of it goes to the file. In mode LOGGED a block
- * that was appended and is now written over can flip to its file home only if the kernel's file has it; else it would be
- * relocated each time. All that is committed then, so that few writes pay; and not for appends, which share a block with the
- * append before and would never come to an end of this. */
-static uint64_t piece_reach(const struct piece *piece)
+/* The kernel's file as long as this piece needs it, and its blocks allocated. In mode IN_PLACE all of it goes to the file.
+ * In mode LOGGED a block that was appended and is now written over can flip to its file home only if the kernel's file has
+ * it; else it would be relocated each time. All that is committed then, so that few writes pay; and not for appends, which
+ * share a block with the append before and would never come to an end of this. That comes before the allocation: should the
+ * file be cut in between, what was allocated is behind its end again, where no home counts; the other way round the longer
+ * file could have a hole here. */
+static int piece_prepare_homes(struct piece *piece)
 {
-    struct index_shared *shared = uma_shared(piece->uma);
+    struct uma *uma = piece->uma;
+    struct index_shared *shared = uma_shared(uma);
     uint64_t end = piece->offset + piece->length;
-    if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
-        return end;
+    int error = 0;
+    uint32_t mode = atomic_load_explicit(&shared->mode, memory_order_acquire);
     uint64_t committed = atomic_load_explicit(&shared->committed_size, memory_order_acquire);
-    return end <= uma_min(committed, UMA_MAPPED_MOST) && !uma_is_frozen(piece->uma) ? committed : 0;
+    if (mode == INDEX_MODE_LOGGED && end <= uma_min(committed, UMA_MAPPED_MOST) &&
+        atomic_load_explicit(&shared->kernel_durable, memory_order_acquire) < uma_min(committed, uma_round_up(end)))
+        error = uma_extend_kernel(uma, piece->record, committed);
+    if (!error)
+        error = uma_reserve_home(uma, piece->record, piece->first, piece->blocks);
+    return error || mode != INDEX_MODE_IN_PLACE ? error : uma_extend_kernel(uma, piece->record, end);
 }
 
 static int piece_prepare(struct piece *piece, bool worst)
@@ -176,11 +184,7 @@ static int piece_prepare(struct piece *piece, bool worst)
     uint32_t missing;
     int error = piece_prepare_slots(piece, &missing);
     if (!error)
-        error = uma_reserve_home(piece->uma, piece->record, piece->first, piece->blocks);
-    uint64_t reach = piece_reach(piece);
-    if (!error && atomic_load_explicit(&uma_shared(piece->uma)->kernel_durable, memory_order_acquire) <
-                      uma_min(reach, uma_round_up(piece->offset + piece->length)))
-        error = uma_extend_kernel(piece->uma, piece->record, reach);
+        error = piece_prepare_homes(piece);
     uint32_t need = worst ? piece->blocks : missing;
     if (!error && need > piece->fresh_count) {
         piece_give_fresh(piece);

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_call.c — which way a call goes, to user space or to the kernel, and what it leaves behind. Layer uma; called by file
+ * around every call.
+ */
+#include "base/rcu.h"
+#include "base/stats.h"
+#include "uma/uma_private.h"
+
+#include <errno.h>
+
+/* ---- threads ---- */
+
+static _Atomic unsigned call_threads; /* that have ever used the library */
+static _Thread_local bool thread_known;
+
+static inline void note_thread(void)
+{
+    if (__builtin_expect(!thread_known, 0)) {
+        thread_known = true;
+        atomic_fetch_add_explicit(&call_threads, 1, memory_order_acq_rel);
+    }
+}
+
+void uma_note_thread(void)
+{
+    note_thread();
+}
+
+void uma_grace_period(void)
+{
+    /* acquire: pairs with the addition; a thread that comes later finds nothing that was unpublished before */
+    if (atomic_load_explicit(&call_threads, memory_order_acquire) > (thread_known ? 1u : 0u))
+        rcu_wait();
+}
+
+void uma_call_after_fork_child(void)
+{
+    atomic_store_explicit(&call_threads, thread_known ? 1 : 0, memory_order_relaxed); /* the only thread */
+}
+
+/* ---- one call ---- */
+
+static int begin_attached(struct uma *uma)
+{
+    switch (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire)) {
+    case INDEX_MODE_PASSTHROUGH:
+        return UMA_PATH_KERNEL;
+    case INDEX_MODE_FAILED:
+        return -EIO;
+    default:
+        return UMA_PATH_USER;
+    }
+}
+
+static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
+{
+    if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
+        return UMA_PATH_KERNEL; /* the process ends, or becomes another program */
+    bool attach = uma_wants_attach(uma, fd, intent);
+    for (;;) {
+        if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_OUTSIDE)
+            return UMA_PATH_KERNEL;
+        struct volume_inflight inflight = {.word = NULL};
+        if (!attach && volume_enter_kernel(uma->volume, uma->ino, intent == UMA_INTENT_WRITE, &inflight)) {
+            op->inflight = inflight.word;
+            return UMA_PATH_KERNEL;
+        }
+        int error = uma_attach(uma, fd);
+        if (!error)
+            return begin_attached(uma);
+        if (error == -EXDEV)
+            continue;
+        if (error == -EIO || !attach)
+            return error == -EACCES && intent != UMA_INTENT_WRITE ? UMA_PATH_KERNEL : error == -EIO ? -EIO : -EBUSY;
+        if (fd < 0) /* without a descriptor there is no attaching: the caller tries again with one */
+            return -EBADF;
+        /* no space, no permission, too many: the kernel serves the file for good, unless somebody else has it */
+        if (error != -EDEADLK && error != -EAGAIN && error != -EINTR)
+            atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
+        attach = false;
+    }
+}
+
+int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
+{
+    op->inflight = NULL;
+    note_thread();
+    if (__builtin_expect(uma_is_attached(uma), 1))
+        return begin_attached(uma);
+    return begin_detached(uma, fd, intent, op);
+}
+
+void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
+{
+    if (!op->inflight && !(done->bytes_read | done->bytes_written) && uma_is_attached(uma))
+        return;
+    if (done->bytes_read || done->bytes_written)
+        uma_worth_count(&uma->kernel_calls, 1);
+    if (done->bytes_read) {
+        uma_worth_count(&uma->bytes_read, done->bytes_read);
+        stats_add(STATS_KERNEL_READS, 1);
+    }
+    if (done->bytes_written) {
+        uma_worth_count(&uma->bytes_written, done->bytes_written);
+        stats_add(STATS_KERNEL_WRITES, 1);
+    }
+    if (done->synced)
+        atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
+    if (op->inflight) {
+        struct volume_inflight inflight = {.word = op->inflight};
+        volume_leave_kernel(&inflight);
+        op->inflight = NULL;
+    }
+}
+
+bool uma_is_detached(struct uma *uma)
+{
+    uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
+    return !uma_is_attached(uma) && (flags & UMA_FLAG_OUTSIDE || !volume_is_attached(uma->volume, uma->ino));
+}
+
+bool uma_begin_kernel(struct uma *uma, struct uma_op *op)
+{
+    struct volume_inflight inflight = {.word = NULL};
+    op->inflight = NULL;
+    if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_OUTSIDE)
+        return true;
+    if (!volume_enter_kernel(uma->volume, uma->ino, true, &inflight))
+        return false;
+    op->inflight = inflight.word;
+    return true;
+}
+
+bool uma_is_served(const struct uma *uma)
+{
+    return uma_is_attached(uma);
+}
