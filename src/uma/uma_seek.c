@@ -26,13 +26,15 @@ static uint64_t next_entry(struct uma *uma, uint64_t block)
     return block;
 }
 
+/* First the entries, then the kernel: write-back copies to the file before it frees an entry. The other way round a block that
+ * moves in between would be in neither, and who zeroes what is behind the end would leave old bytes there. */
 uint64_t uma_next_data(struct uma *uma, uint64_t offset)
 {
+    uint64_t block = next_entry(uma, uma_block_of(offset));
     off_t kernel = sys_lseek(uma->data_fd, (off_t)offset, SEEK_DATA);
     if (kernel < 0 && kernel != -ENXIO)
         return offset; /* it cannot tell: data, which is always right to say */
     uint64_t found = kernel < 0 ? UINT64_MAX : (uint64_t)kernel;
-    uint64_t block = next_entry(uma, uma_block_of(offset));
     if (block != UINT64_MAX)
         found = uma_min(found, uma_max(offset, block << UMA_BLOCK_SHIFT));
     return found;

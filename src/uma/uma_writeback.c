@@ -27,6 +27,7 @@ struct batch_slot {
     struct index_slot *slot;
     uint64_t old;
     uint64_t block;
+    uint64_t end; /* of what counts in the file, when the slot was locked: bytes of the block behind it are garbage */
     struct log_entry *entry;
     uint32_t number;
     uint32_t superseded;
@@ -68,18 +69,19 @@ static void batch_add(struct uma *uma, struct index_record *record, struct batch
     }
     item->slot = slot;
     item->block = block;
-    uint64_t end = uma_min((block + 1) * UMA_BLOCK, meaningful_end(shared));
-    if (end > block * UMA_BLOCK && end > batch->reach)
-        batch->reach = end;
+    item->end = uma_min((block + 1) * UMA_BLOCK, meaningful_end(shared));
+    if (item->end > block * UMA_BLOCK && item->end > batch->reach)
+        batch->reach = item->end;
     batch->count++;
 }
 
-/* Step 2 for one block: bytes behind the end are nobody's and stay out of the file. Where the file is not mapped here the
- * kernel copies, which is faster than faulting the pages in. */
-static int block_copy(struct uma *uma, const struct batch_slot *item, uint64_t limit, bool *by_kernel)
+/* Step 2 for one block: bytes behind the end are nobody's and stay out of the file. `most`: so long is the kernel's file.
+ * Somebody may be about to make the file longer; he zeroes what was garbage when this slot was locked, but not yet. Where the
+ * file is not mapped here the kernel copies, which is faster than faulting the pages in. */
+static int block_copy(struct uma *uma, const struct batch_slot *item, uint64_t most, uint64_t limit, bool *by_kernel)
 {
     uint64_t start = item->block * UMA_BLOCK;
-    uint64_t end = uma_min(start + UMA_BLOCK, meaningful_end(uma_shared(uma)));
+    uint64_t end = uma_min(item->end, most);
     if (end <= start)
         return 0;
     char *home = pm_map_peek(&uma->data, start);
@@ -127,10 +129,11 @@ static int64_t batch_flush(struct uma *uma, struct index_record *record, struct 
     int64_t freed = batch->count;
     if (!batch->count)
         return 0;
-    int error = batch->reach ? uma_extend_kernel(uma, record, meaningful_end(uma_shared(uma))) : 0;
+    uint64_t most = meaningful_end(uma_shared(uma)); /* once: what the kernel's file is made is what is copied */
+    int error = batch->reach ? uma_extend_kernel(uma, record, most) : 0;
     uint64_t limit = pm_map_peek(&uma->data, batch->slot[0].block * UMA_BLOCK) ? UINT64_MAX : grow_limit();
     for (unsigned i = 0; i < batch->count && !error; i++)
-        error = block_copy(uma, &batch->slot[i], limit, &batch->by_kernel);
+        error = block_copy(uma, &batch->slot[i], most, limit, &batch->by_kernel);
     if (!error && batch->by_kernel)
         error = sys_fsync(uma->data_fd);
     if (!error && uma_is_failed(uma)) /* the file is not what was copied to: the entries stay */

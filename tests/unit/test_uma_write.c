@@ -8,6 +8,7 @@
 #include "unit/managed.h"
 
 #include "base/conf.h"
+#include "base/rawsys.h"
 #include "base/stats.h"
 
 #include "nvmmio.h"
@@ -220,6 +221,94 @@ static void test_gap_is_zero(void **state)
         managed_check(&m);
         managed_remove(&m);
     }
+}
+
+/* A grower comes while the file is made longer for a write-back: its zeros are still to be stored. */
+static struct {
+    long (*invoke)(long number, long a, long b, long c, long d, long e, long f);
+    struct index_shared *shared;
+    uint64_t zeros_end;
+} grower;
+
+static long grower_invoke(long number, long a, long b, long c, long d, long e, long f)
+{
+    if (number == SYS_ftruncate)
+        atomic_store(&grower.shared->zeros_end, grower.zeros_end);
+    return grower.invoke(number, a, b, c, d, e, f);
+}
+
+/* Blocks behind the end that are still in the log are not copied behind the end of the kernel's file, whoever is about to make
+ * the file longer meanwhile. */
+static void test_write_back_beside_growth(void **state)
+{
+    (void)state;
+    for (int mapped = 0; mapped < 2; mapped++) {
+        struct managed m;
+        managed_open(&m, 4 * K, 256 * K, 0);
+        managed_attach(&m);
+        if (mapped)
+            assert_non_null(pm_map_at(&m.uma->data, 0));
+        assert_int_equal(managed_write(&m, 4 * K, 56 * K, 0), 56 * K); /* one batch */
+        assert_int_equal(managed_commit(&m), 0);
+        assert_int_equal(managed_resize(&m, 20 * K), 0);
+        assert_int_equal(managed_commit(&m), 0);
+        grower.shared = uma_shared(m.uma);
+        grower.zeros_end = 200 * K;
+        grower.invoke = rawsys_table.invoke;
+        rawsys_table.invoke = grower_invoke;
+        struct index_record *record = uma_claim(m.uma);
+        int64_t freed = uma_writeback_quietly(m.uma, record, UINT64_MAX, true);
+        uma_unclaim(m.uma, record);
+        rawsys_table.invoke = grower.invoke;
+        atomic_store(&grower.shared->zeros_end, 0);
+        assert_true(freed > 0);
+        managed_check_kernel(&m);
+        managed_check(&m);
+        assert_int_equal(managed_write(&m, 60 * K, 10, 0), 10);
+        managed_check(&m);
+        assert_int_equal(managed_close(&m), 0);
+        managed_check_kernel(&m);
+        managed_remove(&m);
+    }
+}
+
+/* Write-back takes a block out of the log while somebody looks for data: it is found in one of the two. */
+static struct {
+    long (*invoke)(long number, long a, long b, long c, long d, long e, long f);
+    struct uma *uma;
+    int64_t freed;
+} mover;
+
+static long mover_invoke(long number, long a, long b, long c, long d, long e, long f)
+{
+    long result = mover.invoke(number, a, b, c, d, e, f);
+    if (number == SYS_lseek && !mover.freed) {
+        mover.freed = 1;
+        struct index_record *record = uma_claim(mover.uma);
+        mover.freed = uma_writeback_quietly(mover.uma, record, UINT64_MAX, true);
+        uma_unclaim(mover.uma, record);
+    }
+    return result;
+}
+
+static void test_next_data_beside_write_back(void **state)
+{
+    struct managed m;
+    (void)state;
+    managed_open(&m, 4 * K, 64 * K, 0);
+    managed_attach(&m);
+    assert_int_equal(managed_write(&m, 40 * K, 4 * K, 0), 4 * K);
+    assert_int_equal(managed_commit(&m), 0);
+    mover.uma = m.uma;
+    mover.freed = 0;
+    mover.invoke = rawsys_table.invoke;
+    rawsys_table.invoke = mover_invoke;
+    uint64_t found = uma_next_data(m.uma, 4 * K);
+    rawsys_table.invoke = mover.invoke;
+    assert_int_equal(mover.freed, 1);
+    assert_int_equal(found, 40 * K);
+    managed_check(&m);
+    managed_remove(&m);
 }
 
 /* A log that may not grow is reclaimed: committed blocks go back to the file; without committed ones an early commit is
@@ -474,6 +563,8 @@ int main(void)
         cmocka_unit_test(test_append_in_place),
         cmocka_unit_test(test_relocation),
         cmocka_unit_test(test_gap_is_zero),
+        cmocka_unit_test(test_write_back_beside_growth),
+        cmocka_unit_test(test_next_data_beside_write_back),
         cmocka_unit_test(test_log_pressure),
         cmocka_unit_test(test_log_pressure_gap),
         cmocka_unit_test(test_sparse),
