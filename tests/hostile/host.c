@@ -17,6 +17,12 @@
 #include <urcu.h>
 #include <urcu/urcu-bp.h>
 
+/* Of two flavours' headers the second renames call_rcu and its kin, and leaves their declaration to the first. */
+void urcu_bp_call_rcu(struct rcu_head *head, void (*function)(struct rcu_head *head));
+void urcu_bp_call_rcu_before_fork(void);
+void urcu_bp_call_rcu_after_fork_parent(void);
+void urcu_bp_call_rcu_after_fork_child(void);
+
 enum { THREADS = 3, FORKS = 60, BYTES = 8192, PATIENCE_SECONDS = 120 };
 
 /* ---- names of jemalloc ---- */
