@@ -89,7 +89,8 @@ class App:
         if side == "managed" and self.library:
             env["LD_PRELOAD"] = self.library
             env["NVMMIO_ROOT"] = self.dir[side]
-            env["NVMMIO_CONF"] = "stats:1,log:%s/%%p.log%s" % (self.messages, self.conf)
+            served = ",pm:force" if self.served else ""  # attached when PM needs it, whether it pays or not
+            env["NVMMIO_CONF"] = "stats:1,log:%s/%%p.log%s%s" % (self.messages, self.conf, served)
         return env
 
     def start(self, side, args, env=None, **options):
@@ -194,14 +195,16 @@ class App:
                     return
                 at += len(x)
 
+    def logs_left(self):
+        return [p for p in glob.glob(os.path.join(self.dir["managed"], ".nvmmio", "*", "*"))
+                if os.path.basename(p) != "table"]
+
     def check_logs(self, shared=True):
         """Nothing of the library is left over but its table; without `shared` others may still be at work."""
         if not self.library:
             return
-        left = [p for p in glob.glob(os.path.join(self.dir["managed"], ".nvmmio", "*", "*"))
-                if os.path.basename(p) != "table"]
-        if left:
-            raise Failed("left over: %s" % left)
+        if self.logs_left():
+            raise Failed("left over: %s" % self.logs_left())
         if shared:
             check_shared()
 

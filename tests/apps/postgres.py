@@ -88,7 +88,10 @@ class Server:
         """All processes at once: those of the server are in sessions of their own each."""
         family = [self.process.pid] + children(self.process.pid)
         for pid in family:
-            os.kill(pid, 9)
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:  # a backend of a session that was ending
+                pass
         self.process.wait()
         apptest.wait_until("the end of all", lambda: not any(lives(pid) for pid in family))
         self.log.close()
