@@ -137,7 +137,7 @@ nothing_left() { # nothing_left: neither processes nor files of the tests
         sleep 1
         others
     done
-    # Index objects of processes that tests kill and whose directories they remove: told, not judged.
+    # Some tests leave index objects; it is not known which, nor why: told, not judged, until it is.
     files=$(ls -A /dev/shm | grep -v '^nvmmio-[0-9]*-[0-9a-f]\{16\}$')
     echo "processes left: ${found:-none}"
     echo "files left in /dev/shm: ${files:-none}"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * file_kernel.c — calls by which the kernel itself moves data between files: copy_file_range, sendfile, splice, clones. Layer
+ * file_kernel.c — calls by which the kernel itself moves data between files: copy_file_range, sendfile, clones. Layer
  * file; called by preload.
  *
  * A file that somebody has attached is demoted first. One that nobody has is the kernel's as it is: the call is made as any
