@@ -165,23 +165,12 @@ int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
 
 /* ---- times ---- */
 
-/* utimensat, with fd (path NULL) or path, on a file that may be `uma`'s. */
-static int set_times(struct uma *uma, int dirfd, const char *path, const struct timespec times[2], int flags)
-{
-    if (uma)
-        uma_deliver_times(uma); /* what was written before has its time first: it must not come over this one */
-    int result = sys_utimensat(dirfd, path, times, flags);
-    if (uma && !result)
-        uma_forget_times(uma);
-    return result;
-}
-
 int file_futimens(int fd, const struct timespec times[2])
 {
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_utimensat(fd, NULL, times, 0);
-    int result = set_times(handle->uma, fd, NULL, times, 0);
+    int result = uma_set_times(handle->uma, fd, NULL, times, 0);
     handle_leave();
     return result;
 }
@@ -200,7 +189,7 @@ static int set_times_elsewhere(int dirfd, const char *path, const struct timespe
                  : -1;
     if (fd >= 0 && uma_open(fd, O_RDONLY, NULL, &uma) == 0 && uma)
         file_begin_process();
-    int result = set_times(uma, dirfd, path, times, flags);
+    int result = uma ? uma_set_times(uma, dirfd, path, times, flags) : sys_utimensat(dirfd, path, times, flags);
     if (uma)
         uma_close(uma, fd);
     sys_close(fd);
@@ -217,7 +206,7 @@ int file_utimensat(int dirfd, const char *path, const struct timespec times[2], 
     rcu_enter();
     struct uma *uma = uma_find(st.st_dev, st.st_ino);
     bool ours = uma && uma_is_served(uma);
-    int result = ours ? set_times(uma, dirfd, path, times, flags) : 0;
+    int result = ours ? uma_set_times(uma, dirfd, path, times, flags) : 0;
     rcu_leave();
     return ours ? result : set_times_elsewhere(dirfd, path, times, flags, &st);
 }

@@ -35,7 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INDEX_MAGIC UINT64_C(0x31584449564e0a4e)
+#define INDEX_MAGIC UINT64_C(0x32584449564e0a4e)
 #define INDEX_PAGE 4096u
 #define INDEX_PARTICIPANTS 512u              /* a page of process words */
 #define INDEX_LATE (INDEX_PARTICIPANTS - 1)  /* the place of one who finds all others taken, for a moment */
@@ -69,7 +69,16 @@ struct index_record {
     _Atomic uint64_t epoch;       /* the epoch whose guard the operation is in, 0 outside */
     _Atomic uint32_t alloc_first; /* log blocks taken from the free map and in no entry yet */
     _Atomic uint32_t alloc_count;
-    uint64_t unused[4];
+    _Atomic uint32_t keeping; /* how often it is counted in times_keepers */
+    uint32_t unused0;
+    uint64_t unused[3];
+};
+
+/* Of index_shared.times_pending. */
+enum index_times {
+    INDEX_TIMES_SETTLED,
+    INDEX_TIMES_PENDING,    /* written to: the kernel's mtime is to move */
+    INDEX_TIMES_DELIVERING, /* it is moving; if nobody holds times_lock its deliverer died, and it is pending */
 };
 
 enum index_mode {
@@ -105,19 +114,21 @@ struct index_shared {
     struct shlock resize_lock;
     uint32_t reserved2;
     _Atomic uint64_t zeros_end; /* while the size is about to grow over what is being zeroed: its end, else 0 */
-    uint64_t reserved3[2];
+    _Atomic int64_t kept_seconds, kept_nanoseconds; /* the mtime to go back to; under times_lock, with times_keepers */
 
     /* line 3: commits */
     struct shlock commit_lock;
     _Atomic uint32_t kernel_changes; /* counts what went through the kernel: allocation, size */
     _Atomic uint64_t dirty_epoch;    /* the last epoch in which something changed */
-    _Atomic uint32_t times_pending;  /* mtime is to be delivered */
+    _Atomic uint32_t times_pending;  /* enum index_times; anybody may make it PENDING, else under times_lock */
     _Atomic uint32_t synced;         /* the application has synced the file */
     _Atomic uint32_t atomic;         /* somebody opened it O_ATOMIC */
     _Atomic uint32_t maps;           /* nvmmap'ed mappings */
     _Atomic uint32_t kernel_synced;  /* kernel_changes that the last fsync of a commit covered; under commit_lock */
     _Atomic uint32_t frozen;         /* the kernel's file is not to change (uma_lease.c); set with the gate closed */
-    uint32_t reserved4[4];
+    struct shlock times_lock;
+    _Atomic uint32_t times_keepers; /* who changes the file and wants its mtime back; raised under times_lock */
+    uint32_t reserved4[2];
 
     /* line 4: allocation of log blocks; under alloc_lock */
     struct shlock alloc_lock;

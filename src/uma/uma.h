@@ -123,10 +123,10 @@ int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length);
 /* Delivers a pending mtime (a write in user space does not move it), so that the kernel's stat is right in all but
  * st_size. Whether there was one. */
 bool uma_deliver_times(struct uma *uma);
+/* utimensat (path NULL: of dirfd itself) on the uma's file: what was written before has its time first. 0 or -errno. */
+int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct timespec times[2], int flags);
 /* A read in user space: it moves the time of access, later. */
 void uma_note_read(struct uma *uma);
-/* The application set times itself: a pending mark is void. */
-void uma_forget_times(struct uma *uma);
 
 /* Makes the file in the kernel as long as it is here, where it is longer here. Best effort. Before RLIMIT_FSIZE changes. */
 void uma_reach(struct uma *uma);

@@ -61,16 +61,15 @@ static int freeze(struct uma *uma)
     uma_gate_close(uma, record);
     int error = 0;
     if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_LOGGED) {
-        struct uma_times times;
-        uma_times_save(uma, &times);
+        uma_times_keep(uma, record);
         error = uma_settle(uma, record);
-        uma_times_restore(uma, &times);
+        uma_times_restore(uma, record);
         if (!error) /* the gate is closed: every write that begins later sees it in the guard */
             atomic_store_explicit(&shared->frozen, 1, memory_order_release);
     }
     uma_gate_open(uma);
     shlock_release(&shared->resize_lock);
-    uma_deliver_times(uma);
+    uma_times_deliver(uma, record);
     uma_unclaim(uma, record);
     return error;
 }

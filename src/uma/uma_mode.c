@@ -80,12 +80,11 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
     if (now == INDEX_MODE_FAILED)
         error = -EIO;
     else if (now != mode && now != INDEX_MODE_PASSTHROUGH) {
-        struct uma_times times;
-        uma_times_save(uma, &times);
+        uma_times_keep(uma, record);
         error = mode == INDEX_MODE_LOGGED ? 0 : uma_settle(uma, record);
         if (!error && uma_is_failed(uma))
             error = -EIO;
-        uma_times_restore(uma, &times);
+        uma_times_restore(uma, record);
         if (!error && mode == INDEX_MODE_PASSTHROUGH) {
             uma_set_log_flag(uma, LOG_FLAG_PASSTHROUGH);
             volume_note_passthrough(uma->volume, uma->ino);
@@ -120,7 +119,7 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
         return 0;
     struct index_record *record = uma_claim(uma);
     error = uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
-    uma_deliver_times(uma);
+    uma_times_deliver(uma, record);
     uma_unclaim(uma, record);
     if (!error) {
         stats_add(STATS_DEMOTE_STDIO + (enum stats_counter)reason, 1);

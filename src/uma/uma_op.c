@@ -159,7 +159,7 @@ void uma_mark_changed(struct uma *uma, uint64_t epoch)
     while (dirty < epoch && !atomic_compare_exchange_weak_explicit(&shared->dirty_epoch, &dirty, epoch,
                                                                    memory_order_release, memory_order_relaxed))
         ;
-    if (!atomic_load_explicit(&shared->times_pending, memory_order_relaxed))
+    if (atomic_load_explicit(&shared->times_pending, memory_order_relaxed) != INDEX_TIMES_PENDING)
         uma_times_mark(uma);
     if (!atomic_load_explicit(&uma->active, memory_order_relaxed))
         uma_sync_wake(uma);

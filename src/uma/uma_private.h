@@ -397,14 +397,15 @@ void uma_worth_detached(const struct uma *uma);
 int uma_map_attached(struct uma *uma);
 
 /* ---- times (uma_times.c) ---- */
-struct uma_times {
-    bool valid;
-    struct timespec modified;
-};
 /* A write has to move the mtime, later. Inside the guard: what it flushes the writer fences. */
 void uma_times_mark(struct uma *uma);
-void uma_times_save(struct uma *uma, struct uma_times *times);
-void uma_times_restore(struct uma *uma, const struct uma_times *times);
+/* uma_deliver_times for who has a record. */
+bool uma_times_deliver(struct uma *uma, struct index_record *record);
+/* What is done to the file from here to uma_times_restore does not move its mtime, but what others deliver or set counts. */
+void uma_times_keep(struct uma *uma, struct index_record *record);
+void uma_times_restore(struct uma *uma, struct index_record *record);
+/* The record, a dead one's too, wants no time back. */
+void uma_times_let_go(struct uma *uma, struct index_record *record);
 
 /* ---- for followers (uma_show.c) ---- */
 

@@ -152,12 +152,13 @@ static void repair_record(struct uma *uma, struct index_record *dead)
     repair_blocks(uma, dead);
     atomic_store_explicit(&dead->alloc_count, 0, memory_order_relaxed);
     atomic_store_explicit(&dead->blocks, 0, memory_order_relaxed);
+    uma_times_let_go(uma, dead);
     uma_guard_leave(dead);
     /* A commit that it had begun shows in epoch > durable; the next holder of the lock finishes it. A mode change that it
      * had begun shows nothing, or is complete. */
     struct shlock *const locks[] = {&shared->gate,        &shared->commit_lock, &shared->resize_lock,
                                     &shared->kernel_lock, &shared->alloc_lock,  &shared->grow_lock,
-                                    &shared->node_lock};
+                                    &shared->node_lock,   &shared->times_lock};
     for (unsigned i = 0; i < sizeof locks / sizeof *locks; i++)
         release_if_dead(locks[i], id);
     atomic_store_explicit(&dead->claimed, 0, memory_order_release);

@@ -72,16 +72,15 @@ void uma_show_appended(struct uma *uma, struct index_record *record, uint64_t mo
     if (!uma->data_writable || atomic_load_explicit(&shared->atomic, memory_order_acquire) || uma_is_frozen(uma) ||
         uma_size(uma) <= atomic_load_explicit(&shared->kernel_size, memory_order_acquire))
         return;
-    struct uma_times times;
     uma_lock(uma, record, &shared->resize_lock);
     uma_lock(uma, record, &shared->kernel_lock);
     uint64_t size = uma_size(uma);
     uint64_t from = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
     if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_LOGGED && size > from &&
         size - from <= most && size <= UMA_MAPPED_MOST && size <= grow_limit()) {
-        uma_times_save(uma, &times);
+        uma_times_keep(uma, record);
         show_range(uma, from, size);
-        uma_times_restore(uma, &times);
+        uma_times_restore(uma, record);
     }
     shlock_release(&shared->kernel_lock);
     shlock_release(&shared->resize_lock);
@@ -93,10 +92,11 @@ void uma_announce(struct uma *uma)
         !atomic_exchange_explicit(&uma->announce, 0, memory_order_relaxed))
         return;
     /* An allocation of what is allocated: it changes nothing but the times, and raises the event of a write. */
-    struct uma_times times;
     if (!uma->data_writable || !atomic_load_explicit(&uma_shared(uma)->dense_blocks, memory_order_acquire))
         return;
-    uma_times_save(uma, &times);
+    struct index_record *record = uma_claim(uma);
+    uma_times_keep(uma, record);
     sys_fallocate(uma->data_fd, FALLOC_FL_KEEP_SIZE, 0, 1);
-    uma_times_restore(uma, &times);
+    uma_times_restore(uma, record);
+    uma_unclaim(uma, record);
 }

@@ -73,8 +73,8 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
     if (uma->times_ms >= TIMES_MS) {
         struct index_record *record = uma_claim(uma);
         uma_show_appended(uma, record, UMA_SHOW_BUSY);
+        uma_times_deliver(uma, record);
         uma_unclaim(uma, record);
-        uma_deliver_times(uma);
         uma->times_ms = 0;
         pending = false;
     }

@@ -6,6 +6,11 @@
  * A write in user space leaves a mark; delivering it sets mtime and ctime to now and raises IN_MODIFY. The log's header has
  * the mark too, for recovery. A read leaves one in the process: delivering it is a read by the kernel. What the library
  * itself does to the file later (write-back, truncation) must not move a time that the application has set or seen.
+ *
+ * Three parties set times at once, in one process or several: who delivers, the application that sets times, and who
+ * changes the file and puts its time back. Each does so under times_lock, so that no old time comes over a newer one. The
+ * lock is held for a system call or two, never while data moves: who wants a time back is counted (times_keepers), the
+ * first one notes the time, and a delivery or the application's own call replaces the note.
  */
 #include "base/rawsys.h"
 #include "uma/uma_private.h"
@@ -13,8 +18,14 @@
 void uma_times_mark(struct uma *uma)
 {
     /* seq_cst: before the note; pairs with note_settled */
-    atomic_store_explicit(&uma_shared(uma)->times_pending, 1, memory_order_seq_cst);
+    atomic_store_explicit(&uma_shared(uma)->times_pending, INDEX_TIMES_PENDING, memory_order_seq_cst);
     log_note_times(&uma->log, true);
+}
+
+static bool times_are_pending(const struct uma *uma)
+{
+    /* relaxed: a caller's own write is before it in his thread; what others have just marked may be missed */
+    return atomic_load_explicit(&uma_shared(uma)->times_pending, memory_order_relaxed) != INDEX_TIMES_SETTLED;
 }
 
 /* Recovery is not to move the mtime, unless somebody writes meanwhile: either his note comes after ours, or we see his mark
@@ -23,7 +34,7 @@ static void note_settled(struct uma *uma)
 {
     log_note_times(&uma->log, false);
     atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&uma_shared(uma)->times_pending, memory_order_relaxed))
+    if (times_are_pending(uma))
         log_note_times(&uma->log, true);
 }
 
@@ -45,45 +56,125 @@ static bool deliver_access(struct uma *uma)
     return true;
 }
 
-bool uma_deliver_times(struct uma *uma)
+/* ---- under times_lock ---- */
+
+/* The time that the file has now is the one to go back to, if anybody will. */
+static void keep_time_of_now(struct uma *uma)
 {
     struct index_shared *shared = uma_shared(uma);
-    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_DETACHED)
+    struct stat st;
+    bool known = sys_fstat(uma->data_fd, &st) == 0;
+    /* relaxed: read under the lock */
+    atomic_store_explicit(&shared->kept_seconds, known ? st.st_mtim.tv_sec : 0, memory_order_relaxed);
+    atomic_store_explicit(&shared->kept_nanoseconds, known ? st.st_mtim.tv_nsec : UTIME_OMIT, memory_order_relaxed);
+}
+
+static bool has_keepers(const struct uma *uma)
+{
+    return atomic_load_explicit(&uma_shared(uma)->times_keepers, memory_order_relaxed);
+}
+
+/* A write during the call marks the file again, and is delivered once more; a stat during the call sees that the time is on
+ * its way and waits for the lock. */
+static bool deliver_locked(struct uma *uma)
+{
+    struct index_shared *shared = uma_shared(uma);
+    if (!times_are_pending(uma))
         return false;
-    bool accessed = deliver_access(uma); /* first: a file that was written after it was read must look so */
-    if (!atomic_load_explicit(&shared->times_pending, memory_order_relaxed) ||
-        !atomic_exchange_explicit(&shared->times_pending, 0, memory_order_acq_rel))
-        return accessed;
+    uint32_t delivering = INDEX_TIMES_DELIVERING;
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+    atomic_store_explicit(&shared->times_pending, INDEX_TIMES_DELIVERING, memory_order_seq_cst);
     sys_utimensat(uma->data_fd, NULL, times, 0);
     atomic_store_explicit(&uma->announce, 1, memory_order_relaxed);
+    if (has_keepers(uma))
+        keep_time_of_now(uma);
+    atomic_compare_exchange_strong_explicit(&shared->times_pending, &delivering, INDEX_TIMES_SETTLED,
+                                            memory_order_seq_cst, memory_order_relaxed);
     note_settled(uma);
     return true;
 }
 
-void uma_forget_times(struct uma *uma)
+/* ---- calls ---- */
+
+bool uma_times_deliver(struct uma *uma, struct index_record *record)
+{
+    bool accessed = deliver_access(uma); /* first: a file that was written after it was read must look so */
+    if (!times_are_pending(uma))
+        return accessed;
+    struct index_shared *shared = uma_shared(uma);
+    uma_lock(uma, record, &shared->times_lock);
+    bool moved = deliver_locked(uma);
+    shlock_release(&shared->times_lock);
+    return moved || accessed;
+}
+
+bool uma_deliver_times(struct uma *uma)
 {
     if (!uma_is_attached(uma))
-        return;
-    atomic_store_explicit(&uma_shared(uma)->times_pending, 0, memory_order_relaxed);
-    note_settled(uma);
+        return false;
+    if (!times_are_pending(uma))
+        return deliver_access(uma);
+    struct index_record *record = uma_claim(uma);
+    bool moved = uma_times_deliver(uma, record);
+    uma_unclaim(uma, record);
+    return moved;
 }
 
-void uma_times_save(struct uma *uma, struct uma_times *times)
+int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct timespec times[2], int flags)
 {
-    struct stat st;
-    times->valid = !atomic_load_explicit(&uma_shared(uma)->times_pending, memory_order_relaxed) &&
-                   sys_fstat(uma->data_fd, &st) == 0;
-    if (times->valid)
-        times->modified = st.st_mtim;
+    if (!uma_is_attached(uma))
+        return sys_utimensat(dirfd, path, times, flags);
+    struct index_shared *shared = uma_shared(uma);
+    struct index_record *record = uma_claim(uma);
+    deliver_access(uma);
+    uma_lock(uma, record, &shared->times_lock);
+    deliver_locked(uma); /* what was written before must not come over this one */
+    int error = sys_utimensat(dirfd, path, times, flags);
+    if (!error) {
+        atomic_store_explicit(&shared->times_pending, INDEX_TIMES_SETTLED, memory_order_seq_cst);
+        note_settled(uma);
+        if (has_keepers(uma))
+            keep_time_of_now(uma);
+    }
+    shlock_release(&shared->times_lock);
+    uma_unclaim(uma, record);
+    return error;
 }
 
-void uma_times_restore(struct uma *uma, const struct uma_times *times)
+void uma_times_keep(struct uma *uma, struct index_record *record)
 {
+    struct index_shared *shared = uma_shared(uma);
+    uma_lock(uma, record, &shared->times_lock);
+    if (!has_keepers(uma))
+        keep_time_of_now(uma);
+    /* In this order: if we die in between, somebody keeps a time for nobody, and no count falls below zero. Atomic, since
+     * uma_times_let_go counts down without the lock. */
+    atomic_fetch_add_explicit(&shared->times_keepers, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&record->keeping, 1, memory_order_relaxed);
+    shlock_release(&shared->times_lock);
+}
+
+void uma_times_restore(struct uma *uma, struct index_record *record)
+{
+    struct index_shared *shared = uma_shared(uma);
     struct stat st;
-    if (!times->valid || sys_fstat(uma->data_fd, &st) != 0 ||
-        (st.st_mtim.tv_sec == times->modified.tv_sec && st.st_mtim.tv_nsec == times->modified.tv_nsec))
-        return;
-    const struct timespec both[2] = {{.tv_nsec = UTIME_OMIT}, times->modified};
-    sys_utimensat(uma->data_fd, NULL, both, 0);
+    uma_lock(uma, record, &shared->times_lock);
+    const struct timespec both[2] = {
+        {.tv_nsec = UTIME_OMIT},
+        {.tv_sec = atomic_load_explicit(&shared->kept_seconds, memory_order_relaxed),
+         .tv_nsec = atomic_load_explicit(&shared->kept_nanoseconds, memory_order_relaxed)},
+    };
+    /* a pending time comes over this one anyway */
+    if (!times_are_pending(uma) && both[1].tv_nsec != UTIME_OMIT && sys_fstat(uma->data_fd, &st) == 0 &&
+        (st.st_mtim.tv_sec != both[1].tv_sec || st.st_mtim.tv_nsec != both[1].tv_nsec))
+        sys_utimensat(uma->data_fd, NULL, both, 0);
+    atomic_fetch_sub_explicit(&record->keeping, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&shared->times_keepers, 1, memory_order_relaxed);
+    shlock_release(&shared->times_lock);
+}
+
+void uma_times_let_go(struct uma *uma, struct index_record *record)
+{
+    uint32_t keeping = atomic_exchange_explicit(&record->keeping, 0, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&uma_shared(uma)->times_keepers, keeping, memory_order_relaxed);
 }

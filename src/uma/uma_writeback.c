@@ -224,10 +224,9 @@ int64_t uma_writeback(struct uma *uma, struct index_record *record, uint64_t mos
 
 int64_t uma_writeback_quietly(struct uma *uma, struct index_record *record, uint64_t most, bool all)
 {
-    struct uma_times times;
-    uma_times_save(uma, &times);
+    uma_times_keep(uma, record);
     int64_t freed = uma_writeback(uma, record, most, all);
-    uma_times_restore(uma, &times);
+    uma_times_restore(uma, record);
     return freed;
 }
 
@@ -276,8 +275,7 @@ int uma_trim(struct uma *uma, struct index_record *record)
     if (size == atomic_load_explicit(&shared->committed_size, memory_order_acquire) &&
         atomic_load_explicit(&shared->dirty_epoch, memory_order_acquire) < durable &&
         size < atomic_load_explicit(&shared->kernel_size, memory_order_acquire)) {
-        struct uma_times times;
-        uma_times_save(uma, &times);
+        uma_times_keep(uma, record);
         error = trim_entries(uma, record, size);
         if (!error) {
             uma_lock(uma, record, &shared->kernel_lock);
@@ -286,7 +284,7 @@ int uma_trim(struct uma *uma, struct index_record *record)
             uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
             atomic_store_explicit(&shared->garbage_end, uma_min(garbage, uma_round_up(size)), memory_order_relaxed);
         }
-        uma_times_restore(uma, &times);
+        uma_times_restore(uma, record);
     }
     uma_gate_open(uma);
     shlock_release(&shared->resize_lock);

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 the nvmmio authors
  *
  * test_uma_life.c — a managed file from its open to its last close: lazy attach, O_ATOMIC, modes and demotion, mapped ranges,
- * data and holes, fallocate, size, times, memory, and the absence of system calls.
+ * data and holes, fallocate, size, memory, and the absence of system calls.
  */
 #include "unit/managed.h"
 
@@ -465,64 +465,6 @@ static void test_allocate(void **state)
     }
 }
 
-/* ---- times ---- */
-
-static struct timespec modified(const struct managed *m)
-{
-    struct stat st;
-    assert_int_equal(stat(m->path, &st), 0);
-    return st.st_mtim;
-}
-
-static bool later(struct timespec a, struct timespec b)
-{
-    return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
-}
-
-static void tick(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 12000000}, NULL); /* the clock of files moves with the kernel's tick */
-}
-
-/* A write moves mtime by the time it is asked for, and what the library does to the file later does not; a time that the
- * application set stays. */
-static void test_times(void **state)
-{
-    struct managed m;
-    const struct timespec set[2] = {{.tv_sec = 1000}, {.tv_sec = 2000, .tv_nsec = 5}};
-    (void)state;
-    managed_open(&m, 64 * K, 64 * K, 0);
-    managed_attach(&m);
-    struct timespec before = modified(&m);
-    tick();
-    assert_int_equal(managed_write(&m, 0, 5000, 0), 5000);
-    assert_true(uma_deliver_times(m.uma));
-    struct timespec written = modified(&m);
-    assert_true(later(written, before));
-    assert_false(uma_deliver_times(m.uma));
-    tick();
-    assert_int_equal(managed_commit(&m), 0);
-    assert_int_equal(managed_write_back(&m), 0);
-    assert_false(later(modified(&m), written));
-    managed_check(&m);
-    assert_int_equal(managed_write(&m, 0, 5000, 0), 5000);
-    assert_int_equal(managed_resize(&m, 80), 0);
-    assert_int_equal(futimens(m.fd, set), 0);
-    uma_forget_times(m.uma);
-    assert_int_equal(managed_commit(&m), 0);
-    assert_int_equal(managed_write_back(&m), 0);
-    assert_int_equal(modified(&m).tv_sec, 2000);
-    assert_int_equal(managed_close(&m), 0);
-    assert_int_equal(modified(&m).tv_sec, 2000);
-    assert_int_equal(modified(&m).tv_nsec, 5);
-    managed_reopen(&m, 0);
-    managed_attach(&m);
-    assert_int_equal(managed_resize(&m, 80), 0); /* an equal size, too */
-    assert_int_equal(managed_close(&m), 0);      /* the close delivers */
-    assert_true(later(modified(&m), written));
-    managed_remove(&m);
-}
-
 /* ---- memory and system calls ---- */
 
 /* The index costs at most 32 bytes of DRAM for each dirty 4 KiB of a dense file. */
@@ -612,7 +554,6 @@ int main(void)
         cmocka_unit_test(test_map_is_coherent),
         cmocka_unit_test(test_seek),
         cmocka_unit_test(test_allocate),
-        cmocka_unit_test(test_times),
         cmocka_unit_test(test_memory_dense),
         cmocka_unit_test(test_memory_sparse),
         cmocka_unit_test(test_no_system_calls),

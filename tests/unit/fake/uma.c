@@ -359,10 +359,11 @@ bool uma_is_served(const struct uma *uma)
     return fake_uma.user || uma->passthrough;
 }
 
-void uma_forget_times(struct uma *uma)
+int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct timespec times[2], int flags)
 {
     check(uma);
-    fake_uma.forgotten++;
+    fake_uma.set_times++;
+    return sys_utimensat(dirfd, path, times, flags);
 }
 
 int64_t uma_seek_data(struct uma *uma, uint64_t offset)

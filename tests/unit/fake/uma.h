@@ -27,7 +27,7 @@ struct fake_uma {
 
     /* seen */
     _Atomic int open_umas, inside, inside_read;
-    _Atomic int opens, closes, commits, resizes, delivered, forgotten, written_back, demotions, locks, maps, unmaps,
+    _Atomic int opens, closes, commits, resizes, delivered, set_times, written_back, demotions, locks, maps, unmaps,
         held, reached, execs;
     _Atomic int used_after_close; /* calls on a uma that was closed for good */
     _Atomic unsigned last_write_flags;
