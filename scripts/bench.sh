@@ -85,6 +85,7 @@ else
 fi
 mkdir "$pm/kernel" "$pm/root" "$pm/limit"
 export NVMMIO_ROOT=$pm/root
+export NVMMIO_CONF=pm:force # what PM costs, though this is a tmpfs, where nothing would have to be made durable
 
 # ---- the workloads ----
 

@@ -5,6 +5,10 @@
  *
  * Vocabulary: a *line* is 64 bytes, aligned. A store is *visible* when other threads see it, *persistent* when it
  * survives a power cut: after its line was written back (clwb, or a non-temporal store) and the same thread has fenced.
+ *
+ * Where there is nothing that survives a power cut (tmpfs) a cached store is all that can be had: it survives the death
+ * of processes. A thread that works on such files says so (pm_domain): its copies go through the cache, where the next
+ * reader finds them, its write-backs are nothing and its fences order the compiler and threads, as a release does.
  */
 #ifndef PM_PM_H
 #define PM_PM_H
@@ -17,8 +21,16 @@
 
 #define PM_LINE 64u
 
+/* What the stores of this thread are to survive. Durable is always right. */
+enum pm_domain {
+    PM_DOMAIN_DURABLE, /* a power cut */
+    PM_DOMAIN_CACHED,  /* the death of processes */
+};
+extern __thread enum pm_domain pm_domain __attribute__((tls_model("initial-exec")));
+
 /* Copies n bytes to PM, byte-precise (nothing outside [dst, dst+n) is touched). Persistent after pm_fence of this thread.
- * Whole lines go non-temporal: other threads may see them late, so fence (or a locked instruction) before publishing. */
+ * Whole lines go non-temporal: other threads may see them late, so fence (or a locked instruction) before publishing; in
+ * the cached domain they are plain stores, which any release publishes. */
 void pm_copy(void *dst, const void *src, size_t n);
 
 /* Stores n zero bytes; else as pm_copy. */
@@ -54,7 +66,7 @@ static inline uint64_t pm_or64(_Atomic uint64_t *dst, uint64_t bits)
 /* Writes back the lines of [addr, addr+n). Persistent after pm_fence of this thread. */
 void pm_flush(const void *addr, size_t n);
 
-/* Waits until this thread's flushes and non-temporal stores are persistent. */
+/* Waits until this thread's flushes and non-temporal stores are persistent. In the cached domain a release fence. */
 void pm_fence(void);
 
 #endif

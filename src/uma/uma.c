@@ -90,6 +90,7 @@ static struct uma *uma_new(struct volume *volume, const struct statx *stx, uint6
     uma->dev = dev;
     uma->ino = stx->stx_ino;
     uma->volume = volume;
+    uma->durable = volume_is_durable(volume);
     uma->data_fd = uma->spare_fd = -1;
     uma_worth_begin(uma, stx->stx_size);
     unsigned flags = (stx->stx_size == 0 ? UMA_FLAG_FRESH : 0) | (proven ? 0 : UMA_FLAG_UNPROVEN) |

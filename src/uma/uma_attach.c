@@ -186,9 +186,20 @@ void uma_set_log_flag(struct uma *uma, enum log_flags flag)
 
 void uma_note_atomic(struct uma *uma)
 {
+    struct index_shared *shared = uma_shared(uma);
     if (!(atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC))
         return;
-    atomic_store_explicit(&uma_shared(uma)->atomic, 1, memory_order_release);
+    if (!uma_keeps_commits(uma)) {
+        /* So far what was committed was written over, and a sync committed nothing. The state of this moment is what the
+         * file rolls back to: those who did not know are out of the guard, and it is committed before anybody enters. */
+        struct index_record *record = uma_claim(uma);
+        uma_gate_close(uma, record);
+        atomic_store_explicit(&shared->atomic, 1, memory_order_release);
+        uma_commit_locked(uma, record); /* failing, it fails the file */
+        uma_gate_open(uma);
+        uma_unclaim(uma, record);
+    }
+    atomic_store_explicit(&shared->atomic, 1, memory_order_release);
     uma_set_log_flag(uma, LOG_FLAG_ATOMIC);
 }
 
@@ -483,13 +494,13 @@ int uma_detach(struct uma *uma)
     if (error)
         return error;
     uma_lease_end(uma);
-    uma_working = uma; /* the registry does not have it any more */
+    uma_work_on(uma); /* the registry does not have it any more */
     struct index_record *record = uma_claim(uma);
     bool last = !others_live(uma, record);
     error = detach_settle(uma, record, last);
     uma_times_deliver(uma, record); /* at the end: while it is pending, nothing needs to put the time back */
     uma_unclaim(uma, record);
-    uma_working = uma; /* once more: what follows stores to the log's header */
+    uma_work_on(uma); /* once more: what follows stores to the log's header */
     index_leave(&uma->index, uma->participant);
     /* Exclusive: nobody else is attached in truth, also none that the index does not know. */
     if (last && !error && log_lock(&uma->log, LOG_LOCK_EXCLUSIVE) == 0) {
@@ -505,7 +516,7 @@ int uma_detach(struct uma *uma)
         log_close(&uma->log);
         index_close(&uma->index);
     }
-    uma_working = NULL;
+    uma_work_on(NULL);
     detach_unmap(uma);
     uma_worth_detached(uma);
     volume_unlock_inode(uma->volume, uma->ino);

@@ -105,14 +105,18 @@ static inline uint64_t lines_from(uint64_t limit)
     return line < LOG_LINES ? UMA_ALL_LINES << line : 0;
 }
 
-/* Lines past the committed end that can be stored where they are: in the log block, or in the file as far as it reaches. */
+/* Lines that can be stored where they are, in the log block or in the file as far as it reaches: those past the committed
+ * end, and all where no commit is to be kept. */
 static uint64_t plan_in_place(struct uma *uma, const struct uma_change *change, uint64_t start, unsigned from,
                               unsigned to, uint64_t range, const struct uma_hold *hold)
 {
     struct index_shared *shared = uma_shared(uma);
-    if (atomic_load_explicit(&shared->durable, memory_order_acquire) != change->epoch)
-        return 0; /* a commit is in flight: nothing is past the end */
-    uint64_t end = atomic_load_explicit(&shared->committed_size, memory_order_acquire);
+    uint64_t end = 0;
+    if (uma_keeps_commits(uma)) {
+        if (atomic_load_explicit(&shared->durable, memory_order_acquire) != change->epoch)
+            return 0; /* a commit is in flight: nothing is past the end */
+        end = atomic_load_explicit(&shared->committed_size, memory_order_acquire);
+    }
     if (start + to <= end)
         return 0;
     uint64_t past = range;

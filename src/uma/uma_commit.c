@@ -72,6 +72,18 @@ int uma_commit_locked(struct uma *uma, struct index_record *record)
     return 0;
 }
 
+/* Under the commit lock: the epoch of now is durable afterwards. */
+static int commit_newest(struct uma *uma, struct index_record *record)
+{
+    struct index_shared *shared = uma_shared(uma);
+    bool in_flight = atomic_load_explicit(&shared->epoch, memory_order_acquire) >
+                     atomic_load_explicit(&shared->durable, memory_order_acquire);
+    int error = uma_commit_locked(uma, record);
+    if (!error && in_flight) /* that finished a dead committer's epoch; ours may be the one after it */
+        error = uma_commit_locked(uma, record);
+    return error;
+}
+
 int uma_commit_record(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
@@ -79,13 +91,20 @@ int uma_commit_record(struct uma *uma, struct index_record *record)
     uint64_t target = atomic_load_explicit(&shared->epoch, memory_order_acquire);
     uma_lock(uma, record, &shared->commit_lock);
     int error = 0;
-    if (atomic_load_explicit(&shared->durable, memory_order_acquire) <= target) {
-        bool in_flight = atomic_load_explicit(&shared->epoch, memory_order_acquire) >
-                         atomic_load_explicit(&shared->durable, memory_order_acquire);
-        error = uma_commit_locked(uma, record);
-        if (!error && in_flight) /* that finished a dead committer's epoch; ours may be the one after it */
-            error = uma_commit_locked(uma, record);
-    }
+    if (atomic_load_explicit(&shared->durable, memory_order_acquire) <= target)
+        error = commit_newest(uma, record);
+    shlock_release(&shared->commit_lock);
+    return error;
+}
+
+int uma_commit_unasked(struct uma *uma, struct index_record *record)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uma_lock(uma, record, &shared->commit_lock);
+    int error = 0;
+    /* where no commit was kept so far it is set under this lock */
+    if (!atomic_load_explicit(&shared->atomic, memory_order_acquire))
+        error = commit_newest(uma, record);
     shlock_release(&shared->commit_lock);
     return error;
 }
@@ -109,25 +128,33 @@ void uma_wait_durable(struct uma *uma, struct index_record *record, uint64_t epo
     }
 }
 
+/* Where no commit is to be kept, what was written is as safe as it will ever be. The sync thread commits what there is in
+ * the log when the file is idle, to write it back. */
+static int commit_record(struct uma *uma)
+{
+    if (!uma_keeps_commits(uma))
+        return 0;
+    struct index_record *record = uma_claim(uma);
+    int error = uma_commit_record(uma, record);
+    uma_unclaim(uma, record);
+    return error;
+}
+
 int uma_commit(struct uma *uma)
 {
-    struct index_record *record = uma_claim(uma);
     struct index_shared *shared = uma_shared(uma);
-    int error = 0;
     switch (atomic_load_explicit(&shared->mode, memory_order_acquire)) {
     case INDEX_MODE_PASSTHROUGH:
-        error = -UMA_AGAIN;
-        break;
+        return -UMA_AGAIN;
     case INDEX_MODE_FAILED:
-        error = -EIO;
-        break;
+        return -EIO;
     default:
-        error = uma_commit_record(uma, record);
-        if (!atomic_load_explicit(&uma->active, memory_order_relaxed))
-            uma_sync_wake(uma); /* there may be something to write back now */
-        if (!atomic_load_explicit(&shared->synced, memory_order_relaxed))
-            atomic_store_explicit(&shared->synced, 1, memory_order_relaxed);
+        break;
     }
-    uma_unclaim(uma, record);
+    int error = commit_record(uma);
+    if (!atomic_load_explicit(&uma->active, memory_order_relaxed))
+        uma_sync_wake(uma); /* there may be something to write back now */
+    if (!atomic_load_explicit(&shared->synced, memory_order_relaxed))
+        atomic_store_explicit(&shared->synced, 1, memory_order_relaxed);
     return error;
 }

@@ -51,7 +51,7 @@ struct index_record *uma_claim(struct uma *uma)
             if (atomic_load_explicit(&record->claimed, memory_order_relaxed) == 0 &&
                 atomic_compare_exchange_strong_explicit(&record->claimed, &expected, 1, memory_order_acq_rel,
                                                         memory_order_relaxed)) {
-                uma_working = uma;
+                uma_work_on(uma);
                 return record;
             }
         }
@@ -67,7 +67,7 @@ void uma_unclaim(struct uma *uma, struct index_record *record)
     /* blocks that were reserved and not needed */
     uint32_t count = atomic_load_explicit(&record->alloc_count, memory_order_relaxed);
     (void)uma;
-    uma_working = NULL;
+    uma_work_on(NULL);
     if (count)
         atomic_store_explicit(&record->alloc_count, 0, memory_order_relaxed);
     if (atomic_load_explicit(&record->blocks, memory_order_relaxed))

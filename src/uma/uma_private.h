@@ -25,6 +25,7 @@
 #include "index/index.h"
 #include "log/log.h"
 #include "log/volume.h"
+#include "pm/pm.h"
 #include "pm/pm_map.h"
 #include "uma/uma.h"
 
@@ -98,6 +99,7 @@ struct uma {
     struct uma *hash_next; /* registry: under registry lock, read under RCU */
     uint64_t dev, ino;
     struct volume *volume;
+    bool durable;                               /* volume_is_durable: what is committed is to survive a power cut */
     unsigned holders;                           /* under registry lock */
     unsigned busy;                              /* the sync thread is at it: under registry lock */
     _Atomic uint32_t state;                     /* enum uma_state; release at attach pairs with acquire in uma_begin */
@@ -181,6 +183,12 @@ static inline uint64_t uma_round_up(uint64_t offset)
 
 /* The uma that this thread has claimed a record of, NULL: none. */
 extern __thread struct uma *uma_working __attribute__((tls_model("initial-exec")));
+/* From now on this thread works on that uma's files, NULL: on none that is known. What its stores must survive goes with it. */
+static inline void uma_work_on(struct uma *uma)
+{
+    uma_working = uma;
+    pm_domain = uma && !uma->durable ? PM_DOMAIN_CACHED : PM_DOMAIN_DURABLE;
+}
 /* Before the first store to mapped files. 0 or -errno. */
 /* The uma whose index object lay at that address, its page replaced by one of zeros; NULL: none. In a handler of signals. */
 struct uma *uma_of_index(uintptr_t address);
@@ -225,6 +233,15 @@ void uma_gate_wait(struct uma *uma, struct index_record *record);
 
 /* Waits until nobody is in the guard of an epoch <= `epoch`. */
 void uma_guard_drain(struct uma *uma, struct index_record *record, uint64_t epoch);
+
+/* Whether what was committed must be kept when it is written over. Nobody asks for it where nothing survives a power cut and
+ * everybody wants what was written last: what is in the file or the log survives the death of processes as it is. Becomes
+ * true for an attached file, with the gate closed, when somebody opens it O_ATOMIC; asked inside the guard, it holds until the
+ * guard is left. */
+static inline bool uma_keeps_commits(const struct uma *uma)
+{
+    return uma->durable || atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_acquire);
+}
 
 /* A change in `epoch` is under way (inside the guard): a commit is needed, times are to be delivered. */
 void uma_mark_changed(struct uma *uma, uint64_t epoch);
@@ -341,7 +358,9 @@ uint64_t uma_next_hole(struct uma *uma, uint64_t offset);
 
 /* ---- commit (uma_commit.c) ---- */
 int uma_commit_record(struct uma *uma, struct index_record *record);
-/* The same for a caller that holds the commit lock. */
+/* The same, but not of an O_ATOMIC file, which it may have become since the caller looked. */
+int uma_commit_unasked(struct uma *uma, struct index_record *record);
+/* A commit by a caller that holds the commit lock. */
 int uma_commit_locked(struct uma *uma, struct index_record *record);
 /* Waits until an epoch is durable, finishing the commit if the committer died. */
 void uma_wait_durable(struct uma *uma, struct index_record *record, uint64_t epoch);

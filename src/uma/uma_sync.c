@@ -90,7 +90,9 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
     if (commit || flush) {
         struct index_record *record = uma_claim(uma);
         uma_show_appended(uma, record, UMA_SHOW_QUIET);
-        if (commit && uma_commit_record(uma, record) == 0) {
+        /* where a sync commits nothing, what is in the log is committed so that it can be written back */
+        commit = commit || (uncommitted(shared) && !uma_keeps_commits(uma));
+        if (commit && uma_commit_unasked(uma, record) == 0) {
             waiting = false;
             uma->unsynced_ms = 0;
         }

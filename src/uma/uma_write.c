@@ -445,7 +445,7 @@ ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t
     ssize_t result = write_pieces(uma, record, &source, &offset, length, flags & UMA_WRITE_APPEND, &has_resize);
     if (has_resize)
         shlock_release(&uma_shared(uma)->resize_lock);
-    if (result > 0 && flags & UMA_WRITE_SYNC) {
+    if (result > 0 && flags & UMA_WRITE_SYNC && uma_keeps_commits(uma)) {
         int error = uma_commit_record(uma, record);
         if (error)
             result = error;

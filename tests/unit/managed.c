@@ -243,14 +243,25 @@ static void open_with_library(struct managed *m, int flags)
     assert_non_null(m->uma);
 }
 
-void managed_open(struct managed *m, uint64_t size, uint64_t most, int flags)
+static void name_next(struct managed *m, uint64_t most)
 {
     memset(m, 0, sizeof *m);
     snprintf(m->path, sizeof m->path, "%s/file%u", world.root, world.files++);
     m->most = most;
-    m->size = size;
     m->want = calloc(1, most + 1);
     assert_non_null(m->want);
+}
+
+void managed_inherit(struct managed *m, uint64_t most)
+{
+    name_next(m, most);
+    open_with_library(m, 0);
+}
+
+void managed_open(struct managed *m, uint64_t size, uint64_t most, int flags)
+{
+    name_next(m, most);
+    m->size = size;
     fill_random(m->want, size);
     int fd = open(m->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     assert_true(fd >= 0);

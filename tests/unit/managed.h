@@ -54,6 +54,8 @@ struct managed {
 
 /* A new file of `size` random bytes whose model has room for `most`, made without the library, then opened with it. */
 void managed_open(struct managed *m, uint64_t size, uint64_t most, int flags);
+/* The file that a child of this process has opened so, and left behind; its model is empty. */
+void managed_inherit(struct managed *m, uint64_t most);
 /* The last close, then open again. */
 int managed_close(struct managed *m);
 void managed_reopen(struct managed *m, int flags);
