@@ -401,6 +401,7 @@ static int attach_existing(struct uma *uma, uint64_t id, struct log_header *copy
 
 int uma_attach(struct uma *uma, int fd)
 {
+    uma_lease_prepare(uma, fd); /* without a lock: it may start a thread */
     uma_attach_lock();
     if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING) {
         uma_attach_unlock();
@@ -433,6 +434,7 @@ int uma_attach(struct uma *uma, int fd)
             uma_map_attached(uma);
             if (atomic_load_explicit(&uma->torn, memory_order_relaxed)) /* what was stored since is nobody's but ours */
                 atomic_store_explicit(&uma_shared(uma)->mode, INDEX_MODE_FAILED, memory_order_release);
+            uma_lease_begin(uma);
             atomic_store_explicit(&uma->state, UMA_ATTACHED, memory_order_release);
             uma_worth_attached(uma);
             stats_add(STATS_ATTACHES, 1);
@@ -443,7 +445,7 @@ int uma_attach(struct uma *uma, int fd)
     uma_attach_unlock();
     if (!error) {
         uma_sync_start();
-        uma_lease_begin(uma);
+        uma_lease_attached(uma);
     } else if (error != -EXDEV)
         msg(MSG_WARNING, "inode %llu: not attached, error %d", (unsigned long long)uma->ino, -error);
     return error;

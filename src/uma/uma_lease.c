@@ -35,8 +35,8 @@
 
 #define LEASE_SIGNAL 61 /* a realtime signal: thread-directed, blocked where it arrives */
 #define LEASE_LOOK_MS 50
-#define LEASE_LENT_S                                                                                                   \
-    2 /* at least so long: who opened with O_NONBLOCK was told EAGAIN, and is to find it open at the next try */
+/* At least so long: who opened with O_NONBLOCK was told EAGAIN, and is to find it open at the next try. */
+#define LEASE_LENT_MS 2000u
 #define LEASE_MOST 64u /* files that are looked at in one round */
 #define STACK_BYTES (256u * 1024)
 
@@ -118,18 +118,18 @@ void uma_lease_end(struct uma *uma)
         give_up(uma, UMA_LEASE_OFF);
 }
 
-static time_t now(void)
+static uint64_t now_ms(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time); /* no system call */
-    return time.tv_sec;
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
 /* Somebody opens the file, and waits; or has opened it before. */
 static void lend(struct uma *uma)
 {
     if (freeze(uma) == 0) {
-        uma->lent_at = now();
+        uma->lent_at = now_ms();
         set_state(uma, UMA_LEASE_LENT);
         sys_fcntl(uma->data_fd, F_SETLEASE, F_UNLCK);
     } else {
@@ -170,11 +170,13 @@ static void look(struct uma *uma)
     } else if (state == UMA_LEASE_HELD) {
         if (sys_fcntl(uma->data_fd, F_GETLEASE, 0) != F_WRLCK)
             lend(uma);
-    } else if (state == UMA_LEASE_WANTED || now() - uma->lent_at >= LEASE_LENT_S) {
+    } else if (state == UMA_LEASE_WANTED || now_ms() - uma->lent_at >= LEASE_LENT_MS) {
         int error = take(uma);
         if (!error) {
             set_state(uma, UMA_LEASE_HELD);
             thaw(uma);
+        } else if (error != -EAGAIN) { /* this file system has none */
+            give_up(uma, UMA_LEASE_OFF);
         } else if (state == UMA_LEASE_WANTED) { /* those who read it have read a mix so far; no more from here on */
             lend(uma);
         }
@@ -257,21 +259,25 @@ static int start_thread(void)
     return -error;
 }
 
-/* The thread's id, which signals go to; starts it first if need be. 0: there is none. */
-static pid_t thread_id(void)
+static bool thread_comes(void)
+{
+    uint32_t state = atomic_load_explicit(&lease_thread.state, memory_order_acquire);
+    return state == LEASE_STARTING || state == LEASE_RUNNING;
+}
+
+/* Starts the thread if there is none, and waits until its id is known, which signals go to. */
+static void ensure_thread(void)
 {
     uint32_t expected = LEASE_NONE;
     if (atomic_compare_exchange_strong_explicit(&lease_thread.state, &expected, LEASE_STARTING, memory_order_acq_rel,
                                                 memory_order_acquire)) {
         int error = start_thread();
         atomic_store_explicit(&lease_thread.state, error ? LEASE_NONE : LEASE_RUNNING, memory_order_release);
-        if (error)
-            return 0;
+        if (error) /* who waits for it looks again */
+            sys_futex((uint32_t *)&lease_thread.tid, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
     }
-    uint32_t tid = 0;
-    while (expected != LEASE_FORBIDDEN && !(tid = atomic_load_explicit(&lease_thread.tid, memory_order_acquire)))
-        sys_futex((uint32_t *)&lease_thread.tid, FUTEX_WAIT_PRIVATE, 0, NULL);
-    return (pid_t)tid;
+    while (!atomic_load_explicit(&lease_thread.tid, memory_order_acquire) && thread_comes())
+        sys_futex((uint32_t *)&lease_thread.tid, FUTEX_WAIT_PRIVATE, 0, &(struct timespec){.tv_nsec = LEASE_LOOK_MS * 1000000L});
 }
 
 /* ---- attach, fork ---- */
@@ -295,15 +301,36 @@ int uma_before_flags(struct uma *uma, int fd)
     return uma->borrowed && uma_is_attached(uma) ? uma_demote(uma, fd, UMA_DEMOTE_OTHER) : 0;
 }
 
+void uma_lease_prepare(const struct uma *uma, int fd)
+{
+    if (uma_lease_wanted(uma, fd) && !uma_exiting())
+        ensure_thread();
+}
+
+/* Before anybody writes in user space: a foreign open that came between the first write and the lease would see a mix. */
 void uma_lease_begin(struct uma *uma)
 {
-    if (!uma->borrowed || atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_relaxed))
+    if (!uma->borrowed || atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_relaxed) ||
+        !atomic_load_explicit(&lease_thread.tid, memory_order_acquire))
         return;
-    pid_t thread = thread_id();
-    if (!thread)
+    bool alone = is_ours_alone(uma) &&
+                 atomic_load_explicit(&uma_shared(uma)->mode, memory_order_relaxed) == INDEX_MODE_LOGGED;
+    int error = alone ? take(uma) : 0;
+    if (error && error != -EAGAIN) /* this file system has none */
         return;
-    set_state(uma, UMA_LEASE_WANTED);
-    rawsys(SYS_tgkill, sys_getpid(), thread, LEASE_SIGNAL, 0, 0, 0); /* it takes the lease; it may sleep without end */
+    if (error) { /* somebody reads it: the kernel's file, which is whole, stays as it is */
+        uma->lent_at = now_ms();
+        /* relaxed: nobody uses the file before it is published as attached */
+        atomic_store_explicit(&uma_shared(uma)->frozen, 1, memory_order_relaxed);
+    }
+    set_state(uma, !alone ? UMA_LEASE_WANTED : error ? UMA_LEASE_LENT : UMA_LEASE_HELD);
+}
+
+void uma_lease_attached(struct uma *uma)
+{
+    uint32_t thread = atomic_load_explicit(&lease_thread.tid, memory_order_acquire);
+    if (thread && atomic_load_explicit(&uma->lease, memory_order_acquire) != UMA_LEASE_OFF)
+        rawsys(SYS_tgkill, sys_getpid(), thread, LEASE_SIGNAL, 0, 0, 0); /* it may sleep without end */
 }
 
 /* The child has the description, too. */

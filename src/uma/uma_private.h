@@ -117,7 +117,7 @@ struct uma {
     bool data_writable;
     bool borrowed; /* data_fd is a duplicate of the application's: one description for the kernel (uma_lease.c) */
     _Atomic uint32_t lease; /* enum uma_lease */
-    time_t lent_at;         /* when the lease was broken, of the monotonic clock; the lease's thread alone */
+    uint64_t lent_at;       /* when the lease was broken, ms of the monotonic clock; at attach, then the lease's thread */
     unsigned participant;
     _Atomic bool torn; /* a page was missing, see uma_rescue.c; until the detach */
     bool late;         /* joined in the place for those who find no other; for a moment, under the bucket lock */
@@ -442,8 +442,11 @@ void uma_show_appended(struct uma *uma, struct index_record *record, uint64_t mo
 bool uma_lease_wanted(const struct uma *uma, int fd);
 /* Whether fd can serve as data_fd at all. */
 bool uma_lease_fits(int fd);
-/* After an attachment, without locks; before data_fd is closed, or the file is anybody's but this description's. */
+/* Around an attachment: before its locks; when it is complete but nobody uses it yet, under its locks; behind them. */
+void uma_lease_prepare(const struct uma *uma, int fd);
 void uma_lease_begin(struct uma *uma);
+void uma_lease_attached(struct uma *uma);
+/* Before data_fd is closed, or the file is anybody's but this description's. */
 void uma_lease_end(struct uma *uma);
 void uma_lease_before_fork(void);
 void uma_lease_after_fork_child(void);

@@ -76,18 +76,23 @@ class Place:
             self.writer.wait()
         shutil.rmtree(self.base, ignore_errors=True)
 
-    def start(self, lease):
+    def spawn(self, lease, args):
         env = {k: v for k, v in os.environ.items() if not k.startswith(("NVMMIO_", "LD_PRELOAD"))}
         if PRELOAD:
             env.update(LD_PRELOAD=PRELOAD, NVMMIO_ROOT=self.root,
                        NVMMIO_CONF="pm:force,idle:10ms,lease:%d,stats:1,log:%s/log" % (lease, self.base))
-        self.writer = subprocess.Popen([sys.executable, "-c", WRITER, self.path, str(BLOCKS)], env=env,
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.writer = subprocess.Popen(args, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def start(self, lease):
+        self.spawn(lease, [sys.executable, "-c", WRITER, self.path, str(BLOCKS)])
         must(self.writer.stdout.readline() == b"going\n", "the writer does not write")
 
-    def stop(self):
+    def say(self):
         self.writer.stdin.write(b"x")
         self.writer.stdin.flush()
+
+    def stop(self):
+        self.say()
         last = int(self.writer.stdout.readline())
         must(self.writer.wait() == 0, "the writer ended badly")
         with open(self.path, "rb") as f:
@@ -167,6 +172,44 @@ def two_at_once():
         p.stop()
 
 
+def from_the_first_write_on():
+    """Whoever opens the file behind the first write, however early, waits for the lease; and who has opened it before and
+    reads it now is shown nothing of what is written from then on."""
+    script = """
+import fcntl, os, sys
+for i in range(int(sys.argv[2])):
+    path = "%s/early.%d" % (sys.argv[1], i)
+    with open(path, "wb", buffering=0) as f:
+        f.write(b"0" * 65536)
+    fd = os.open(path, os.O_RDWR)
+    os.pwrite(fd, b"1" * 4096, 0)
+    assert fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_WRLCK, i
+    os.close(fd)
+fd = os.open(sys.argv[1] + "/file", os.O_RDWR)
+print("open", flush=True)
+os.read(0, 1)
+for b in range(256):
+    os.pwrite(fd, b"1" * 4096, b * 4096)
+os.fsync(fd)
+print("written", flush=True)
+os.read(0, 1)
+os.close(fd)
+"""
+    with Place() as p:
+        p.spawn(1, [sys.executable, "-c", script, p.root, "50"])
+        must(p.writer.stdout.readline() == b"open\n", "a file that was written has no lease")
+        with open(p.path, "rb", buffering=0) as reader:
+            reader.read(BLOCK)
+            p.say()
+            must(p.writer.stdout.readline() == b"written\n", "the writer does not write")
+            reader.seek(0)
+            must(reader.read() == bytes(BLOCKS * BLOCK), "a reader that was there before sees what is written")
+        p.say()
+        must(p.writer.wait() == 0, "the writer ended badly")
+        with open(p.path, "rb") as f:
+            must(f.read() == b"1" * (BLOCKS * BLOCK), "what was written is not there")
+
+
 def mixes_without():
     """The test itself: without a lease a slow reader sees a mix."""
     with Place() as p:
@@ -233,7 +276,7 @@ print("ok")
         must(done.stdout == b"ok\n", "status %d" % done.returncode)
 
 
-TESTS = (readers_see_one_moment, two_at_once, mixes_without, killed, second_open)
+TESTS = (from_the_first_write_on, readers_see_one_moment, two_at_once, mixes_without, killed, second_open)
 
 
 def main():
@@ -241,7 +284,7 @@ def main():
     for test in TESTS:
         if sys.argv[1:] and test.__name__ not in sys.argv[1:]:
             continue
-        if not PRELOAD and test in (readers_see_one_moment, two_at_once):
+        if not PRELOAD and test in (from_the_first_write_on, readers_see_one_moment, two_at_once):
             continue
         try:
             test()
