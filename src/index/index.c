@@ -72,8 +72,8 @@ static int object_new(struct index *index, uint32_t owner, uint64_t nonce)
         return fd;
     index->fd = highfd_move(fd);
     index->owner = owner;
-    int error = 0;
-    if (sys_geteuid() != owner)
+    int error = log_index_hold(index->fd);
+    if (!error && sys_geteuid() != owner)
         error = sys_fchown(index->fd, owner, (gid_t)-1);
     if (!error) /* page 0, process words, the first page of records */
         error = grow_allocate(index->fd, 0, 0, 3 * INDEX_PAGE);
@@ -84,6 +84,16 @@ static int object_new(struct index *index, uint32_t owner, uint64_t nonce)
         highfd_close(index->fd);
     }
     return error;
+}
+
+bool index_is_pooled(uint64_t nonce)
+{
+    bool found = false;
+    pool_lock();
+    for (unsigned i = 0; i < pool.count; i++)
+        found = found || pool.object[i].nonce == nonce;
+    shlock_release(&pool.lock);
+    return found;
 }
 
 /* Takes the pooled object of that nonce out of the pool. */
@@ -116,7 +126,6 @@ int index_create(struct index *index, uint32_t owner, uint64_t nonce, uint32_t l
     int error = 0;
     if (!pool_take(index, nonce)) {
         memset(index, 0, sizeof *index);
-        log_index_remove(owner, nonce); /* what a dead process may have made by that name */
         error = object_new(index, owner, nonce);
     }
     if (error)
@@ -149,6 +158,8 @@ int index_open(struct index *index, uint32_t owner, uint64_t nonce, uint64_t dev
     if (!error && (!S_ISREG(st.st_mode) || st.st_uid != owner || (st.st_mode & 07777) != 0600 || st.st_dev != dev ||
                    st.st_ino != ino || st.st_size < 3 * (off_t)INDEX_PAGE))
         error = -ESTALE;
+    if (!error) /* those who use it hold it as well, so that nobody is about to remove it */
+        error = log_index_hold(index->fd);
     if (!error)
         error = object_map(index);
     if (!error && (index->shared->magic != INDEX_MAGIC || index->shared->nonce != nonce)) {
@@ -164,6 +175,13 @@ void index_close(struct index *index)
 {
     pm_map_close(&index->map);
     highfd_close(index->fd);
+}
+
+void index_abandon(struct index *index)
+{
+    if (log_index_hold_alone(index->fd))
+        log_index_remove(index->owner, index->nonce);
+    index_close(index);
 }
 
 /* Makes a used object like new, keeping its pages. */

@@ -173,8 +173,12 @@ struct index {
 /* A random number for a new object. */
 int index_new_nonce(uint64_t *nonce);
 
+/* Whether this process's pool has the object. */
+bool index_is_pooled(uint64_t nonce);
+
 /* Makes the object `nonce` for a log of owner `owner` with `log_blocks` blocks, all free: from this process's pool if it
- * has it, else new. The log's header names it already. 0 or -errno (ENOSPC: /dev/shm is full, EACCES, ENOENT: no such). */
+ * has it, else new, and then there was never another of that nonce. The log's header names it already. 0 or -errno (ENOSPC:
+ * /dev/shm is full, EACCES, ENOENT: no such; EAGAIN: another process took it for a dead one's, try another nonce). */
 int index_create(struct index *index, uint32_t owner, uint64_t nonce, uint32_t log_blocks);
 
 /* Opens the object `nonce`, which must be a regular file of `owner`, mode 0600, with that device and inode number.
@@ -183,6 +187,9 @@ int index_open(struct index *index, uint32_t owner, uint64_t nonce, uint64_t dev
 
 /* Unmaps and closes. */
 void index_close(struct index *index);
+
+/* The same, when the log stays: removed as well if nobody else has it, as nobody comes to it. Under the bucket lock. */
+void index_abandon(struct index *index);
 
 /* The last user is gone: with `keep` back to the pool (true: its log's header goes on naming it), else removed. */
 bool index_destroy(struct index *index, bool keep);

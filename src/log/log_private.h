@@ -31,6 +31,9 @@ bool log_commit_intact(const struct log_header *copy);
 /* Whether its newest_size is. */
 bool log_newest_size_intact(const struct log_header *copy);
 
+/* Calls visit for each name in a directory, with a descriptor of that: 0 or -errno. */
+int log_list(int dirfd, const char *path, void (*visit)(void *arg, int fd, const char *name), void *arg);
+
 /* Reads exactly n bytes: 0, -EIO if the file ends before, or -errno. */
 int log_read_all(int fd, void *buf, size_t n, uint64_t offset);
 

@@ -328,7 +328,8 @@ void volume_exit(void)
         volume_private_lock(&volume->lock);
         volume_pool_unlink(volume);
         uint64_t self = atomic_load_explicit(&volume->self, memory_order_acquire);
-        if (self) /* nothing to scan for after us; our entry itself lives as long as the process */
+        bool left = atomic_load_explicit(&volume->left, memory_order_relaxed);
+        if (self && !left) /* nothing to scan for after us; our entry itself lives as long as the process */
             atomic_store_explicit(&volume->table->process[volume_index(self)].unclean, 0, memory_order_release);
         shlock_release(&volume->lock);
     }

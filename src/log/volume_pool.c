@@ -16,10 +16,12 @@ enum {
 };
 
 /* A retired log that is mapped. Its index object goes first: whoever dies in between leaves none that no header names. */
-static void remove_log(const struct volume *volume, struct log *log)
+static void remove_log(struct volume *volume, struct log *log)
 {
     log_index_remove(volume->owner, log_header(log)->index_nonce);
-    log_unlink(log);
+    int error = log_unlink(log);
+    if (error && error != -ENOENT)                                        /* we are another user by now */
+        atomic_store_explicit(&volume->left, true, memory_order_relaxed); /* read by this process's exit alone */
     log_close(log);
 }
 

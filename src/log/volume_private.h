@@ -82,6 +82,7 @@ struct volume {
     _Atomic uint32_t failed;   /* the last try to open it */
     _Atomic uint32_t refusals; /* calls since: it is tried again now and then */
     _Atomic bool torn;         /* the table is not whole, see volume_rescue: nothing is attached any more */
+    _Atomic bool left;         /* a log could not be removed: our entry stays unclean, so that the next process scans */
     enum pm_map_sync sync;
     int dirfd;
     struct volume_table *table; /* mapped through a description without locks: a forked child may keep it */

@@ -20,23 +20,12 @@
 #include <sys/sysmacros.h>
 
 enum {
-    SCAN_DIRECTORY_BYTES = 32768,
     SCAN_ID_DIGITS = 16,
-};
-
-/* A record of getdents64. */
-struct scan_dirent {
-    uint64_t ino;
-    int64_t next;
-    uint16_t length;
-    uint8_t type;
-    char name[];
 };
 
 struct scan {
     struct volume *volume;
     struct log_header *header; /* private copy of the log at hand */
-    char *directory;           /* SCAN_DIRECTORY_BYTES */
 };
 
 /* Opens the file of the header's path, if it is still there, for recovery: a descriptor or -errno. By O_PATH first, so that
@@ -178,37 +167,21 @@ static void scan_temporary(struct scan *scan, const char *name)
     log_close(&log);
 }
 
-static void scan_name(struct scan *scan, const char *name)
+static void scan_name(void *arg, int fd, const char *name)
 {
+    struct scan *scan = arg;
     uint64_t id;
+    (void)fd;
     if (log_name_parse(name, &id))
         scan_log(scan, id);
     else if (is_temporary(name))
         scan_temporary(scan, name);
 }
 
-static int scan_directory(struct scan *scan)
-{
-    int fd = sys_openat(scan->volume->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return fd;
-    ssize_t n;
-    while ((n = sys_getdents64(fd, scan->directory, SCAN_DIRECTORY_BYTES)) > 0)
-        for (ssize_t at = 0; at < n;) {
-            const struct scan_dirent *entry = (const struct scan_dirent *)(const void *)(scan->directory + at);
-            scan_name(scan, entry->name);
-            at += entry->length;
-        }
-    sys_close(fd);
-    return (int)n;
-}
-
 int volume_scan(struct volume *volume)
 {
-    struct scan scan = {
-        .volume = volume, .header = mem_alloc(sizeof(struct log_header)), .directory = mem_alloc(SCAN_DIRECTORY_BYTES)};
-    int result = scan.header && scan.directory ? scan_directory(&scan) : -ENOMEM;
+    struct scan scan = {.volume = volume, .header = mem_alloc(sizeof(struct log_header))};
+    int result = scan.header ? log_list(volume->dirfd, ".", scan_name, &scan) : -ENOMEM;
     mem_free(scan.header, sizeof *scan.header);
-    mem_free(scan.directory, SCAN_DIRECTORY_BYTES);
     return result;
 }

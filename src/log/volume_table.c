@@ -10,6 +10,7 @@
 #include "base/highfd.h"
 #include "base/msg.h"
 #include "base/rawsys.h"
+#include "log/log_index.h"
 #include "log/log_recover.h"
 #include "log/volume_private.h"
 
@@ -217,14 +218,20 @@ static void reset(struct volume_table *table, const uint64_t boot[2])
     table->boot_id[1] = boot[1];
 }
 
-/* Whether a process has died without saying good-bye since the last scan. */
-static bool needs_scan(struct volume *volume)
+/* Whether a process has died without saying good-bye since the last scan. *alone: none lives but this one, as far as was
+ * looked. */
+static bool needs_scan(struct volume *volume, bool *alone)
 {
     uint32_t high = atomic_load_explicit(&volume->table->high, memory_order_acquire);
-    for (uint32_t i = 0; i < high && i < VOLUME_PROCESSES; i++)
-        if (atomic_load_explicit(&volume->table->process[i].unclean, memory_order_acquire) &&
-            volume_index_is_free(volume, i))
+    *alone = true;
+    for (uint32_t i = 0; i < high && i < VOLUME_PROCESSES; i++) {
+        if (i == volume_index(volume_self(volume)) ||
+            !atomic_load_explicit(&volume->table->process[i].unclean, memory_order_acquire))
+            continue;
+        if (volume_index_is_free(volume, i))
             return true;
+        *alone = false;
+    }
     return false;
 }
 
@@ -249,19 +256,22 @@ static int scan(struct volume *volume)
     return result;
 }
 
-/* With a valid table: entry, then a scan if somebody died. `fd` is the mapping's description. */
+/* With a valid table: entry, then a scan if somebody died. `fd` is the mapping's description. Index objects whose logs went
+ * with another root are looked for then, and by the first of several processes: whoever finds others at work goes on. */
 static int join(struct volume *volume, int fd)
 {
-    bool unclean = false;
+    bool unclean = false, alone;
     volume_live_open(volume);
     int result = take_entry(volume, &unclean);
-    if (result < 0 || !(unclean || needs_scan(volume)))
+    if (result < 0)
         return result;
-    result = lock_byte(fd, F_OFD_SETLKW, F_WRLCK, VOLUME_INIT_BYTE);
-    if (result == 0) {
+    bool died = needs_scan(volume, &alone) || unclean;
+    if (died && lock_byte(fd, F_OFD_SETLKW, F_WRLCK, VOLUME_INIT_BYTE) == 0) {
         scan(volume); /* what it cannot read now, the next opener of the file or the next scan will */
         lock_byte(fd, F_OFD_SETLK, F_UNLCK, VOLUME_INIT_BYTE);
     }
+    if (died || alone)
+        log_index_reclaim(volume->owner);
     return 0;
 }
 
@@ -286,6 +296,8 @@ static int reset_and_join(struct volume *volume, int fd, const uint64_t boot[2])
         atomic_store_explicit(&volume->table->magic, VOLUME_MAGIC, memory_order_release);
     }
     lock_byte(fd, F_OFD_SETLK, F_UNLCK, VOLUME_INIT_BYTE);
+    if (result == 0)
+        log_index_reclaim(volume->owner);
     return result;
 }
 
@@ -334,6 +346,7 @@ static bool table_patch(void *start, size_t bytes, uintptr_t address)
 
 bool volume_rescue(uintptr_t address)
 {
+    static const uint64_t no_magic;
     for (struct volume *volume = volume_first(); volume; volume = volume->next) {
         if (table_patch(volume->live, sizeof *volume->live, address))
             return true; /* only others read it */
@@ -341,6 +354,9 @@ bool volume_rescue(uintptr_t address)
             continue;
         atomic_store_explicit(&volume->torn, true,
                               memory_order_relaxed); /* each call looks, at its next step at the latest */
+        /* What is there now knows nothing of our logs: the next process that opens the volume makes it anew and scans. */
+        if (volume->table_fd >= 0)
+            sys_pwrite(volume->table_fd, &no_magic, sizeof no_magic, offsetof(struct volume_table, magic));
         return true;
     }
     return false;

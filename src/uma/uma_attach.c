@@ -31,6 +31,7 @@
 
 #define JOIN_TRIES 2000u      /* waits of 1 ms for another process that recovers */
 #define ATTACH_DESCRIPTORS 2u /* log and index; the file's own is there */
+#define INDEX_TRIES 4u        /* who looks for objects of dead processes may take one that was just made */
 #define SECTOR 512u           /* unit of stx_blocks */
 
 /* What became of a registered log that nobody uses; beside 0 and negative errno values. */
@@ -159,14 +160,24 @@ static int make_index(struct uma *uma)
     struct stat st;
     int error = sys_fstat(uma->log.fd, &st);
     struct log_header *header = log_header(&uma->log);
+    uint32_t owner = volume_owner(uma->volume);
     uint64_t nonce = atomic_load_explicit(&header->index_nonce, memory_order_relaxed); /* exclusive lock: no race */
-    if (!error && !nonce) {
-        error = index_new_nonce(&nonce);
-        if (!error)
-            pm_store64(&header->index_nonce, nonce); /* before the object is made, see log_index.h */
+    if (nonce && !index_is_pooled(nonce)) { /* of dead processes, or one that could not be made */
+        log_index_remove(owner, nonce);
+        nonce = 0;
     }
-    if (!error)
-        error = index_create(&uma->index, volume_owner(uma->volume), nonce, log_blocks_in((uint64_t)st.st_size));
+    for (unsigned tries = 0; !error && tries < INDEX_TRIES; tries++) {
+        if (!nonce)
+            error = index_new_nonce(&nonce);
+        if (error)
+            break;
+        pm_store64(&header->index_nonce, nonce); /* before the object is made, see log_index.h */
+        error = index_create(&uma->index, owner, nonce, log_blocks_in((uint64_t)st.st_size));
+        if (error != -EAGAIN)
+            break;
+        nonce = 0;
+        error = tries + 1 < INDEX_TRIES ? 0 : error;
+    }
     if (error)
         return error;
     pm_store64(&header->index_dev, uma->index.dev);
@@ -516,7 +527,7 @@ int uma_detach(struct uma *uma)
             index_discard(nonce);
     } else { /* others go on, or the log is needed for another try: recovery at the next attach */
         log_close(&uma->log);
-        index_close(&uma->index);
+        index_abandon(&uma->index);
     }
     uma_work_on(NULL);
     detach_unmap(uma);

@@ -277,7 +277,8 @@ static void ensure_thread(void)
             sys_futex((uint32_t *)&lease_thread.tid, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
     }
     while (!atomic_load_explicit(&lease_thread.tid, memory_order_acquire) && thread_comes())
-        sys_futex((uint32_t *)&lease_thread.tid, FUTEX_WAIT_PRIVATE, 0, &(struct timespec){.tv_nsec = LEASE_LOOK_MS * 1000000L});
+        sys_futex((uint32_t *)&lease_thread.tid, FUTEX_WAIT_PRIVATE, 0,
+                  &(struct timespec){.tv_nsec = LEASE_LOOK_MS * 1000000L});
 }
 
 /* ---- attach, fork ---- */
@@ -313,8 +314,8 @@ void uma_lease_begin(struct uma *uma)
     if (!uma->borrowed || atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_relaxed) ||
         !atomic_load_explicit(&lease_thread.tid, memory_order_acquire))
         return;
-    bool alone = is_ours_alone(uma) &&
-                 atomic_load_explicit(&uma_shared(uma)->mode, memory_order_relaxed) == INDEX_MODE_LOGGED;
+    bool alone =
+        is_ours_alone(uma) && atomic_load_explicit(&uma_shared(uma)->mode, memory_order_relaxed) == INDEX_MODE_LOGGED;
     int error = alone ? take(uma) : 0;
     if (error && error != -EAGAIN) /* this file system has none */
         return;

@@ -117,7 +117,7 @@ struct uma {
     bool data_writable;
     bool borrowed; /* data_fd is a duplicate of the application's: one description for the kernel (uma_lease.c) */
     _Atomic uint32_t lease; /* enum uma_lease */
-    uint64_t lent_at;       /* when the lease was broken, ms of the monotonic clock; at attach, then the lease's thread */
+    uint64_t lent_at; /* when the lease was broken, ms of the monotonic clock; at attach, then the lease's thread */
     unsigned participant;
     _Atomic bool torn; /* a page was missing, see uma_rescue.c; until the detach */
     bool late;         /* joined in the place for those who find no other; for a moment, under the bucket lock */

@@ -2,7 +2,8 @@
  * Copyright (c) 2026 the nvmmio authors
  *
  * hostile.c — promise: in hostile surroundings a file in use keeps all its data, nothing hangs or dies, and no call fails
- * that would not fail on the kernel. Runs each scenario in a process of its own.
+ * that would not fail on the kernel. Runs each scenario in a process of its own. What it leaves, logs and index objects, the
+ * next process that opens a file in the root takes away.
  *
  *     hostile [SCENARIO...]
  *
@@ -22,6 +23,7 @@
  *     SIGSEGV, SIGBUS, alternate stacks                                     tests/preload/signals.c
  */
 #include "hostile.h"
+#include "support/leak.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -35,9 +37,11 @@
 
 #define EXIT_SKIP 77
 #define PATIENCE_SECONDS 120
+#define NEXT_NAME "next"
 #define ROUND_NEXT 100u /* rounds of file_goes_on begin here, and grow */
 
 char hostile_root[64];
+static bool private_shm; /* nobody else has index objects here */
 static unsigned next_round = ROUND_NEXT;
 static unsigned rounds[BLOCKS]; /* of each block of the file under test */
 
@@ -200,8 +204,20 @@ void file_end(int fd, const char *path)
 
 static const struct scenario *const lists[] = {scenarios_view, scenarios_user, scenarios_limit, scenarios_many};
 
+/* The next process, after a scenario. */
+static void next_one(void)
+{
+    int fd = file_begin("the next");
+    file_end(fd, "the next");
+    must(unlink("the next") == 0, "unlink");
+}
+
+static const struct scenario next = {NEXT_NAME, next_one, false, false};
+
 static const struct scenario *find(const char *name)
 {
+    if (strcmp(name, NEXT_NAME) == 0)
+        return &next;
     for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
         for (const struct scenario *s = lists[l]; s->name; s++)
             if (strcmp(s->name, name) == 0)
@@ -217,10 +233,41 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return remove(path);
 }
 
-/* Another process of this program, so that the scenario finds everything as at a program's start. */
-static int run_scenario(const char *self, const struct scenario *scenario)
+/* The status of this program, run for one scenario, so that it finds everything as at a program's start. */
+static int run_program(const char *self, const char *root, const char *scenario)
 {
     int status = 0;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setenv("NVMMIO_ROOT", root, 1);
+        execl(self, self, "--run", scenario, (char *)NULL);
+        _exit(EXIT_FAILURE);
+    }
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+/* Whether anything of the library is there that no process uses, behind the next one that opened a file. */
+static bool leaves(const char *self, const char *root, const struct scenario *scenario)
+{
+    char found[600], directory[64];
+    snprintf(directory, sizeof directory, "%s/.nvmmio/%u", root, geteuid());
+    if (!hostile_active())
+        return false;
+    if (run_program(self, root, NEXT_NAME) != 0) {
+        printf("the next process failed\n");
+        return true;
+    }
+    bool left = (!scenario->keeps && leak_find(directory, "", "table", found, sizeof found)) ||
+                (private_shm && leak_find("/dev/shm", "nvmmio-", strrchr(root, '/') + 1, found, sizeof found));
+    if (left)
+        printf("left over: %s\n", found);
+    return left;
+}
+
+static int run_scenario(const char *self, const struct scenario *scenario)
+{
     char root[] = "/dev/shm/nvmmio-hostile.XXXXXX";
     if (scenario->root && geteuid() != 0) {
         printf("skip %s: needs root\n", scenario->name);
@@ -228,17 +275,10 @@ static int run_scenario(const char *self, const struct scenario *scenario)
     }
     if (!mkdtemp(root) || chmod(root, 0777) != 0)
         return 1;
-    fflush(stdout);
-    pid_t pid = fork();
-    if (pid == 0) {
-        setenv("NVMMIO_ROOT", root, 1);
-        execl(self, self, "--run", scenario->name, (char *)NULL);
-        _exit(EXIT_FAILURE);
-    }
-    waitpid(pid, &status, 0);
-    nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    int status = run_program(self, root, scenario->name);
     bool skipped = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIP;
-    bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool good = WIFEXITED(status) && WEXITSTATUS(status) == 0 && !leaves(self, root, scenario);
+    nftw(root, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     printf("%s %s", good ? "ok  " : skipped ? "skip" : "FAIL", scenario->name);
     if (WIFSIGNALED(status))
         printf(": killed by SIG%s", sigabbrev_np(WTERMSIG(status)));
@@ -257,6 +297,7 @@ int main(int argc, char **argv)
         return EXIT_SUCCESS;
     }
     int failures = 0;
+    private_shm = leak_private_shm();
     for (size_t l = 0; l < sizeof lists / sizeof *lists && argc == 1; l++)
         for (const struct scenario *s = lists[l]; s->name; s++)
             failures += run_scenario("/proc/self/exe", s);

@@ -21,7 +21,8 @@
 struct scenario {
     const char *name;
     void (*run)(void);
-    bool root; /* needs it */
+    bool root;  /* needs it */
+    bool keeps; /* logs may stay: damaged ones, planted names, of a file that nothing proves to be gone */
 };
 extern const struct scenario scenarios_view[], scenarios_user[], scenarios_limit[], scenarios_many[];
 

@@ -200,10 +200,10 @@ static void description_locks(void)
 }
 
 const struct scenario scenarios_many[] = {
-    {"crowd", crowd, false},
-    {"come_and_go", come_and_go, false},
-    {"reader", reader, false},
-    {"posix_locks", posix_locks, false},
-    {"description_locks", description_locks, false},
+    {"crowd", crowd, false, false},
+    {"come_and_go", come_and_go, false, false},
+    {"reader", reader, false, false},
+    {"posix_locks", posix_locks, false, false},
+    {"description_locks", description_locks, false, false},
     {0},
 };

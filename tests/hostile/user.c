@@ -231,16 +231,16 @@ static void set_user_id_guest(void)
 }
 
 const struct scenario scenarios_user[] = {
-    {"set_uid", set_uid, true},
-    {"set_uid_of_two", set_uid_of_two, true},
-    {"set_euid_and_back", set_euid_and_back, true},
-    {"without_capabilities", without_capabilities, true},
-    {"unshare_user", unshare_user, false},
-    {"unshare_user_with_threads", unshare_user_with_threads, false},
-    {"container", container, true},
-    {"container_guest", container_guest, false},
-    {"container_guest_alone", container_guest_alone, false},
-    {"set_user_id", set_user_id, true},
-    {"set_user_id_guest", set_user_id_guest, false},
+    {"set_uid", set_uid, true, false},
+    {"set_uid_of_two", set_uid_of_two, true, false},
+    {"set_euid_and_back", set_euid_and_back, true, false},
+    {"without_capabilities", without_capabilities, true, false},
+    {"unshare_user", unshare_user, false, false},
+    {"unshare_user_with_threads", unshare_user_with_threads, false, false},
+    {"container", container, true, false},
+    {"container_guest", container_guest, false, false},
+    {"container_guest_alone", container_guest_alone, false, false},
+    {"set_user_id", set_user_id, true, false},
+    {"set_user_id_guest", set_user_id_guest, false, false},
     {0},
 };

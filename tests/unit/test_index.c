@@ -4,6 +4,7 @@
  * test_index.c — the shared object: radix table, slots, free map, participants, pool, refusal of what is not ours, a full
  * /dev/shm.
  */
+#include "support/leak.h"
 #include "unit/fault.h"
 #include "unit/unit.h"
 
@@ -14,9 +15,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define OWNER 7u /* some record's id */
@@ -486,6 +492,121 @@ static void test_open_refuses(void **state)
     assert_int_equal(descriptors(), before);
 }
 
+/* ---- objects of the dead ---- */
+
+/* Makes an object in a child, which then dies; its nonce. */
+static uint64_t orphan(void)
+{
+    uint64_t nonce;
+    assert_int_equal(index_new_nonce(&nonce), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct index index;
+        index_create(&index, geteuid(), nonce, LOG_BLOCKS);
+        raise(SIGKILL);
+    }
+    waitpid(child, NULL, 0);
+    return nonce;
+}
+
+/* Reclaiming removes what nobody has open and nothing else: not what is used, here or by another process alone, not what is
+ * pooled, not what merely has such a name. */
+static void test_reclaim(void **state)
+{
+    struct index *index = *state, pooled;
+    char name[LOG_INDEX_PATH_BYTES], other[2][LOG_INDEX_PATH_BYTES];
+    int gate[2];
+    char word;
+    unsigned before = descriptors();
+    uint64_t kept = new_object(&pooled, LOG_BLOCKS), dead = orphan(), shared;
+    assert_true(index_destroy(&pooled, true));
+    /* one that its maker has left to another process */
+    struct index left;
+    shared = new_object(&left, LOG_BLOCKS);
+    assert_int_equal(pipe(gate), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct index mine;
+        bool good = index_open(&mine, geteuid(), shared, left.dev, left.ino) == 0;
+        close(left.fd);
+        good = good && write(gate[1], "x", 1) == 1;
+        pause();
+        _exit(!good);
+    }
+    assert_int_equal(read(gate[0], &word, 1), 1);
+    index_close(&left);
+    snprintf(other[0], sizeof other[0], "/dev/shm/nvmmio-%u-0123456789abcde", geteuid());  /* a digit is missing */
+    snprintf(other[1], sizeof other[1], "/dev/shm/nvmmio-%u-0123456789abcdef", geteuid()); /* no file */
+    close(open(other[0], O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    mkfifo(other[1], 0600);
+    log_index_reclaim(geteuid());
+    assert_true(exists(index->nonce));
+    assert_true(exists(kept));
+    assert_true(exists(shared));
+    assert_false(exists(dead));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(access(other[i], F_OK), 0);
+        unlink(other[i]);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    close(gate[0]);
+    close(gate[1]);
+    log_index_path(geteuid() + 1, 1, name); /* another owner's name on our file: not what it says */
+    close(open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    log_index_reclaim(geteuid());
+    assert_false(exists(shared));
+    assert_int_equal(access(name, F_OK), 0);
+    unlink(name);
+    index_discard(kept);
+    assert_false(exists(kept));
+    assert_int_equal(descriptors(), before);
+}
+
+/* Who leaves an object to nobody takes its name along, whatever becomes of the log. */
+static void test_abandon(void **state)
+{
+    (void)state;
+    struct index index, other;
+    uint64_t nonce = new_object(&index, LOG_BLOCKS);
+    assert_int_equal(index_open(&other, geteuid(), nonce, index.dev, index.ino), 0);
+    index_abandon(&other);
+    assert_true(exists(nonce));
+    index_abandon(&index);
+    assert_false(exists(nonce));
+}
+
+/* While others reclaim all the time, one that is made stays, or its maker is told to make another. */
+static void test_reclaim_race(void **state)
+{
+    enum { ROUNDS = 3000 };
+    (void)state;
+    unsigned made = 0;
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            log_index_reclaim(geteuid());
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        struct index index;
+        uint64_t nonce;
+        assert_int_equal(index_new_nonce(&nonce), 0);
+        int error = index_create(&index, geteuid(), nonce, LOG_BLOCKS);
+        assert_true(error == 0 || error == -EAGAIN);
+        if (error) {
+            assert_false(exists(nonce));
+            continue;
+        }
+        made++;
+        if (i % 64 == 0)
+            sched_yield();
+        assert_true(exists(nonce));
+        assert_false(index_destroy(&index, false));
+    }
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    assert_in_range(made, ROUNDS / 4, ROUNDS);
+}
+
 /* ---- a full /dev/shm, and every other failure ---- */
 
 /* Makes an object while the nth call of that number fails; whether there was such a call. */
@@ -583,6 +704,7 @@ static void test_make_fails_cleanly(void **state)
 
 int main(void)
 {
+    leak_private_shm(); /* others reclaim, too */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_tree_heights, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tree_from_above, setup, teardown),
@@ -596,6 +718,9 @@ int main(void)
         cmocka_unit_test(test_pool_gives_clean_object),
         cmocka_unit_test(test_pool_limits),
         cmocka_unit_test_setup_teardown(test_open_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reclaim, setup, teardown),
+        cmocka_unit_test(test_abandon),
+        cmocka_unit_test(test_reclaim_race),
         cmocka_unit_test(test_create_fails_whole),
         cmocka_unit_test_setup_teardown(test_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_make_fails_cleanly, setup, teardown),

@@ -4,6 +4,7 @@
  * test_volume.c — roots, directories, the table of processes, bucket locks, the hand-over, pool and scan. Each test runs in
  * forked children, each of which is a new process to the library: the parent itself never calls it.
  */
+#include "support/leak.h"
 #include "support/place.h"
 #include "unit/fault.h"
 #include "unit/log_image.h"
@@ -991,6 +992,46 @@ static void test_scan(void **state)
     run(body_after_boot);
 }
 
+/* Leaves an index object and the root is removed: no log tells of it any more. */
+static void forget_root(void)
+{
+    die_attached();
+    clean();
+}
+
+static void body_open(void)
+{
+    get_volume();
+    CHECK(access(index_path(), F_OK) != 0);
+    volume_exit();
+}
+
+static void body_stay(void)
+{
+    get_volume();
+    step_to(11);
+    wait_step(12);
+    volume_exit();
+}
+
+/* Index objects whose logs are gone are removed by the first process that opens a volume of their owner, new or old. */
+static void test_reclaim(void **state)
+{
+    (void)state;
+    forget_root();
+    run(body_open); /* the table is new */
+    close(open(index_path(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    run(body_open); /* it is there, and nobody in it */
+    pid_t child = start(body_stay);
+    wait_step(11);
+    close(open(index_path(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    kill_child(child);
+    child = start(body_stay);
+    run(body_open); /* somebody had died, or one is there already */
+    step_to(12);
+    finish(child);
+}
+
 /* Many processes begin at once with a new table: one table, all entries different. */
 static void body_begin(void)
 {
@@ -1020,6 +1061,7 @@ static void test_begin_at_once(void **state)
 int main(void)
 {
     char roots[2 * UNIT_PATH_MAX + 32];
+    leak_private_shm(); /* others reclaim, too */
     unit_directory(root);
     if (chmod(root, 0777))
         return 1;
@@ -1035,6 +1077,7 @@ int main(void)
         cmocka_unit_test_setup(test_register, setup),      cmocka_unit_test_setup(test_inflight, setup),
         cmocka_unit_test_setup(test_hand_over, setup),     cmocka_unit_test_setup(test_pool, setup),
         cmocka_unit_test_setup(test_scan, setup),          cmocka_unit_test_setup(test_begin_at_once, setup),
+        cmocka_unit_test_setup(test_reclaim, setup),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
     clean();
