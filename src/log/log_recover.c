@@ -404,6 +404,25 @@ bool log_is_void(const struct log *log, const struct log_header *header)
     return is_void;
 }
 
+bool log_is_untouched(const struct log *log, const struct log_header *header)
+{
+    struct log_plan plan;
+    struct stat st;
+    /* relaxed: a private copy */
+    uint64_t epoch = atomic_load_explicit(&header->epoch, memory_order_relaxed);
+    if (!log_commit_intact(header) || !log_newest_size_intact(header) ||
+        epoch != atomic_load_explicit(&header->floor, memory_order_relaxed) + 1 ||
+        atomic_load_explicit(&header->size[epoch & 1], memory_order_relaxed) !=
+            atomic_load_explicit(&header->newest_size, memory_order_relaxed) ||
+        atomic_load_explicit(&header->times_pending, memory_order_relaxed))
+        return false;
+    if (sys_fstat(log->fd, &st) < 0 || log_plan_read(&plan, log, header, (uint64_t)st.st_size) < 0)
+        return false;
+    bool untouched = plan.count == 0;
+    log_plan_free(&plan);
+    return untouched;
+}
+
 int log_recover(struct log *log, int data_fd, struct log_recovery *result)
 {
     struct log_recovery unwanted = {0};

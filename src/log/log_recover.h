@@ -34,6 +34,10 @@ bool log_identity_is_intact(const struct log_header *copy);
  * damaged, and worth keeping. `header` is the copy of log_check. */
 bool log_is_void(const struct log *log, const struct log_header *header);
 
+/* Whether a log with its magic, exclusively locked, has been told nothing since it was issued: no entry, no commit, no size,
+ * no time. Its file was only read, and is what the kernel says, wherever it is. `header` is the copy of log_check. */
+bool log_is_untouched(const struct log *log, const struct log_header *header);
+
 /* Recovers. `log` is open, mapped and exclusively locked; data_fd is open for reading and writing on the file whose
  * identity is in the header (checked again here: -ESTALE if it is another file's, nothing is touched then). Afterwards the
  * file (bytes and size) is durable and all entries are void by header.floor; magic still stands, and the header is as if

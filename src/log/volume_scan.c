@@ -78,9 +78,10 @@ static void scan_used(struct scan *scan, struct log *log, uint64_t ino)
     uint64_t known = volume_find_log(volume, ino);
     if (!known && volume_register_log(volume, ino, log->id) == 0)
         known = log->id;
-    if (log_lock(log, LOG_LOCK_EXCLUSIVE) < 0)
-        return; /* in use */
-    if (!(scan->header->flags & LOG_FLAG_PASSTHROUGH) && recover_target(scan, log) != 0)
+    if (log_lock(log, LOG_LOCK_EXCLUSIVE) < 0 || log_check(log, volume->owner, scan->header) != 0)
+        return; /* in use, or was until now: only from here on nobody changes it */
+    if (!(scan->header->flags & LOG_FLAG_PASSTHROUGH) && !log_is_untouched(log, scan->header) &&
+        recover_target(scan, log) != 0)
         return; /* it waits for its file to be opened */
     if (!pm_map_peek(&log->map, 0) && log_map(log, volume->sync) != 0)
         return;

@@ -17,8 +17,8 @@ QUICK = ("fileio", "bufio", "file", "fcntl", "mmap", "tempfile", "shutil", "os",
          "dbm_dumb", "mailbox", "pathlib", "fileinput", "zipimport", "filecmp", "glob", "import")
 # Modules whose time goes into waiting: several at once, whole; those of LONG in long runs alone.
 WAITING = ("multiprocessing_fork", "io", "subprocess", "logging", "largefile", "threading", "eintr", "tarfile", "zipfile",
-           "py_compile", "pickle")
-LONG = ("multiprocessing_main_handling", "asyncio", "signal", "venv", "lzma", "bz2", "concurrent_futures", "multiprocessing_spawn", "multiprocessing_forkserver")
+           "py_compile", "pickle", "multiprocessing_main_handling")
+LONG = ("asyncio", "signal", "venv", "lzma", "bz2", "concurrent_futures", "multiprocessing_spawn", "multiprocessing_forkserver")
 AT_ONCE = 4
 
 

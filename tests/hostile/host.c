@@ -146,6 +146,10 @@ int main(void)
     setenv("NVMMIO_ROOT", root, 1);
     alarm(PATIENCE_SECONDS);
     rcu_register_thread();
+    /* liburcu's first call_rcu takes, inside a read section, a lock that the functions before a fork hold while they wait for
+     * a grace period: a program has to make that call before it forks. */
+    node_publish('a');
+    node_publish('b');
     unsigned failures = !file_works("shared", 'x');
     /* The first call_rcu of all takes, inside a read section, the lock that call_rcu_before_fork holds: beside a fork and a
      * grace period that is a deadlock of liburcu's own, with nvmmio or without. So it comes before the threads. */

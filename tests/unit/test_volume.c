@@ -992,6 +992,51 @@ static void test_scan(void **state)
     run(body_after_boot);
 }
 
+/* Attaches a file, changes nothing or its size, unlinks it, and dies. */
+static void die_with_unlinked(uint64_t size)
+{
+    struct volume *volume = get_volume();
+    struct statx stx;
+    struct log log;
+    struct log_identity identity;
+    int fd = open(in_root("file"), O_RDWR | O_CLOEXEC);
+    CHECK(fd >= 0 && log_identity_of(fd, &identity, &stx) == 0 && volume_lock_inode(volume, stx.stx_ino) == 0);
+    CHECK(volume_take_log(volume, &log) == 0 && volume_register_log(volume, stx.stx_ino, log.id) == 0);
+    log_issue(&log, &identity, geteuid(), 0, 0, in_root("file"));
+    log_store_newest_size(log_header(&log), size);
+    CHECK(log_lock(&log, LOG_LOCK_SHARED) == 0);
+    volume_unlock_inode(volume, stx.stx_ino);
+    CHECK(unlink(in_root("file")) == 0 && count_logs() == 1);
+    raise(SIGKILL);
+}
+
+static void body_die_reading(void)
+{
+    die_with_unlinked(0);
+}
+
+static void body_die_writing(void)
+{
+    die_with_unlinked(1);
+}
+
+static void body_one_log(void)
+{
+    get_volume();
+    CHECK(count_logs() == 1);
+    volume_exit();
+}
+
+/* The log of a file that was only read goes at the scan, whatever became of the file; one that knows something stays. */
+static void test_unlinked(void **state)
+{
+    (void)state;
+    waitpid(start(body_die_reading), NULL, 0);
+    run(body_sweep);
+    waitpid(start(body_die_writing), NULL, 0);
+    run(body_one_log);
+}
+
 /* Leaves an index object and the root is removed: no log tells of it any more. */
 static void forget_root(void)
 {
@@ -1077,7 +1122,7 @@ int main(void)
         cmocka_unit_test_setup(test_register, setup),      cmocka_unit_test_setup(test_inflight, setup),
         cmocka_unit_test_setup(test_hand_over, setup),     cmocka_unit_test_setup(test_pool, setup),
         cmocka_unit_test_setup(test_scan, setup),          cmocka_unit_test_setup(test_begin_at_once, setup),
-        cmocka_unit_test_setup(test_reclaim, setup),
+        cmocka_unit_test_setup(test_reclaim, setup),       cmocka_unit_test_setup(test_unlinked, setup),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
     clean();

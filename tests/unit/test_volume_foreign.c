@@ -244,6 +244,7 @@ static void body_leave_log(void)
     unit_check(volume_lock_inode(volume, stx.stx_ino) == 0);
     unit_check(volume_register_log(volume, stx.stx_ino, log.id) == 0);
     log_issue(&log, &identity, OWNER, 0, 0, in_root("file"));
+    log_store_newest_size(log_header(&log), 1); /* one that knows nothing would not be kept */
     volume_unlock_inode(volume, stx.stx_ino);
     raise(SIGKILL);
 }
