@@ -1054,7 +1054,8 @@ static void body_open(void)
 static void body_stay(void)
 {
     get_volume();
-    step_to(11);
+    if (atomic_load(&board->step) < 11) /* the first one */
+        step_to(11);
     wait_step(12);
     volume_exit();
 }
