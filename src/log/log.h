@@ -81,6 +81,9 @@ void log_issue(struct log *log, const struct log_identity *identity, uint32_t ow
 /* Stores the logical size for survivors of a process, not flushed. Under the lock of those who change it. */
 void log_store_newest_size(struct log_header *header, uint64_t size);
 
+/* Bytes are about to be stored behind the end of the file: there may be garbage after a death. Not flushed. */
+void log_note_past_end(struct log *log);
+
 /* Tells recovery whether what was written still has to move the file's mtime; flushed, and fenced by whoever fences next. */
 void log_note_times(struct log *log, bool pending);
 

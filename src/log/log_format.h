@@ -121,8 +121,9 @@ struct log_header {
     _Atomic uint64_t index_ino;       /* 216 */
     _Atomic uint64_t newest_check[2]; /* 224 of newest_size; one of them, see above */
     _Atomic uint64_t
-        times_pending;         /* 240 not 0: what was written has not moved the file's mtime yet. Flushed, unfenced */
-    uint64_t reserved3;        /* 248 zero */
+        times_pending; /* 240 not 0: what was written has not moved the file's mtime yet. Flushed, unfenced */
+    _Atomic uint64_t
+        past_end; /* 248 not 0: bytes were stored behind the end; counts under the same boot. No check either */
     uint8_t reserved4[256];    /* 256 zero */
     char path[LOG_PATH_BYTES]; /* 512 the file's path when it was attached: a hint, terminated, may be empty */
 };

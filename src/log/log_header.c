@@ -69,6 +69,7 @@ static void fill_header(struct log_header *header, const struct log_identity *id
     pm_store64(&header->epoch, epoch);
     pm_store64(&header->newest_size, size);
     pm_store64(&header->times_pending, 0);
+    pm_store64(&header->past_end, 0);
 }
 
 void log_issue(struct log *log, const struct log_identity *identity, uint32_t owner, uint64_t size, uint64_t flags,
@@ -141,6 +142,13 @@ void log_store_newest_size(struct log_header *header, uint64_t size)
     unsigned spare = atomic_load_explicit(&header->newest_check[0], memory_order_relaxed) == now ? 1 : 0;
     pm_store64(&header->newest_check[spare], log_number_check(size));
     pm_store64(&header->newest_size, size);
+}
+
+void log_note_past_end(struct log *log)
+{
+    struct log_header *header = log_header(log);
+    if (!atomic_load_explicit(&header->past_end, memory_order_relaxed)) /* all store the same */
+        pm_store64(&header->past_end, 1);
 }
 
 void log_note_times(struct log *log, bool pending)

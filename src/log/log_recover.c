@@ -102,10 +102,10 @@ static int read_log(struct recover *r)
 /* ---- promotion (rule 15) ---- */
 
 /* Whether only processes died: the machine has not been booted since the log was issued. */
-static bool is_same_boot(const struct recover *r)
+static bool is_same_boot(const struct log_header *header)
 {
     uint64_t boot[2];
-    return log_boot_id(boot) == 0 && memcmp(boot, r->header->boot_id, sizeof boot) == 0;
+    return log_boot_id(boot) == 0 && memcmp(boot, header->boot_id, sizeof boot) == 0;
 }
 
 /* Nothing that the dead stored is known to be flushed, not even the last commit, which recovery is about to rely on. */
@@ -364,7 +364,7 @@ static int recover_file(struct recover *r)
     struct stat before;
     if (r->size > grow_limit())
         return -EFBIG;
-    bool same_boot = is_same_boot(r);
+    bool same_boot = is_same_boot(r->header);
     int result = sys_fstat(r->fd, &before);
     if (result == 0 && same_boot)
         result = keep_stores(r);
@@ -410,11 +410,13 @@ bool log_is_untouched(const struct log *log, const struct log_header *header)
     struct stat st;
     /* relaxed: a private copy */
     uint64_t epoch = atomic_load_explicit(&header->epoch, memory_order_relaxed);
-    if (!log_commit_intact(header) || !log_newest_size_intact(header) ||
-        epoch != atomic_load_explicit(&header->floor, memory_order_relaxed) + 1 ||
-        atomic_load_explicit(&header->size[epoch & 1], memory_order_relaxed) !=
-            atomic_load_explicit(&header->newest_size, memory_order_relaxed) ||
-        atomic_load_explicit(&header->times_pending, memory_order_relaxed))
+    uint64_t size = atomic_load_explicit(&header->size[epoch & 1], memory_order_relaxed);
+    /* of another boot: what was stored without a flush may be lost */
+    if (!is_same_boot(header) || header->boot_check != log_boot_check(header->boot_id) || !log_commit_intact(header) ||
+        !log_newest_size_intact(header) || epoch != atomic_load_explicit(&header->floor, memory_order_relaxed) + 1 ||
+        size != atomic_load_explicit(&header->newest_size, memory_order_relaxed) ||
+        atomic_load_explicit(&header->times_pending, memory_order_relaxed) ||
+        atomic_load_explicit(&header->past_end, memory_order_relaxed))
         return false;
     if (sys_fstat(log->fd, &st) < 0 || log_plan_read(&plan, log, header, (uint64_t)st.st_size) < 0)
         return false;

@@ -34,8 +34,9 @@ bool log_identity_is_intact(const struct log_header *copy);
  * damaged, and worth keeping. `header` is the copy of log_check. */
 bool log_is_void(const struct log *log, const struct log_header *header);
 
-/* Whether a log with its magic, exclusively locked, has been told nothing since it was issued: no entry, no commit, no size,
- * no time. Its file was only read, and is what the kernel says, wherever it is. `header` is the copy of log_check. */
+/* Whether a log with its magic, exclusively locked, has been told nothing since it was issued, under this boot: no entry, no
+ * commit, no size, no time, nothing behind the end. Its file was only read, and is what the kernel says, wherever it is.
+ * `header` is the copy of log_check. */
 bool log_is_untouched(const struct log *log, const struct log_header *header);
 
 /* Recovers. `log` is open, mapped and exclusively locked; data_fd is open for reading and writing on the file whose

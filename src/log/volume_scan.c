@@ -67,6 +67,16 @@ static int recover_target(struct scan *scan, struct log *log)
     return result;
 }
 
+/* Whether an exclusively locked log is not needed any more: its file is recovered, or cannot be found and needs nothing. */
+static bool is_needless(struct scan *scan, struct log *log)
+{
+    int result = recover_target(scan, log);
+    if (result == 0)
+        return true;
+    bool gone = result == -ENOENT || result == -ENOTDIR || result == -ESTALE;
+    return gone && log_is_untouched(log, scan->header);
+}
+
 /* A log with a magic, under the lock of its inode. It may have been retired, or issued to another file, since it was looked
  * at without the lock: only what it says now counts. */
 static void scan_used(struct scan *scan, struct log *log, uint64_t ino)
@@ -80,8 +90,7 @@ static void scan_used(struct scan *scan, struct log *log, uint64_t ino)
         known = log->id;
     if (log_lock(log, LOG_LOCK_EXCLUSIVE) < 0 || log_check(log, volume->owner, scan->header) != 0)
         return; /* in use, or was until now: only from here on nobody changes it */
-    if (!(scan->header->flags & LOG_FLAG_PASSTHROUGH) && !log_is_untouched(log, scan->header) &&
-        recover_target(scan, log) != 0)
+    if (!(scan->header->flags & LOG_FLAG_PASSTHROUGH) && !is_needless(scan, log))
         return; /* it waits for its file to be opened */
     if (!pm_map_peek(&log->map, 0) && log_map(log, volume->sync) != 0)
         return;

@@ -70,6 +70,7 @@ static int size_change(struct uma *uma, struct index_record *record, uint64_t si
         uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
         if (now > garbage)
             atomic_store_explicit(&shared->garbage_end, now, memory_order_relaxed);
+        log_note_past_end(&uma->log);
         uma_mark_changed(uma, epoch);
         uma_size_set(uma, epoch, size);
     }

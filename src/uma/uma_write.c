@@ -226,9 +226,10 @@ static int piece_check(struct piece *piece, struct uma_change *change)
     uint64_t end = piece->offset + piece->length;
     if (piece->moves_size && end > size && !piece->has_resize)
         return RETRY_RESIZE;
-    if (end > atomic_load_explicit(&shared->garbage_end, memory_order_relaxed) && end > size)
-        atomic_store_explicit(&shared->garbage_end, end,
-                              memory_order_release); /* before the stores: we may die in them */
+    if (end > atomic_load_explicit(&shared->garbage_end, memory_order_relaxed) && end > size) {
+        log_note_past_end(&piece->uma->log); /* both before the stores: we may die in them */
+        atomic_store_explicit(&shared->garbage_end, end, memory_order_release);
+    }
     change->undo = mode == INDEX_MODE_IN_PLACE;
     change->size_after = uma_max(size, end);
     return 0;
