@@ -26,6 +26,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+import reaper  # noqa: E402
 import shm  # noqa: E402
 
 WATCHDOG_S = 60
@@ -95,12 +96,7 @@ class Campaign:
         """Parent and children: a group of its own."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
-        while True:  # children that the parent leaves are not ours to wait for
-            try:
-                os.killpg(self.process.pid, 0)
-            except ProcessLookupError:
-                return
-            time.sleep(0.0005)
+        reaper.wait_group(self.process.pid)  # children that the parent leaves
 
     def kill_one(self):
         """One of the processes; the others go on, then end well."""
@@ -232,4 +228,5 @@ def main():
 
 
 shm.private()
+reaper.adopt()
 main()
