@@ -100,22 +100,44 @@ NV_API int nvfstat(int fd, struct stat *st);
 
 /* ---- mapped files ---- */
 
-/* Maps a file as mmap(2). A MAP_SHARED mapping of a managed file is registered: nvmemcpy, nvmemset and nvmsync know it by
- * its addresses. While it exists, plain loads see what was last written to the file, by any means. Unmap it with
- * nvmunmap, whole pages as munmap(2). */
+/* Maps a file as mmap(2), and enters the mapping: from then on loads and stores through it, through any other mapping of
+ * the file, and reads and writes by any descriptor, in any process, meet in the same bytes at once; loads behind the end of
+ * the file raise SIGBUS. That lasts as long as the mapping, whatever becomes of the descriptor; a forked child inherits it.
+ * Plain stores are the kernel's: nvmsync and nvfsync make them durable, and after a power cut each is there or not. (The
+ * file is not replaced by its last committed state then, but for what was written by write calls and nvmem functions.) With
+ * libnvmmio_preload.so mmap(2) does the same, and these three may be mixed with mmap, munmap and mremap; without it what
+ * nvmmap has mapped must be unmapped, moved and replaced by nvmunmap, nvmremap and nvmmap alone. Thousands of mappings are
+ * nothing special: finding the one of an address takes no lock.
+ *
+ * nvmunmap: whole pages, any part of one mapping or several, as munmap(2); addresses that are in none are the kernel's affair.
+ * When the last mapping of a file is gone its writes are logged again. ENOMEM also if there is no memory to note it: then
+ * nothing was unmapped. */
 NV_API void *nvmmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 NV_API int nvmunmap(void *addr, size_t length);
 
-/* As msync(2) (errors included: EINVAL, ENOMEM): MS_SYNC commits all writes to every managed file mapped in the range,
- * MS_ASYNC asks the background thread to, MS_INVALIDATE changes nothing, since mappings are always coherent. */
+/* As mremap(2), with all its flags; the fifth argument, the new address, is there with MREMAP_FIXED alone (and
+ * MREMAP_DONTUNMAP, where it is wanted). */
+NV_API void *nvmremap(void *old, size_t old_length, size_t new_length, int flags, ... /* void *new_address */);
+
+/* As msync(2) (errors included: EINVAL, ENOMEM): MS_SYNC makes durable what was stored in the range by plain stores, and all
+ * that was written by any means to every managed file mapped there, that as one. MS_ASYNC and MS_INVALIDATE promise nothing,
+ * since mappings are always coherent. */
 NV_API int nvmsync(void *addr, size_t length, int flags);
 
-/* As memcpy(3) and memset(3). A destination inside an nvmmap'ed range is a logged, failure-atomic write to the file, made
- * durable by the next nvmsync or nvfsync; a source inside one reads the newest data. Beyond the end of the file nothing
- * is stored, as a store there would raise SIGBUS. Return `dst`, or NULL with errno if the write failed (ENOSPC, EIO,
- * EACCES for a read-only mapping). */
+/* As memcpy(3), memmove(3) and memset(3). A destination inside a shared mapping (of nvmmap, or of mmap under the preload
+ * library) is a failure-atomic write to the file, of pieces of at most 64 KiB, made durable by the next nvmsync or nvfsync;
+ * a source inside one is read as by nvpread: it never shows half of such a write. Beyond the end of the file nothing is
+ * stored, as a store there would raise SIGBUS. Return `dst`, or NULL with errno if the write failed (ENOSPC, EIO, EACCES for
+ * a mapping made without PROT_WRITE); a part may be written then. */
 NV_API void *nvmemcpy(void *dst, const void *src, size_t n);
+NV_API void *nvmemmove(void *dst, const void *src, size_t n);
 NV_API void *nvmemset(void *dst, int c, size_t n);
+
+/* As memcmp(3), strcmp(3) and strlen(3); what lies in a shared mapping is read as by nvpread, at most 256 bytes at a time. They
+ * cannot fail: where the file cannot be read (EIO) they load from the mapping, and a bad medium raises SIGBUS. */
+NV_API int nvmemcmp(const void *a, const void *b, size_t n);
+NV_API int nvstrcmp(const char *a, const char *b);
+NV_API size_t nvstrlen(const char *s);
 
 /* ---- insight ---- */
 

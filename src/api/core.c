@@ -62,6 +62,7 @@ CORE_CALL(void *, mremap, (void *old, size_t old_length, size_t length, int flag
           (old, old_length, length, flags, addr))
 CORE_CALL(int, nvmunmap, (void *addr, size_t length), (addr, length))
 CORE_CALL(int, nvmsync, (void *addr, size_t length, int flags), (addr, length, flags))
+CORE_CALL(int, remove, (void *addr, size_t length), (addr, length))
 #undef CORE_CALL
 
 static int core_demote(int fd, int reason)
@@ -177,6 +178,7 @@ const struct nvmmio_core nvmmio_core = {
     .mmap = core_mmap,
     .munmap = core_nvmunmap,
     .msync = core_nvmsync,
+    .remove = core_remove,
     .mremap = core_mremap,
     .demote = core_demote,
     .by_kernel = core_by_kernel,

@@ -67,6 +67,7 @@ struct nvmmio_core {
     void *(*mmap)(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
     int (*munmap)(void *addr, size_t length);
     int (*msync)(void *addr, size_t length, int flags);
+    int (*remove)(void *addr, size_t length); /* madvise(MADV_REMOVE) */
     void *(*mremap)(void *old, size_t old_length, size_t length, int flags, void *new);
     int (*demote)(int fd, int reason); /* enum uma_demotion */
     /* makes a call by which the kernel reads `in` (or -1) and writes `out`: see file_by_kernel */

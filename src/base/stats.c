@@ -96,6 +96,8 @@ const char *stats_name(enum stats_counter counter)
         [STATS_REPAIRS] = "uma.repairs",
         [STATS_KERNEL_READS] = "kernel.reads",
         [STATS_KERNEL_WRITES] = "kernel.writes",
+        [STATS_IN_PLACE] = "uma.in_place",
+        [STATS_LOGGED] = "uma.logged",
         [STATS_DEMOTE_STDIO] = "demote.stdio",
         [STATS_DEMOTE_MMAP] = "demote.mmap",
         [STATS_DEMOTE_EXEC] = "demote.exec",

@@ -31,6 +31,8 @@ enum stats_counter {
     STATS_REPAIRS,          /* "uma.repairs": dead threads' operations taken over */
     STATS_KERNEL_READS,     /* "kernel.reads": on files in a root, served by the kernel */
     STATS_KERNEL_WRITES,    /* "kernel.writes" */
+    STATS_IN_PLACE,         /* "uma.in_place": mode changes as a file was mapped */
+    STATS_LOGGED,           /* "uma.logged": and back, when the last mapping was gone */
     STATS_DEMOTE_STDIO,     /* "demote.stdio", and so on: umas demoted, by reason */
     STATS_DEMOTE_MMAP,
     STATS_DEMOTE_EXEC,

@@ -76,7 +76,8 @@ int file_futimens(int fd, const struct timespec times[2]);
 int file_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags);
 
 /* ---- mappings ---- */
-/* The application's own mmap: demotes a managed file (UMA_DEMOTE_MMAP), then maps. */
+/* The application's own mmap: loads, stores, reads and writes meet in the same bytes. Demotes the file where that cannot be
+ * otherwise (UMA_DEMOTE_MMAP). */
 void *file_mmap(void *addr, size_t length, int prot, int flags, int fd,
                 off_t offset); /* address or -errno as sys_mmap */
 /* The application's mremap: what is known of the mapping moves with it. */
@@ -87,6 +88,12 @@ int file_nvmunmap(void *addr, size_t length);
 int file_nvmsync(void *addr, size_t length, int flags);
 int file_nvmemcpy(void *dst, const void *src, size_t n);
 int file_nvmemset(void *dst, int c, size_t n);
+int file_nvmemmove(void *dst, const void *src, size_t n);
+int file_nvmemcmp(const void *a, const void *b, size_t n);
+int file_nvstrcmp(const char *a, const char *b);
+size_t file_nvstrlen(const char *s);
+/* madvise(MADV_REMOVE): punches a hole into what is mapped there. */
+int file_remove(void *addr, size_t length);
 
 /* ---- leaving user space ---- */
 /* Hands the file of fd to the kernel, its offset included, until its last close. 0 if fd is not managed. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * file_copy.c — nvmemcpy and nvmemset: memory functions whose ends may lie in mapped managed files. Layer file.
+ * file_copy.c — nvmemcpy, nvmemmove, nvmemset, nvmemcmp, nvstrcmp, nvstrlen: memory functions whose ends may lie in mapped
+ * managed files. Layer file.
  *
  * The ranges are walked in pieces, each wholly inside one mapping or outside all. A destination in a mapping is written
  * through its uma, never beyond the end of the file; a source in one is read through its uma.
@@ -50,10 +51,14 @@ struct piece {
 /* What lies at addr; within a read section. */
 static struct piece piece_at(const void *addr, size_t n)
 {
-    struct piece piece = {.length = n};
-    piece.uma = uma_at(addr, &piece.offset, &piece.length, &piece.writable);
-    if (piece.length > n || !piece.length)
-        piece.length = n;
+    struct uma_place place;
+    struct piece piece = {.uma = uma_at(addr, &place), .length = n};
+    if (place.length && place.length < n)
+        piece.length = place.length;
+    if (piece.uma) {
+        piece.offset = place.offset;
+        piece.writable = place.kind & UMA_MAP_WRITABLE;
+    }
     return piece;
 }
 
@@ -154,7 +159,7 @@ static int copy_piece(char *dst, const char *src, size_t n, struct bounce *bounc
     else if (from.uma)
         error = read_mapped(&from, dst, src, *done);
     else
-        memcpy(dst, src, *done);
+        memmove(dst, src, *done); /* a step of file_nvmemmove may overlap */
     rcu_leave();
     return error;
 }
@@ -175,6 +180,39 @@ int file_nvmemcpy(void *dst, const void *src, size_t n)
     int error = 0;
     for (size_t at = 0, done; at < n && !error; at += done)
         error = copy_piece((char *)dst + at, (const char *)src + at, n - at, &bounce, &done);
+    bounce_free(&bounce);
+    return error;
+}
+
+/* Bytes of the page of `end` that lie before it, at most n: what ends there lies in one mapping, or in none. */
+static size_t page_back(uintptr_t end, size_t n)
+{
+    size_t in_page = end % COPY_PAGE ? end % COPY_PAGE : COPY_PAGE;
+    return in_page < n ? in_page : n;
+}
+
+/* Where the destination begins within the source the last bytes go first, by pieces within pages; what a piece reads is
+ * read before it is written. */
+int file_nvmemmove(void *dst, const void *src, size_t n)
+{
+    uintptr_t to = (uintptr_t)dst, from = (uintptr_t)src;
+    if (none_mapped()) {
+        memmove(dst, src, n);
+        return 0;
+    }
+    if (to <= from || to - from >= n)
+        return file_nvmemcpy(dst, src, n);
+    struct bounce bounce;
+    bounce.large = NULL;
+    int error = 0;
+    for (size_t left = n, done; left && !error; left -= done) {
+        size_t length = page_back(to + left, page_back(from + left, left));
+        if (length > COPY_SMALL)
+            (void)bounce_get(&bounce, length, &done);
+        if (length > COPY_SMALL && !bounce.large)
+            length = COPY_SMALL;
+        error = copy_piece((char *)dst + left - length, (const char *)src + left - length, length, &bounce, &done);
+    }
     bounce_free(&bounce);
     return error;
 }
@@ -209,4 +247,84 @@ int file_nvmemset(void *dst, int c, size_t n)
         error = set_piece((char *)dst + at, c, n - at, &bounce, &done);
     bounce_free(&bounce);
     return error;
+}
+
+/* ---- comparing ---- */
+
+#define VIEW_BYTES 256u
+
+/* Up to `n` bytes at `at`, at most VIEW_BYTES, in one piece: themselves, or what was read of a mapped file into `room`, as a
+ * read has it. A file that cannot be read is looked at through the mapping, where the medium answers for itself (SIGBUS). */
+static const char *view(const char *at, size_t n, char *room, size_t *length)
+{
+    rcu_enter();
+    struct piece piece = piece_at(at, n);
+    const char *bytes = at;
+    *length = piece.length < VIEW_BYTES ? piece.length : VIEW_BYTES;
+    if (piece.uma && read_mapped(&piece, room, at, *length) == 0)
+        bytes = room;
+    rcu_leave();
+    return bytes;
+}
+
+/* As far as both have bytes, and neither view reaches beyond its page: what is behind may not be there. */
+struct pair {
+    char room[2][VIEW_BYTES];
+    const char *a, *b;
+    size_t length;
+};
+
+static void pair_view(struct pair *pair, const char *a, const char *b, size_t n)
+{
+    size_t first, second;
+    pair->a = view(a, n, pair->room[0], &first);
+    pair->b = view(b, first, pair->room[1], &second);
+    pair->length = second;
+}
+
+int file_nvmemcmp(const void *a, const void *b, size_t n)
+{
+    if (none_mapped())
+        return memcmp(a, b, n);
+    struct pair pair;
+    for (size_t at = 0; at < n; at += pair.length) {
+        pair_view(&pair, (const char *)a + at, (const char *)b + at, n - at);
+        int difference = memcmp(pair.a, pair.b, pair.length);
+        if (difference)
+            return difference;
+    }
+    return 0;
+}
+
+static size_t page_left(const char *at)
+{
+    return COPY_PAGE - (uintptr_t)at % COPY_PAGE;
+}
+
+size_t file_nvstrlen(const char *s)
+{
+    if (none_mapped())
+        return strlen(s);
+    char room[VIEW_BYTES];
+    for (size_t at = 0, length;; at += length) {
+        const char *bytes = view(s + at, page_left(s + at), room, &length);
+        const char *end = memchr(bytes, 0, length);
+        if (end)
+            return at + (size_t)(end - bytes);
+    }
+}
+
+int file_nvstrcmp(const char *a, const char *b)
+{
+    if (none_mapped())
+        return strcmp(a, b);
+    struct pair pair;
+    for (;; a += pair.length, b += pair.length) {
+        size_t most = page_left(a) < page_left(b) ? page_left(a) : page_left(b);
+        pair_view(&pair, a, b, most);
+        const char *end = memchr(pair.a, 0, pair.length);
+        int difference = strncmp(pair.a, pair.b, pair.length);
+        if (difference || end)
+            return difference;
+    }
 }

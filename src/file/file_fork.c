@@ -44,13 +44,16 @@ void file_after_fork_child(void)
         return;
     file_begin_child(true);
     birth_note();
+    uma_map_inherited();
 }
 
 void file_born(void)
 {
     pthread_mutex_init(&fork_lock, NULL); /* whoever holds it is not here */
-    if (atomic_load_explicit(&file_state.pid, memory_order_relaxed))
+    if (atomic_load_explicit(&file_state.pid, memory_order_relaxed)) {
         file_begin_child(false);
+        uma_map_inherited();
+    }
 }
 
 void file_exit(void)

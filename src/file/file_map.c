@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * file_map.c — mmap, nvmmap, munmap, msync. Layer file.
+ * file_map.c — mmap, nvmmap, munmap, mremap, msync, madvise(MADV_REMOVE). Layer file.
+ *
+ * A mapping of a managed file, by either, makes its mode IN_PLACE (uma_mapped.c). The application's own mmap demotes it
+ * where that cannot be (uma_wants_kernel).
  */
 #include "file/file_private.h"
 
 #include "base/rawsys.h"
 
 #include <errno.h>
+#include <linux/falloc.h>
 #include <sys/mman.h>
 
 #define MAP_PAGE ((uintptr_t)4096)
@@ -29,66 +33,85 @@ static inline bool none_registered(void)
                                  memory_order_relaxed); /* set before the address is known to anyone */
 }
 
-void *file_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+static inline bool is_shared(int flags)
 {
-    if ((flags & MAP_ANONYMOUS) || fd < 0 || !fd_table_get(fd))
+    int type = flags & MAP_TYPE;
+    return (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) && !(flags & MAP_ANONYMOUS);
+}
+
+static unsigned kind_of(const struct fd_handle *handle, int prot, int flags)
+{
+    if (!is_shared(flags))
+        return 0;
+    return UMA_MAP_SHARED | (prot & PROT_WRITE ? UMA_MAP_WRITABLE : 0) | (handle->writable ? UMA_MAP_STORES : 0);
+}
+
+/* A mapping of no managed file: it may take the place of one. */
+static void *map_other(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+    if (!(flags & MAP_FIXED) || none_registered() || !page_aligned(addr))
         return sys_mmap(addr, length, prot, flags, fd, offset);
-    int error = file_demote(fd, UMA_DEMOTE_MMAP);
-    if (error)
-        return (void *)(intptr_t)error;
+    return uma_map_over(addr, length, prot, flags, fd, offset);
+}
+
+/* Maps, and enters what was mapped; takes it away again where that fails. */
+static void *map_managed(struct fd_handle *handle, void *addr, size_t length, int prot, int flags, int fd, off_t offset,
+                         unsigned kind)
+{
     void *result = sys_mmap(addr, length, prot, flags, fd, offset);
-    struct fd_handle *handle = sys_is_error(result) ? NULL : handle_borrow(fd);
-    if (fd_is_handle(handle)) {
-        /* without memory for it the mapping counts only as long as the descriptor */
-        atomic_store_explicit(&file_state.mapped, true, memory_order_relaxed);
-        (void)uma_hold_mapping(handle->uma, fd, result, page_up(length));
-        handle_drop(handle, fd);
-    }
+    if (sys_is_error(result))
+        return result;
+    /* before the address is known to anyone */
+    atomic_store_explicit(&file_state.mapped, true, memory_order_relaxed);
+    int error;
+    do
+        error = uma_map(handle->uma, fd, result, page_up(length), (uint64_t)offset, kind);
+    while (error == -UMA_AGAIN);
+    if (!error || error == -EXDEV) /* in no root, as it turns out: a mapping like any other */
+        return result;
+    sys_munmap(result, length);
+    return (void *)(intptr_t)error;
+}
+
+/* What is mapped by plain means is the kernel's where that is all there is: mode PASSTHROUGH. */
+static int demote_for_map(struct fd_handle *handle, int fd, unsigned *kind)
+{
+    file_heed(handle, fd);
+    if (!uma_wants_kernel(handle->uma))
+        return 0;
+    *kind |= UMA_MAP_KERNELS;
+    return file_demote(fd, UMA_DEMOTE_MMAP);
+}
+
+static void *map_file(void *addr, size_t length, int prot, int flags, int fd, off_t offset, bool plain)
+{
+    struct fd_handle *handle = flags & MAP_ANONYMOUS || fd < 0 ? NULL : handle_borrow(fd);
+    if (handle == FD_CLOSING)
+        return (void *)(intptr_t)-EBADF;
+    if (!handle)
+        return map_other(addr, length, prot, flags, fd, offset);
+    unsigned kind = kind_of(handle, prot, flags);
+    int error = plain || !is_shared(flags) ? demote_for_map(handle, fd, &kind) : 0;
+    void *result = error ? (void *)(intptr_t)error : map_managed(handle, addr, length, prot, flags, fd, offset, kind);
+    handle_drop(handle, fd);
     return result;
 }
 
-/* Registers a mapping that was just made; takes it away again where that fails. */
-static void *map_register(struct fd_handle *handle, int fd, void *addr, size_t length, off_t offset, bool writable)
+void *file_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
-    int error;
-    do
-        error = uma_map(handle->uma, fd, addr, page_up(length), (uint64_t)offset, writable);
-    while (error == -UMA_AGAIN);
-    if (!error) {
-        atomic_store_explicit(&file_state.mapped, true, memory_order_relaxed);
-        return addr;
-    }
-    if (error == -EXDEV) /* in no root, as it turns out: a mapping like any other */
-        return addr;
-    sys_munmap(addr, length);
-    return (void *)(intptr_t)error;
+    return map_file(addr, length, prot, flags, fd, offset, true);
 }
 
 void *file_nvmmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
-    int type = flags & MAP_TYPE;
-    bool shared = (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) && !(flags & MAP_ANONYMOUS);
-    if ((flags & MAP_FIXED) && !none_registered() && page_aligned(addr))
-        uma_unmap(addr, page_up(length)); /* the kernel unmaps what is there */
-    if (!shared)
-        return file_mmap(addr, length, prot, flags, fd, offset);
-    struct fd_handle *handle = handle_borrow(fd);
-    if (handle == FD_CLOSING)
-        return (void *)(intptr_t)-EBADF;
-    void *result = sys_mmap(addr, length, prot, flags, fd, offset);
-    if (handle) {
-        if (!sys_is_error(result))
-            result = map_register(handle, fd, result, length, offset, prot & PROT_WRITE);
-        handle_drop(handle, fd);
-    }
-    return result;
+    return map_file(addr, length, prot, flags, fd, offset, false);
 }
 
 int file_nvmunmap(void *addr, size_t length)
 {
-    if (!none_registered() && page_aligned(addr) && length && page_up(length) >= length)
-        uma_unmap(addr, page_up(length));
-    return sys_munmap(addr, length);
+    if (none_registered() || !page_aligned(addr) || !length || page_up(length) < length)
+        return sys_munmap(addr, length);
+    return uma_unmap(addr, page_up(length));
 }
 
 void *file_mremap(void *old, size_t old_length, size_t length, int flags, void *new)
@@ -112,22 +135,23 @@ static long sync_step(struct file_call *call, enum uma_path path)
     struct sync_range *range = (struct sync_range *)call;
     /* the kernel's first: it flushes what was stored by plain instructions, and knows what is mapped */
     int error = sys_msync(range->addr, range->length, range->flags);
-    return !error && path == UMA_PATH_USER && range->flags & MS_SYNC ? uma_commit(call->uma) : error;
+    return !error && path == UMA_PATH_USER && range->flags & MS_SYNC ? uma_commit_written(call->uma) : error;
+}
+
+static inline size_t place_length(const struct uma_place *place, size_t length)
+{
+    return place->length && place->length < length ? place->length : length;
 }
 
 /* The part of [addr, addr + length) that is in one mapping or in none: done, its length in *done. */
 static int sync_piece(char *addr, size_t length, int flags, size_t *done)
 {
     struct sync_range range = {.call = {.fd = -1}, .addr = addr, .flags = flags};
-    uint64_t offset;
-    bool writable;
+    struct uma_place place;
     int result;
-    *done = length;
     rcu_enter();
-    range.call.uma = uma_at(addr, &offset, done, &writable);
-    if (*done > length || !*done)
-        *done = length;
-    range.length = *done;
+    range.call.uma = uma_at(addr, &place);
+    *done = range.length = place_length(&place, length);
     result =
         range.call.uma ? (int)file_call_run(&range.call, UMA_INTENT_SYNC, sync_step) : sys_msync(addr, *done, flags);
     rcu_leave();
@@ -153,4 +177,44 @@ int file_nvmsync(void *addr, size_t length, int flags)
         left -= done;
     }
     return result;
+}
+
+/* ---- madvise(MADV_REMOVE) ---- */
+
+struct remove_range {
+    struct file_call call;
+    void *addr;
+    size_t length;
+    uint64_t offset;
+};
+
+static long remove_step(struct file_call *call, enum uma_path path)
+{
+    struct remove_range *range = (struct remove_range *)call;
+    if (path == UMA_PATH_KERNEL)
+        return sys_madvise(range->addr, range->length, MADV_REMOVE);
+    return uma_allocate(call->uma, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range->offset, range->length);
+}
+
+int file_remove(void *addr, size_t length)
+{
+    size_t left = page_up(length);
+    int error = 0;
+    if (none_registered() || !page_aligned(addr) || left < length || (uintptr_t)addr + left < (uintptr_t)addr)
+        return sys_madvise(addr, length, MADV_REMOVE);
+    for (char *at = addr; left && !error;) {
+        struct remove_range range = {.call = {.fd = -1}, .addr = at};
+        struct uma_place place;
+        rcu_enter();
+        range.call.uma = uma_at(at, &place);
+        range.length = place_length(&place, left);
+        range.offset = place.offset;
+        error = range.call.uma && place.kind & UMA_MAP_STORES
+                    ? (int)file_call_run(&range.call, UMA_INTENT_WRITE, remove_step)
+                    : sys_madvise(at, range.length, MADV_REMOVE); /* EACCES, EINVAL */
+        rcu_leave();
+        at += range.length;
+        left -= range.length;
+    }
+    return error;
 }

@@ -70,7 +70,7 @@ struct index_record {
     _Atomic uint32_t alloc_first; /* log blocks taken from the free map and in no entry yet */
     _Atomic uint32_t alloc_count;
     _Atomic uint32_t keeping; /* how often it is counted in times_keepers */
-    uint32_t unused0;
+    _Atomic uint32_t maps;    /* of a participant's first record: how many mappings of the file the process has */
     uint64_t unused[3];
 };
 
@@ -83,7 +83,7 @@ enum index_times {
 
 enum index_mode {
     INDEX_MODE_LOGGED,      /* served here */
-    INDEX_MODE_IN_PLACE,    /* served here, newest copies always in the file (mapped by nvmmap) */
+    INDEX_MODE_IN_PLACE,    /* served here, newest copies always in the file, which is mapped */
     INDEX_MODE_PASSTHROUGH, /* served by the kernel until the last close */
     INDEX_MODE_FAILED,      /* EIO until the last close */
 };
@@ -123,7 +123,7 @@ struct index_shared {
     _Atomic uint32_t times_pending;  /* enum index_times; anybody may make it PENDING, else under times_lock */
     _Atomic uint32_t synced;         /* the application has synced the file */
     _Atomic uint32_t atomic;         /* somebody opened it O_ATOMIC */
-    _Atomic uint32_t maps;           /* nvmmap'ed mappings */
+    _Atomic uint32_t stored;         /* a mapping takes stores: a sync asks the kernel, too; cleared under gate */
     _Atomic uint32_t kernel_synced;  /* kernel_changes that the last fsync of a commit covered; under commit_lock */
     _Atomic uint32_t frozen;         /* the kernel's file is not to change (uma_lease.c); set with the gate closed */
     struct shlock times_lock;

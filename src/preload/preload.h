@@ -260,6 +260,7 @@ struct utimbuf;
 int preload_utime(const char *path, const struct utimbuf *times);
 void *preload_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 int preload_munmap(void *addr, size_t length);
+int preload_madvise(void *addr, size_t length, int advice);
 int preload_msync(void *addr, size_t length, int flags);
 void *preload_mremap_to(void *old, size_t old_length, size_t length, int flags, void *new);
 ssize_t preload_copy_file_range(int in, off_t *in_offset, int out, off_t *out_offset, size_t length, unsigned flags);

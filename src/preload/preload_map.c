@@ -21,6 +21,8 @@ static void *map_result(void *address)
 void *preload_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
     const struct nvmmio_core *core = flags & MAP_ANONYMOUS ? NULL : preload_serves(fd);
+    if (!core && flags & MAP_FIXED) /* it may take the place of a mapping that the core knows */
+        core = preload_core();
     return map_result(core ? core->mmap(addr, length, prot, flags, fd, offset)
                            : sys_mmap(addr, length, prot, flags, fd, offset));
 }
@@ -29,6 +31,12 @@ int preload_munmap(void *addr, size_t length)
 {
     const struct nvmmio_core *core = preload_core();
     return (int)preload_result(core ? core->munmap(addr, length) : sys_munmap(addr, length));
+}
+
+int preload_madvise(void *addr, size_t length, int advice)
+{
+    const struct nvmmio_core *core = advice == MADV_REMOVE ? preload_core() : NULL;
+    return (int)preload_result(core ? core->remove(addr, length) : sys_madvise(addr, length, advice));
 }
 
 int preload_msync(void *addr, size_t length, int flags)

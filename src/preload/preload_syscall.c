@@ -185,6 +185,9 @@ static bool syscall_metadata(long number, const long a[6], long *result)
     case SYS_munmap:
         *result = preload_munmap((void *)a[0], (size_t)a[1]);
         return true;
+    case SYS_madvise:
+        *result = preload_madvise((void *)a[0], (size_t)a[1], (int)a[2]);
+        return true;
     case SYS_msync:
         *result = preload_msync((void *)a[0], (size_t)a[1], (int)a[2]);
         return true;

@@ -292,7 +292,9 @@ void uma_after_fork_parent(void)
  * and data mappings were not inherited (MADV_DONTFORK). No POSIX lock can be lost by closing: locks are not inherited. */
 static void child_forget(struct uma *uma)
 {
+    bool mapped = atomic_load_explicit(&uma->maps, memory_order_relaxed) && !uma->borrowed;
     if (uma_is_attached(uma)) {
+        atomic_store_explicit(&uma->inherited, mapped, memory_order_relaxed);
         highfd_close(uma->log.fd);
         highfd_close(uma->index.fd);
         for (unsigned i = 0; i < INDEX_RECORDS; i++) {
@@ -301,10 +303,13 @@ static void child_forget(struct uma *uma)
         }
         atomic_store_explicit(&uma->state, UMA_DETACHED, memory_order_relaxed);
     }
-    highfd_close(uma->data_fd);
+    if (!mapped) { /* else there may be no descriptor any more to open it by: the parent's description serves as well */
+        highfd_close(uma->data_fd);
+        uma->data_fd = -1;
+        uma->borrowed = false;
+    }
     highfd_close(uma->spare_fd);
-    uma->data_fd = uma->spare_fd = -1;
-    uma->borrowed = false;
+    uma->spare_fd = -1;
     atomic_store_explicit(&uma->lease, UMA_LEASE_OFF, memory_order_relaxed);
     uma->busy = 0;
 }

@@ -185,23 +185,45 @@ struct uma *uma_find(uint64_t dev, uint64_t ino);
 /* Calls visit(uma, arg) for each uma of this process, under the list's lock: sync, syncfs, demotion before exec. */
 void uma_each(void (*visit)(struct uma *uma, void *arg), void *arg);
 
-/* ---- nvmmap ---- */
+/* ---- mappings ---- */
 
-/* Registers a mapping [addr, addr + length) of the file from `offset`: from now on until uma_unmap, loads from it see the
- * newest bytes. The uma is referenced by it. Writable: PROT_WRITE. -EXDEV if the file is in no root after all. */
-int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, bool writable);
-/* The application has mapped the file by itself: while that mapping is there the file stays with the kernel (PASSTHROUGH),
- * also after its last close. The uma is referenced by it. */
-int uma_hold_mapping(struct uma *uma, int fd, void *addr, size_t length);
-/* Forgets the parts of mappings in the range (whole pages), before they are unmapped. */
-void uma_unmap(void *addr, size_t length);
+enum uma_map_kind {
+    UMA_MAP_SHARED = 1,   /* MAP_SHARED: stores are the file's. Others show the file, and are not known by address */
+    UMA_MAP_WRITABLE = 2, /* made with PROT_WRITE */
+    UMA_MAP_STORES = 4,   /* shared, by a descriptor that may write: mprotect(2) may let stores through at any time */
+    UMA_MAP_KERNELS = 8, /* while it is there the file stays with the kernel (PASSTHROUGH), also after its last close */
+};
+/* Enters a mapping [addr, addr + length) of the file from `offset`, which the kernel has just made: from now on until it is
+ * unmapped, loads and stores through it and calls on the file meet in the same bytes; the file is attached for it and its
+ * mode IN_PLACE, where that can be. The uma is referenced by it. What was known of these addresses is forgotten. -EXDEV if
+ * the file is in no root after all; -UMA_AGAIN. */
+int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, unsigned kind);
 
-/* mremap(2): the address or -errno. What is known of the mapping at `old` moves with it. */
+/* Whether the application's own mappings of the file leave it to the kernel: O_ATOMIC, where plain stores would be committed
+ * by nobody's will; larger than what can be mapped here. */
+bool uma_wants_kernel(struct uma *uma);
+
+/* munmap(2); and mmap(2) with MAP_FIXED of what is no managed file; mremap(2). What is known of the mappings that go is
+ * forgotten; with mremap it moves along. 0 or the address, or -errno. */
+int uma_unmap(void *addr, size_t length);
+void *uma_map_over(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *new);
 
-/* The mapping at `addr`: its uma, the file offset of addr and how many bytes from there on are in it. Within an RCU
- * read-side section. NULL if there is none; then *length is how many bytes from addr on are in no mapping, at most. */
-struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *writable);
+/* The shared mapping at `addr`: its uma. Within an RCU read-side section. NULL if there is none; then only `length` counts:
+ * so many bytes from addr on are in none, at most. */
+struct uma_place {
+    uint64_t offset; /* of addr in the file */
+    size_t length;   /* so many bytes from addr on are in the mapping */
+    unsigned kind;
+};
+struct uma *uma_at(const void *addr, struct uma_place *place);
+
+/* In a forked child, behind all locks: says what was inherited. */
+void uma_map_inherited(void);
+
+/* Makes durable what calls have written, but not what was stored through mappings: for msync, which asks the kernel for that
+ * itself. */
+int uma_commit_written(struct uma *uma);
 
 /* ---- process ---- */
 

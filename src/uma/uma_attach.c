@@ -442,11 +442,13 @@ int uma_attach(struct uma *uma, int fd)
         }
         if (!error) {
             uma_note_atomic(uma);
-            uma_map_attached(uma);
+            (void)uma_mapped_attached(uma); /* failing, as a mapping that cannot be made: FAILED, or without room */
             if (atomic_load_explicit(&uma->torn, memory_order_relaxed)) /* what was stored since is nobody's but ours */
                 atomic_store_explicit(&uma_shared(uma)->mode, INDEX_MODE_FAILED, memory_order_release);
             uma_lease_begin(uma);
-            atomic_store_explicit(&uma->state, UMA_ATTACHED, memory_order_release);
+            /* seq_cst: pairs with the counting of mappings by who finds it detached still */
+            atomic_store_explicit(&uma->state, UMA_ATTACHED, memory_order_seq_cst);
+            uma_mapped_look_again(uma);
             uma_worth_attached(uma);
             stats_add(STATS_ATTACHES, 1);
         }
@@ -482,7 +484,10 @@ static int detach_settle(struct uma *uma, struct index_record *record, bool last
     struct index_shared *shared = uma_shared(uma);
     if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
         return 0;
-    if (last)
+    /* This process goes on without the file, but with mappings that nobody will count: not even the others can log it. */
+    bool keeps_maps = atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ALONE &&
+                      atomic_load_explicit(&uma->maps, memory_order_relaxed);
+    if (last || keeps_maps)
         return uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
     /* others go on: an O_ATOMIC file's unsynced changes stay theirs to sync */
     if (atomic_load_explicit(&shared->atomic, memory_order_acquire))

@@ -349,7 +349,8 @@ static void store_undo(struct uma *uma, const struct uma_change *change, uint64_
         entry_update(change, hold, hold->base | save, hold->flip);
         pm_fence();
     }
-    store_lines(hold->home, hold->set, source);
+    /* the bytes of the write alone: somebody may be storing to the rest of its lines, through a mapping */
+    store_bytes(hold->home, hold->set, source);
     entry_update(change, hold, hold->base, hold->flip | hold->set);
     hold->newest &= ~hold->set;
 }
@@ -370,7 +371,8 @@ void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t 
     }
     if (!hold->set)
         return;
-    source_edges(uma, change, block * UMA_BLOCK, hold, &source);
+    if (!hold->undo)
+        source_edges(uma, change, block * UMA_BLOCK, hold, &source);
     if (hold->number)
         hold->superseded = uma_void_superseded(uma, hold->number, hold->entry);
     if (hold->undo) {

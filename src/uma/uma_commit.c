@@ -140,7 +140,7 @@ static int commit_record(struct uma *uma)
     return error;
 }
 
-int uma_commit(struct uma *uma)
+int uma_commit_written(struct uma *uma)
 {
     struct index_shared *shared = uma_shared(uma);
     switch (atomic_load_explicit(&shared->mode, memory_order_acquire)) {
@@ -157,4 +157,17 @@ int uma_commit(struct uma *uma)
     if (!atomic_load_explicit(&shared->synced, memory_order_relaxed))
         atomic_store_explicit(&shared->synced, 1, memory_order_relaxed);
     return error;
+}
+
+int uma_commit(struct uma *uma)
+{
+    struct index_shared *shared = uma_shared(uma);
+    /* What was stored through mappings only the kernel can find. Before the commit: who hears of that relies on both. */
+    if (uma->durable && atomic_load_explicit(&shared->stored, memory_order_acquire) &&
+        atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE) {
+        int error = sys_fsync(uma->data_fd);
+        if (error)
+            return error;
+    }
+    return uma_commit_written(uma);
 }

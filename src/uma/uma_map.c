@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * uma_map.c — nvmmap'ed ranges: from an address to a uma. Layer uma; called by file.
+ * uma_map.c — mapped ranges of managed files: from an address to a uma. Layer uma; called by file. What follows for the
+ * file's mode is uma_mapped.c's.
  *
  * The ranges of this process are an array, sorted by address, that is replaced as a whole: lookups are lock-free, under
- * RCU. While a file is in the array of any process its mode is IN_PLACE: newest copies are in the file, so that plain
- * loads from the mapping see them.
+ * RCU. Each range references its uma, and counts as a mapping of it.
+ *
+ * The kernel's call that takes a range away (munmap, a mapping put over it, mremap) is made under the lock, when all memory
+ * is there, and the array changes behind it if it succeeded: the table never forgets what is still mapped; and what another
+ * thread maps at the same place meanwhile is entered behind us.
  */
 #include "base/mem.h"
 #include "base/rawsys.h"
@@ -20,8 +24,7 @@ struct range {
     uintptr_t start, end;
     uint64_t offset; /* of start in the file */
     struct uma *uma;
-    bool writable;
-    bool plain; /* the application's own: only holds the uma, and is found by no address */
+    unsigned kind; /* enum uma_map_kind */
 };
 
 struct range_table {
@@ -54,6 +57,9 @@ void uma_map_before_fork(void)
 
 void uma_map_after_fork(void)
 {
+    const struct range_table *table = table_now();
+    if (table && table->count)
+        uma_mapped_forked();
     shlock_release(&map.lock);
 }
 
@@ -61,20 +67,17 @@ static struct range_table *table_new(size_t count)
 {
     size_t bytes = sizeof(struct range_table) + count * sizeof(struct range);
     struct range_table *table = mem_alloc(bytes);
-    if (table)
+    if (table) {
         table->bytes = bytes;
+        table->count = 0;
+    }
     return table;
 }
 
-/* Puts the new table in place and frees the old one after a grace period. */
-static void table_replace(struct range_table *table)
+static void table_free(struct range_table *table)
 {
-    struct range_table *old = table_now();
-    atomic_store_explicit(&map.table, table, memory_order_release); /* pairs with table_now */
-    if (old) {
-        rcu_wait();
-        mem_free(old, old->bytes);
-    }
+    if (table)
+        mem_free(table, table->bytes);
 }
 
 /* First range that ends above `address`. */
@@ -91,153 +94,28 @@ static size_t table_search(const struct range_table *table, uintptr_t address)
     return low;
 }
 
-struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *writable)
+struct uma *uma_at(const void *addr, struct uma_place *place)
 {
     uintptr_t address = (uintptr_t)addr;
     const struct range_table *table = table_now();
-    *length = SIZE_MAX;
-    if (!table)
-        return NULL;
-    size_t i = table_search(table, address);
-    if (i == table->count)
+    place->length = SIZE_MAX;
+    size_t i = table ? table_search(table, address) : 0;
+    if (!table || i == table->count)
         return NULL;
     const struct range *range = &table->range[i];
-    if (range->plain && range->start <= address) {
-        *length = range->end - address;
-        return NULL;
-    }
     if (range->start > address) {
-        *length = range->start - address;
+        place->length = range->start - address;
         return NULL;
     }
-    *length = range->end - address;
-    *offset = range->offset + (address - range->start);
-    *writable = range->writable;
-    return range->uma;
-}
-
-/* Sets the mode that the number of mappings asks for. */
-static int follow_maps(struct uma *uma)
-{
-    struct index_record *record = uma_claim(uma);
-    bool mapped = atomic_load_explicit(&uma_shared(uma)->maps, memory_order_acquire);
-    int error = uma_set_mode(uma, record, mapped ? INDEX_MODE_IN_PLACE : INDEX_MODE_LOGGED);
-    uma_unclaim(uma, record);
-    return error;
-}
-
-/* Puts a range into the table. Under map.lock. */
-static int table_insert(const struct range *range)
-{
-    const struct range_table *old = table_now();
-    size_t count = old ? old->count : 0;
-    struct range_table *table = table_new(count + 1);
-    if (!table)
-        return -ENOMEM;
-    size_t at = old ? table_search(old, range->start) : 0;
-    if (at)
-        memcpy(table->range, old->range, at * sizeof(struct range));
-    table->range[at] = *range;
-    if (count > at)
-        memcpy(table->range + at + 1, old->range + at, (count - at) * sizeof(struct range));
-    table->count = count + 1;
-    table_replace(table);
-    return 0;
+    place->length = range->end - address;
+    place->offset = range->offset + (address - range->start);
+    place->kind = range->kind;
+    return range->kind & UMA_MAP_SHARED ? range->uma : NULL;
 }
 
 static inline uintptr_t page_end(const void *addr, size_t length)
 {
     return (uintptr_t)addr + ((length + UMA_BLOCK - 1) & ~(size_t)(UMA_BLOCK - 1));
-}
-
-int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, bool writable)
-{
-    int error = uma_attach(uma, fd);
-    if (error)
-        return error;
-    if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
-        return uma_hold_mapping(uma, fd, addr, length); /* a plain mapping of a file that the kernel serves */
-    struct range range = {
-        .start = (uintptr_t)addr, .end = page_end(addr, length), .offset = offset, .uma = uma, .writable = writable};
-    atomic_fetch_add_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
-    uma_ref(uma);
-    map_lock();
-    error = follow_maps(uma);
-    if (!error)
-        error = table_insert(&range);
-    shlock_release(&map.lock);
-    if (error) {
-        atomic_fetch_sub_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
-        uma_close(uma, fd);
-    }
-    return error;
-}
-
-int uma_hold_mapping(struct uma *uma, int fd, void *addr, size_t length)
-{
-    struct range range = {.start = (uintptr_t)addr, .end = page_end(addr, length), .uma = uma, .plain = true};
-    uma_unmap(addr, length); /* what was there is gone (MAP_FIXED, or a mapping moved away unseen) */
-    uma_ref(uma);
-    map_lock();
-    int error = table_insert(&range);
-    shlock_release(&map.lock);
-    if (error)
-        uma_close(uma, fd);
-    return error;
-}
-
-/* Copies what is left of a range outside [start, end). */
-static void range_cut(struct range_table *table, const struct range *range, uintptr_t start, uintptr_t end)
-{
-    if (range->start < start) {
-        struct range head = *range;
-        head.end = start;
-        table->range[table->count++] = head;
-    }
-    if (range->end > end) {
-        struct range tail = *range;
-        tail.offset += end - range->start;
-        tail.start = end;
-        table->range[table->count++] = tail;
-    }
-}
-
-/* One range less, or more when its middle went. A forked child that has not attached yet is not counted. */
-static void recount(const struct range *range, int change)
-{
-    struct uma *uma = range->uma;
-    bool counted = !range->plain && uma_is_attached(uma);
-    if (change > 0) {
-        if (counted)
-            atomic_fetch_add_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
-        uma_ref(uma);
-    } else if (change < 0) {
-        if (counted && atomic_fetch_sub_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel) == 1)
-            follow_maps(uma);
-        uma_close(uma, -1);
-    }
-}
-
-int uma_map_attached(struct uma *uma)
-{
-    uint32_t count = 0;
-    bool plain = false;
-    rcu_enter();
-    const struct range_table *table = table_now();
-    for (size_t i = 0; table && i < table->count; i++) {
-        if (table->range[i].uma == uma) {
-            count += !table->range[i].plain;
-            plain = plain || table->range[i].plain;
-        }
-    }
-    rcu_leave();
-    atomic_fetch_add_explicit(&uma_shared(uma)->maps, count, memory_order_acq_rel);
-    if (!plain)
-        return count ? follow_maps(uma) : 0;
-    struct index_record *record = uma_claim(uma);
-    int error = uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
-    uma_unclaim(uma, record);
-    return error;
 }
 
 /* Whether any range meets [start, end); without a lock, for the many unmappings that are none of ours. */
@@ -251,94 +129,296 @@ static bool range_meets(uintptr_t start, uintptr_t end)
     return meets;
 }
 
-void uma_unmap(void *addr, size_t length)
+/* ---- changes, under map.lock ---- */
+
+struct span {
+    uintptr_t start, end; /* equal: none */
+};
+#define NO_SPAN ((struct span){0, 0})
+
+/* A change of the table: two spans of addresses go, other ranges come. What meets neither stays as it is. */
+struct edit {
+    const struct range_table *old; /* NULL: none */
+    struct range_table *new;
+    struct span gone[2];
+    size_t from, to; /* ranges of the old table from the first span to the last */
+};
+
+static inline bool span_meets(const struct span *span, const struct range *range)
 {
-    uintptr_t start = (uintptr_t)addr;
-    uintptr_t end = page_end(addr, length);
-    if (!range_meets(start, end))
-        return;
-    map_lock();
+    return span->start < range->end && range->start < span->end;
+}
+
+static inline bool edit_drops(const struct edit *edit, const struct range *range)
+{
+    return span_meets(&edit->gone[0], range) || span_meets(&edit->gone[1], range);
+}
+
+/* Takes all the memory that the change may need: `more` ranges, and what a cut leaves on both sides of the spans. */
+static int edit_begin(struct edit *edit, struct span first, struct span second, size_t more)
+{
     const struct range_table *old = table_now();
-    size_t first = table_search(old, start), last = first;
-    while (last < old->count && old->range[last].start < end)
-        last++;
-    if (first < last) {
-        size_t cut = last - first;
-        struct range removed[4];
-        struct range *gone = cut <= sizeof removed / sizeof *removed ? removed : mem_alloc(cut * sizeof *gone);
-        struct range_table *table = gone ? table_new(old->count + 1) : NULL;
-        if (table) {
-            memcpy(gone, old->range + first, cut * sizeof *gone);
-            memcpy(table->range, old->range, first * sizeof(struct range));
-            table->count = first;
-            for (size_t i = 0; i < cut; i++)
-                range_cut(table, &gone[i], start, end);
-            memcpy(table->range + table->count, old->range + last, (old->count - last) * sizeof(struct range));
-            table->count += old->count - last;
-            table_replace(table);
-            for (size_t i = 0; i < cut; i++)
-                recount(&gone[i], (gone[i].start < start) + (gone[i].end > end) - 1);
+    *edit = (struct edit){.old = old, .gone = {first, second}};
+    if (second.start == second.end)
+        second = first;
+    uintptr_t start = first.start < second.start ? first.start : second.start;
+    uintptr_t end = first.end > second.end ? first.end : second.end;
+    if (old) {
+        edit->from = edit->to = table_search(old, start);
+        while (edit->to < old->count && old->range[edit->to].start < end)
+            edit->to++;
+    }
+    edit->new = table_new((old ? old->count : 0) + 2 + more);
+    if (!edit->new)
+        return -ENOMEM;
+    edit->new->count = edit->from;
+    if (edit->from)
+        memcpy(edit->new->range, old->range, edit->from * sizeof(struct range));
+    return 0;
+}
+
+/* One more range, [start, end) of `range`, at its place by address; its uma is referenced, and it counts. It cannot fail: it
+ * is there already, and while others of the file are counted the mode does not change. */
+static void edit_put(struct edit *edit, const struct range *range, uintptr_t start, uintptr_t end)
+{
+    struct range part = *range;
+    part.offset += start - range->start;
+    part.start = start;
+    part.end = end;
+    struct range_table *table = edit->new;
+    size_t at = table->count++;
+    for (; at && table->range[at - 1].start > start; at--)
+        table->range[at] = table->range[at - 1];
+    table->range[at] = part;
+    uma_ref(part.uma);
+    (void)uma_mapped_more(part.uma, part.kind);
+}
+
+/* What is left of a range outside the spans. */
+static void cut_range(struct edit *edit, const struct range *range)
+{
+    for (uintptr_t at = range->start, next; at < range->end; at = next) {
+        bool gone = false;
+        next = range->end;
+        for (unsigned i = 0; i < 2; i++) {
+            const struct span *span = &edit->gone[i];
+            bool inside = at >= span->start && at < span->end;
+            uintptr_t border = inside ? span->end : span->start;
+            gone = gone || inside;
+            if (border > at && border < next)
+                next = border;
         }
-        if (gone != removed)
-            mem_free(gone, cut * sizeof *gone);
+        if (!gone)
+            edit_put(edit, range, at, next);
     }
-    shlock_release(&map.lock);
 }
 
-/* The range that holds `address`, with its uma referenced once more. */
-static bool range_hold(uintptr_t address, struct range *out)
+/* All that stays, in part or wholly. */
+static void edit_keep(struct edit *edit)
 {
+    for (size_t i = edit->from; i < edit->to; i++) {
+        const struct range *range = &edit->old->range[i];
+        if (edit_drops(edit, range))
+            cut_range(edit, range);
+        else
+            edit->new->range[edit->new->count++] = *range;
+    }
+}
+
+/* Puts the new table in place, lets go of what is not in it, and frees the old one after a grace period. */
+static void edit_end(struct edit *edit)
+{
+    size_t rest = edit->old ? edit->old->count - edit->to : 0;
+    if (rest)
+        memcpy(edit->new->range + edit->new->count, edit->old->range + edit->to, rest * sizeof(struct range));
+    edit->new->count += rest;
+    atomic_store_explicit(&map.table, edit->new, memory_order_release); /* pairs with table_now */
+    uma_grace_period();
+    for (size_t i = edit->from; i < edit->to; i++) {
+        const struct range *range = &edit->old->range[i];
+        if (!edit_drops(edit, range))
+            continue;
+        uma_mapped_less(range->uma, range->kind);
+        uma_close(range->uma, -1);
+    }
+    table_free((struct range_table *)edit->old);
+}
+
+/* ---- mappings ---- */
+
+/* Attaches where that can be. 0: it is attached, or the kernel serves the file. */
+static int attach_for_mapping(struct uma *uma, int fd, unsigned kind)
+{
+    uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
+    bool elsewhere = volume_is_attached(uma->volume, uma->ino);
+    if (uma_is_attached(uma) || flags & UMA_FLAG_OUTSIDE)
+        return flags & UMA_FLAG_OUTSIDE ? -EXDEV : 0;
+    /* A program is mapped to be looked at, as a rule, and nobody could execute it while it is attached. If this process
+     * attaches it later the mapping counts. */
+    if (!elsewhere && (flags & UMA_FLAG_ALONE || (flags & UMA_FLAG_PROGRAM && !(kind & UMA_MAP_SHARED))))
+        return 0;
+    int error = uma_attach(uma, fd);
+    if (!error || error == -EXDEV || error == -EBUSY || error == -EIO)
+        return error;
+    if (volume_is_attached(uma->volume, uma->ino))
+        return -EBUSY;
+    atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
+    return 0;
+}
+
+int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, unsigned kind)
+{
+    struct range range = {
+        .start = (uintptr_t)addr, .end = page_end(addr, length), .offset = offset, .uma = uma, .kind = kind};
+    const struct span span = {range.start, range.end};
+    struct edit edit;
+    int error = attach_for_mapping(uma, fd, kind);
+    if (error)
+        return error;
     map_lock();
+    error = edit_begin(&edit, span, NO_SPAN, 1);
+    if (!error) {
+        error = uma_mapped_more(uma, kind); /* the mode first: from then on its address is used */
+        if (error)
+            table_free(edit.new);
+    }
+    if (!error) {
+        edit_keep(&edit); /* what was there is gone: MAP_FIXED */
+        edit_put(&edit, &range, range.start, range.end);
+        edit_end(&edit);
+        uma_mapped_less(uma, kind); /* edit_put has counted it */
+    }
+    shlock_release(&map.lock);
+    return error;
+}
+
+/* A call that takes a range of addresses away. */
+struct over {
+    void *addr;
+    size_t length;
+    int prot, flags, fd;
+    off_t offset;
+    bool unmaps;
+};
+
+static void *over_call(const struct over *over)
+{
+    if (over->unmaps)
+        return (void *)(intptr_t)sys_munmap(over->addr, over->length);
+    return sys_mmap(over->addr, over->length, over->prot, over->flags, over->fd, over->offset);
+}
+
+static void *over_run(const struct over *over)
+{
+    uintptr_t start = (uintptr_t)over->addr, end = page_end(over->addr, over->length);
+    if (end <= start || !range_meets(start, end))
+        return over_call(over);
+    struct edit edit;
+    map_lock();
+    int error = edit_begin(&edit, (struct span){start, end}, NO_SPAN, 0);
+    if (error) { /* without memory for the change nothing changes */
+        shlock_release(&map.lock);
+        return (void *)(intptr_t)error;
+    }
+    void *result = over_call(over);
+    if (sys_is_error(result)) {
+        table_free(edit.new);
+    } else {
+        edit_keep(&edit);
+        edit_end(&edit);
+    }
+    shlock_release(&map.lock);
+    return result;
+}
+
+int uma_unmap(void *addr, size_t length)
+{
+    struct over over = {.addr = addr, .length = length, .unmaps = true};
+    return (int)(intptr_t)over_run(&over);
+}
+
+void *uma_map_over(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+    struct over over = {.addr = addr, .length = length, .prot = prot, .flags = flags, .fd = fd, .offset = offset};
+    return over_run(&over);
+}
+
+/* ---- mremap ---- */
+
+/* The ranges that [old, old + old_length) had, now at `to`; the last one as long as the mapping is now. */
+static void move_ranges(struct edit *edit, const struct range_table *old, uintptr_t from, size_t old_length,
+                        uintptr_t to, size_t length)
+{
+    uintptr_t from_end = from + (old_length ? old_length : 1);
+    for (size_t i = table_search(old, from); i < old->count && old->range[i].start < from_end; i++) {
+        const struct range *range = &old->range[i];
+        uintptr_t a = range->start > from ? range->start - from : 0;
+        uintptr_t b = range->end < from_end ? range->end - from : length;
+        b = b > length ? length : b;
+        if (a >= b)
+            continue;
+        struct range moved = *range;
+        moved.offset += from + a - range->start;
+        moved.start = to + a;
+        edit_put(edit, &moved, to + a, to + b);
+    }
+}
+
+/* The call, and the table behind it. Under map.lock. The spans are known only when the kernel has told where to: room for
+ * any is taken before. */
+static void *remap_locked(void *old, size_t old_length, size_t length, int flags, void *new)
+{
     const struct range_table *table = table_now();
-    size_t i = table ? table_search(table, address) : 0;
-    bool found = table && i < table->count && table->range[i].start <= address;
-    if (found) {
-        *out = table->range[i];
-        uma_ref(out->uma);
+    struct edit edit;
+    size_t all = table ? table->count : 0;
+    int error = edit_begin(&edit, (struct span){0, UINTPTR_MAX}, NO_SPAN, all + 2);
+    if (error)
+        return (void *)(intptr_t)error;
+    void *result = sys_mremap(old, old_length, length, flags, new);
+    if (sys_is_error(result)) {
+        table_free(edit.new);
+        return result;
     }
-    shlock_release(&map.lock);
-    return found;
-}
-
-/* Puts `moved`, whose uma the caller has referenced for it, in the place of what was known there and of the old range. A
- * mapping without memory for its range counts only as long as a descriptor. */
-static void range_move(const struct range *moved, void *old, size_t old_length)
-{
-    struct uma *uma = moved->uma;
-    bool counted = !moved->plain && uma_is_attached(uma);
-    if (counted) /* before the old one goes: the mode must not change in between */
-        atomic_fetch_add_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
-    uma_unmap((void *)moved->start, moved->end - moved->start);
-    if (old_length)
-        uma_unmap(old, old_length);
-    map_lock();
-    int error = table_insert(moved);
-    shlock_release(&map.lock);
-    if (!error)
-        return;
-    if (counted)
-        atomic_fetch_sub_explicit(&uma_shared(uma)->maps, 1, memory_order_acq_rel);
-    uma_close(uma, -1);
+    uintptr_t from = (uintptr_t)old, to = (uintptr_t)result;
+    edit.gone[0] = (struct span){to, to + length};
+    /* the old pages stay mapped with MREMAP_DONTUNMAP, and with a length of 0, which only makes a second mapping */
+    edit.gone[1] = flags & MREMAP_DONTUNMAP || !old_length ? NO_SPAN : (struct span){from, from + old_length};
+    edit_keep(&edit);
+    if (table)
+        move_ranges(&edit, table, from, old_length, to, length);
+    edit_end(&edit);
+    return result;
 }
 
 void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *new)
 {
-    struct range range;
-    bool known = range_hold((uintptr_t)old, &range);
-    void *result = sys_mremap(old, old_length, length, flags, new);
-    if (!known) {
-        if (!sys_is_error(result) && flags & MREMAP_FIXED)
-            uma_unmap(result, length); /* the kernel unmapped what was there */
-        return result;
-    }
-    if (sys_is_error(result)) {
-        uma_close(range.uma, -1);
-        return result;
-    }
-    range.offset += (uintptr_t)old - range.start;
-    range.start = (uintptr_t)result;
-    range.end = page_end(result, length);
-    /* the old pages stay mapped with MREMAP_DONTUNMAP, and with a length of 0, which only makes a second mapping */
-    range_move(&range, old, flags & MREMAP_DONTUNMAP ? 0 : old_length);
+    uintptr_t start = (uintptr_t)old, end = start + (old_length ? old_length : 1);
+    uintptr_t to = (uintptr_t) new;
+    if (end < start || (!range_meets(start, end) && !(flags & MREMAP_FIXED && range_meets(to, to + length))))
+        return sys_mremap(old, old_length, length, flags, new);
+    map_lock();
+    void *result = remap_locked(old, old_length, length, flags, new);
+    shlock_release(&map.lock);
     return result;
+}
+
+void uma_map_inherited(void)
+{
+    for (size_t i = 0;; i++) {
+        struct uma *uma = NULL;
+        map_lock(); /* not while attaching: the last close of another file takes the attach lock behind this one */
+        const struct range_table *table = table_now();
+        if (table && i < table->count) {
+            uma = table->range[i].uma;
+            uma_ref(uma);
+        }
+        shlock_release(&map.lock);
+        if (!uma)
+            return;
+        if (atomic_load_explicit(&uma->inherited, memory_order_relaxed)) {
+            atomic_store_explicit(&uma->inherited, 0, memory_order_relaxed);
+            (void)uma_attach(uma, -1); /* failing, it is as with a file that cannot be attached when it is mapped */
+        }
+        uma_close(uma, -1);
+    }
 }

@@ -6,9 +6,9 @@
  *     from          to            by                    what it does first
  *     LOGGED        PASSTHROUGH   uma_demote            commits, writes everything back, sets the kernel's size
  *     IN_PLACE      PASSTHROUGH   uma_demote            the same
- *     LOGGED        IN_PLACE      uma_map               the same: newest copies are in the file
- *     IN_PLACE      LOGGED        uma_unmap             nothing
- *     LOGGED, ...   PASSTHROUGH   uma_detach (last)     the same, uma_map_attached (a child's plain mapping) too
+ *     LOGGED        IN_PLACE      uma_mapped.c          the same: newest copies are in the file
+ *     IN_PLACE      LOGGED        uma_mapped.c          looks whether anybody has it mapped; nothing else
+ *     LOGGED, ...   PASSTHROUGH   uma_detach (last)     the same
  *     any           FAILED        uma_fail              nothing; sticky
  * All but the last hold resize, commit and gate: no writer is inside the guard.
  */
@@ -69,6 +69,22 @@ int uma_settle(struct uma *uma, struct index_record *record)
     return error;
 }
 
+/* The last mapping is gone. Gate closed. What it stored is in the kernel's file, which the next commit makes durable; what
+ * it stored behind the end, in the last page, is nobody's (rule 7). */
+static void leave_in_place(struct uma *uma)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
+    if (atomic_load_explicit(&shared->stored, memory_order_acquire)) {
+        uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
+        atomic_store_explicit(&shared->garbage_end, uma_max(garbage, uma_round_up(size)), memory_order_relaxed);
+        atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_release);
+        atomic_store_explicit(&shared->stored, 0, memory_order_relaxed);
+    }
+    atomic_store_explicit(&shared->mode, INDEX_MODE_LOGGED, memory_order_release);
+    stats_add(STATS_LOGGED, 1);
+}
+
 int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode mode)
 {
     struct index_shared *shared = uma_shared(uma);
@@ -79,9 +95,12 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
     uint32_t now = atomic_load_explicit(&shared->mode, memory_order_acquire);
     if (now == INDEX_MODE_FAILED)
         error = -EIO;
-    else if (now != mode && now != INDEX_MODE_PASSTHROUGH) {
+    else if (mode == INDEX_MODE_LOGGED) {
+        if (now == INDEX_MODE_IN_PLACE && !uma_is_mapped(uma))
+            leave_in_place(uma);
+    } else if (now != mode && now != INDEX_MODE_PASSTHROUGH) {
         uma_times_keep(uma, record);
-        error = mode == INDEX_MODE_LOGGED ? 0 : uma_settle(uma, record);
+        error = uma_settle(uma, record);
         if (!error && uma_is_failed(uma))
             error = -EIO;
         uma_times_restore(uma, record);
@@ -91,6 +110,8 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
         }
         if (!error) /* release: readers that see the mode see the file complete */
             atomic_store_explicit(&shared->mode, (uint32_t)mode, memory_order_release);
+        if (!error && mode == INDEX_MODE_IN_PLACE)
+            stats_add(STATS_IN_PLACE, 1);
     }
     uma_gate_open(uma);
     shlock_release(&shared->resize_lock);

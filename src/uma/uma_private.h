@@ -5,7 +5,7 @@
  *
  * Locks, in acquisition order; all but the registry's and the attach lock lie in shared memory:
  *
- *     map            process: the table of mapped ranges
+ *     map            process: the table of mapped ranges (held across the kernel's munmap, mremap)
  *     attach         process: attaching and detaching, one at a time
  *     registry       process: list of umas, holders, the sync thread's list
  *     inode bucket   volume: attaching and detaching between processes
@@ -126,11 +126,17 @@ struct uma {
     struct index index;
     struct pm_map data;
 
+    /* mappings of this process, attached or not: changed under map.lock, read by whoever attaches */
+    _Atomic uint32_t maps, stored_maps, kernel_maps; /* all; of kind STORES; KERNELS */
+    _Atomic uint32_t returns;                        /* mode changes back to LOGGED, not long ago */
+    _Atomic uint32_t review;    /* the last mapping is gone, and the sync thread is to see to the mode */
+    _Atomic uint32_t inherited; /* the parent had it attached and mapped */
+
     /* for the sync thread */
     _Atomic uint32_t active;   /* written since the thread looked last */
     _Atomic uint32_t dirty;    /* there may be entries to write back */
     _Atomic uint32_t announce; /* a time was delivered, and fanotify not told yet */
-    uint32_t quiet_ms, unsynced_ms, times_ms;
+    uint32_t quiet_ms, unsynced_ms, times_ms, mapped_ms;
     uint32_t walked; /* number of the walk that met it last: under registry lock */
 
     struct uma_scratch
@@ -326,6 +332,8 @@ struct uma_scratch *uma_scratch(struct uma *uma, const struct index_record *reco
 
 /* The size that commits with `epoch`. */
 uint64_t uma_size_of_epoch(struct uma *uma, uint64_t epoch);
+/* Up to where there may be garbage behind the end (rule 7): what mappings stored in the last page, too. Resize lock held. */
+uint64_t uma_garbage_end(struct uma *uma, uint64_t size);
 /* Sets the logical size in `epoch`, inside its guard and under the resize lock. */
 void uma_size_set(struct uma *uma, uint64_t epoch, uint64_t size);
 
@@ -377,6 +385,8 @@ void uma_forget_homes(struct uma *uma, struct index_record *record, uint64_t fir
 int64_t uma_writeback_quietly(struct uma *uma, struct index_record *record, uint64_t most, bool all);
 /* Cuts what lies behind the committed size off the file, if nothing is uncommitted. */
 int uma_trim(struct uma *uma, struct index_record *record);
+/* The same for one who holds the resize lock, with the gate closed. */
+int uma_trim_locked(struct uma *uma, struct index_record *record);
 
 /* ---- modes (uma_mode.c) ---- */
 
@@ -410,10 +420,21 @@ int uma_prove(struct uma *uma, int fd);
 void uma_worth_attached(struct uma *uma);
 void uma_worth_detached(const struct uma *uma);
 
-/* ---- mapped ranges (uma_map.c) ---- */
+/* ---- mapped files (uma_mapped.c) ---- */
 
-/* A forked child attaches: the mappings that it inherited count as well. */
-int uma_map_attached(struct uma *uma);
+/* This process has one mapping more, or less: the mode follows. Under map.lock. The first may fail: -EIO, -ENOSPC. */
+int uma_mapped_more(struct uma *uma, unsigned kind);
+void uma_mapped_less(struct uma *uma, unsigned kind);
+/* The uma is being attached: its mappings, inherited or made before, count from now on. */
+int uma_mapped_attached(struct uma *uma);
+/* Behind the attachment: one that was made at the same moment. */
+void uma_mapped_look_again(struct uma *uma);
+/* Whether any live process has the file mapped. */
+bool uma_is_mapped(struct uma *uma);
+/* Called by the sync thread, `ms` after the last time, while the mode is IN_PLACE; whether it is to come again. */
+bool uma_mapped_review(struct uma *uma, uint32_t ms);
+/* This process has forked, or is the child. */
+void uma_mapped_forked(void);
 
 /* ---- times (uma_times.c) ---- */
 /* A write has to move the mtime, later. Inside the guard: what it flushes the writer fences. */

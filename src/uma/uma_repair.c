@@ -58,18 +58,11 @@ static uint32_t adopt_entry(struct uma *uma, uint64_t block)
     return best;
 }
 
-/* Puts the newest lines of an entry to the file home: mapped files have them there, always. */
-static void adopt_in_place(struct uma *uma, uint64_t block, struct log_entry *entry, uint32_t n, uint64_t newest)
+/* A mapped file has its newest lines, always. Where the dead one had saved lines and not yet said that the file has the new
+ * ones, the file has some of their bytes, maybe: each is old or new, as with the kernel. What was saved is not put back: a
+ * mapping may have stored to the rest of a line since. The caller flushes the file's home before anything can commit this. */
+static void adopt_in_place(struct log_entry *entry, uint64_t newest)
 {
-    char *home = pm_map_at(&uma->data, block * UMA_BLOCK);
-    const char *log = log_block(&uma->log, n);
-    if (!home || !log)
-        return;
-    for (uint64_t rest = newest; rest; rest &= rest - 1) {
-        unsigned line = (unsigned)__builtin_ctzll(rest);
-        pm_copy(home + line * UMA_LINE, log + line * UMA_LINE, UMA_LINE);
-    }
-    pm_fence();
     struct uma_newest record = uma_entry_newest(entry);
     pm_store64(&entry->record[record.which].flip, record.flip | newest);
     pm_flush(entry, PM_LINE);
@@ -89,7 +82,7 @@ static void repair_slot(struct uma *uma, uint64_t block, struct index_slot *slot
             pm_flush(log, UMA_BLOCK);
         pm_fence();
         if (newest && atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE) {
-            adopt_in_place(uma, block, entry, n, newest);
+            adopt_in_place(entry, newest);
             newest = 0;
         }
     } else {

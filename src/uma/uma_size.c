@@ -47,6 +47,13 @@ void uma_size_set(struct uma *uma, uint64_t epoch, uint64_t size)
     log_store_newest_size(log_header(&uma->log), size);
 }
 
+uint64_t uma_garbage_end(struct uma *uma, uint64_t size)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t end = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
+    return atomic_load_explicit(&shared->stored, memory_order_acquire) ? uma_max(end, uma_round_up(size)) : end;
+}
+
 uint64_t uma_size(struct uma *uma)
 {
     return atomic_load_explicit(&uma_shared(uma)->size, memory_order_acquire);
@@ -94,6 +101,18 @@ uint64_t uma_size_most(struct uma *uma, uint64_t end)
     return good;
 }
 
+/* A mapped file became shorter: a load behind its end is to raise SIGBUS, so the kernel's file is cut at once, which what is
+ * committed must allow (rule 9). Under the resize lock. */
+static int cut_mapped(struct uma *uma, struct index_record *record)
+{
+    uma_gate_close(uma, record);
+    int error = uma_commit_locked(uma, record);
+    if (!error)
+        error = uma_trim_locked(uma, record);
+    uma_gate_open(uma);
+    return error;
+}
+
 int uma_resize(struct uma *uma, uint64_t size)
 {
     struct index_shared *shared = uma_shared(uma);
@@ -105,7 +124,7 @@ int uma_resize(struct uma *uma, uint64_t size)
     int error = 0;
     if (size > now) {
         /* garbage between old and new end becomes zeros first; nobody sees it before the size moves (rule 7) */
-        uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
+        uint64_t garbage = uma_garbage_end(uma, now);
         uma_drop_reserve(uma, record, size);
         if (garbage > now)
             error = uma_write_zeros(uma, record, now, uma_min(garbage, size));
@@ -115,6 +134,8 @@ int uma_resize(struct uma *uma, uint64_t size)
     }
     if (!error)
         error = size_change(uma, record, size); /* an equal size too: ftruncate moves the times */
+    if (!error && size < now && atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
+        error = cut_mapped(uma, record);
     shlock_release(&shared->resize_lock);
     if (!error)
         atomic_store_explicit(&uma->dirty, 1, memory_order_relaxed);

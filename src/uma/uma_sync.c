@@ -104,7 +104,8 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
             dirty = false;
         }
     }
-    return active || dirty || pending || waiting;
+    bool review = mode == INDEX_MODE_IN_PLACE && uma_mapped_review(uma, ms);
+    return active || dirty || pending || waiting || review;
 }
 
 static bool tick_all(struct uma_walk *walk, uint32_t ms)

@@ -26,7 +26,7 @@
 /* The piece must be repeated from the start: after growing the lock set, or in another mode. Internal. */
 #define RETRY_RESIZE (-4093) /* the size must be moved: take the resize lock first */
 #define RETRY_BLOCKS (-4092) /* more log blocks are needed than were taken */
-#define RETRY_GATE (-4091)   /* the gate is closed */
+#define RETRY_GATE (-4091)   /* the gate is closed, or was: prepare again */
 
 /* ---- the source ---- */
 
@@ -101,6 +101,7 @@ struct piece {
     uint64_t offset, length;
     bool moves_size; /* false: zeros behind the end, the size stays */
     bool has_resize; /* the resize lock is held */
+    uint32_t mode;   /* that it was prepared for */
     uint64_t first;  /* blocks */
     uint32_t blocks;
     struct uma_hold *hold;
@@ -169,7 +170,7 @@ static int piece_prepare_homes(struct piece *piece)
     struct index_shared *shared = uma_shared(uma);
     uint64_t end = piece->offset + piece->length;
     int error = 0;
-    uint32_t mode = atomic_load_explicit(&shared->mode, memory_order_acquire);
+    uint32_t mode = piece->mode = atomic_load_explicit(&shared->mode, memory_order_acquire);
     uint64_t committed = atomic_load_explicit(&shared->committed_size, memory_order_acquire);
     if (mode == INDEX_MODE_LOGGED && end <= uma_min(committed, UMA_MAPPED_MOST) &&
         atomic_load_explicit(&shared->kernel_durable, memory_order_acquire) < uma_min(committed, uma_round_up(end)))
@@ -222,6 +223,8 @@ static int piece_check(struct piece *piece, struct uma_change *change)
         return -UMA_AGAIN;
     if (mode == INDEX_MODE_FAILED)
         return -EIO;
+    if (mode != piece->mode) /* mapped meanwhile: what the kernel's file must have for that was not asked for */
+        return RETRY_GATE;
     uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
     uint64_t end = piece->offset + piece->length;
     if (piece->moves_size && end > size && !piece->has_resize)
@@ -358,7 +361,7 @@ static int write_gap(struct uma *uma, struct index_record *record, uint64_t offs
 {
     struct index_shared *shared = uma_shared(uma);
     uint64_t size = atomic_load_explicit(&shared->size, memory_order_relaxed);
-    uint64_t to = uma_min(offset, atomic_load_explicit(&shared->garbage_end, memory_order_relaxed));
+    uint64_t to = uma_min(offset, uma_garbage_end(uma, size));
     if (offset / UMA_BLOCK > uma_round_up(size) / UMA_BLOCK)
         uma_drop_reserve(uma, record, offset);
     return size < to ? uma_write_zeros(uma, record, size, to) : 0;

@@ -260,6 +260,28 @@ static int trim_entries(struct uma *uma, struct index_record *record, uint64_t s
     return 0;
 }
 
+int uma_trim_locked(struct uma *uma, struct index_record *record)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
+    uint64_t durable = atomic_load_explicit(&shared->durable, memory_order_acquire);
+    if (size != atomic_load_explicit(&shared->committed_size, memory_order_acquire) ||
+        atomic_load_explicit(&shared->dirty_epoch, memory_order_acquire) >= durable ||
+        size >= atomic_load_explicit(&shared->kernel_size, memory_order_acquire))
+        return 0;
+    uma_times_keep(uma, record);
+    int error = trim_entries(uma, record, size);
+    if (!error) {
+        uma_lock(uma, record, &shared->kernel_lock);
+        error = uma_cut_kernel(uma, record, size, UINT64_MAX);
+        shlock_release(&shared->kernel_lock);
+        uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
+        atomic_store_explicit(&shared->garbage_end, uma_min(garbage, uma_round_up(size)), memory_order_relaxed);
+    }
+    uma_times_restore(uma, record);
+    return error;
+}
+
 int uma_trim(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
@@ -269,23 +291,7 @@ int uma_trim(struct uma *uma, struct index_record *record)
         return 0;
     uma_lock(uma, record, &shared->resize_lock);
     uma_gate_close(uma, record);
-    uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
-    uint64_t durable = atomic_load_explicit(&shared->durable, memory_order_acquire);
-    int error = 0;
-    if (size == atomic_load_explicit(&shared->committed_size, memory_order_acquire) &&
-        atomic_load_explicit(&shared->dirty_epoch, memory_order_acquire) < durable &&
-        size < atomic_load_explicit(&shared->kernel_size, memory_order_acquire)) {
-        uma_times_keep(uma, record);
-        error = trim_entries(uma, record, size);
-        if (!error) {
-            uma_lock(uma, record, &shared->kernel_lock);
-            error = uma_cut_kernel(uma, record, size, UINT64_MAX);
-            shlock_release(&shared->kernel_lock);
-            uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
-            atomic_store_explicit(&shared->garbage_end, uma_min(garbage, uma_round_up(size)), memory_order_relaxed);
-        }
-        uma_times_restore(uma, record);
-    }
+    int error = uma_trim_locked(uma, record);
     uma_gate_open(uma);
     shlock_release(&shared->resize_lock);
     return error;

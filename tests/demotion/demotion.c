@@ -4,7 +4,8 @@
  * demotion.c — promise: what the library cannot serve it hands to the kernel, whole. After each way of demotion, from each
  * state of the file, the kernel alone knows the right bytes, size, time and offset, what is written then is the kernel's
  * at once, the counter of the reason says so; and after the last close the file is an ordinary one: the same bytes, no log
- * left, the time stays, and the next open is managed again.
+ * left, the time stays, and the next open is managed again. A mapping is no such way but for O_ATOMIC files: the kernel
+ * knows the right bytes as well, and what is written then is served as before.
  *
  *     demotion DIRECTORY kernel|managed [WAY]
  *
@@ -244,10 +245,9 @@ static void check_handed_over(void)
 }
 
 /* After a call that was the kernel's alone: the file is served as if it had not been. */
-static void check_as_before(enum state state)
+static void check_as_before(bool fresh)
 {
     unsigned long long kernel = counter("kernel.writes"), user = counter("uma.writes");
-    bool fresh = state == STATE_FRESH;
     put(subject->fd, 40, 64, 6);
     check(!test.managed || (counter("kernel.writes") == kernel + fresh && counter("uma.writes") == user + !fresh),
           "a later write is served as before");
@@ -297,17 +297,20 @@ static void run(const struct way *way, enum state state)
 {
     unlink(subject->path);
     subject_make(state);
-    unsigned long long before = counter(way->counter);
+    bool maps = way->flags & WAY_MAPS, in_place = maps && state != STATE_ATOMIC;
+    const char *name = maps && !in_place ? "demote.mmap" : way->counter;
+    unsigned long long before = counter(name), demoted = counter("demote.mmap");
     errno = 0;
     check(way->go(subject), "does what the kernel does");
     bool unserved = state == STATE_FRESH || state == STATE_UNTOUCHED;
     bool passing = way->flags & WAY_PASSING && unserved;
     bool counted = test.managed && !(way->flags & WAY_IN_CHILD) && !(way->flags & WAY_UNSERVED && unserved) && !passing;
-    check(counter(way->counter) == before + counted, "the counter of the reason");
+    check(counter(name) == before + counted, "the counter of the reason");
+    check(!in_place || counter("demote.mmap") == demoted, "a mapping demotes nothing");
     struct stat st = check_plain("after the demotion");
     if (!(way->flags & WAY_CLOSES)) {
-        if (passing)
-            check_as_before(state);
+        if (passing || in_place) /* a fresh file that was mapped is attached */
+            check_as_before(passing && state == STATE_FRESH);
         else
             check_handed_over();
         check(!close(subject->fd), "close");

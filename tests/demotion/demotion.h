@@ -28,6 +28,7 @@ enum way_flags {
     WAY_CLOSES = 2,   /* the file has no descriptor afterwards */
     WAY_RING = 4,     /* a ring is there from then on: nothing is managed any more in the process; run in a child */
     WAY_UNSERVED = 8, /* a file that nobody has attached is left to the kernel, uncounted */
+    WAY_MAPS = 32, /* the file is mapped and served on, in place: no demotion, but of an O_ATOMIC file (demote.mmap) */
     WAY_PASSING = 16, /* on a file that nobody has attached the call is made, and is over: the file is as before */
 };
 

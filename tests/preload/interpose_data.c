@@ -268,6 +268,11 @@ CALL(msync, "msync")
     return data_map(mmap) && msync((void *)1, INTERPOSE_SIZE, MS_SYNC) < 0 && errno == EINVAL;
 }
 
+CALL(madvise, "remove")
+{
+    return madvise((void *)4096, INTERPOSE_SIZE, MADV_REMOVE) < 0 && errno == ENOMEM;
+}
+
 CALL(eventfd_read, "read")
 {
     eventfd_t value = 0;

@@ -193,8 +193,9 @@ static void test_copying(void **state)
     nvclose(g);
 }
 
-/* The application's own mmap demotes the file; of no file it is the bare system call. */
-static void test_mmap_demotes(void **state)
+/* The application's own mmap is entered like nvmmap's, and demotes the file where its uma wants that; of no file it is the
+ * bare system call. */
+static void test_mmap(void **state)
 {
     (void)state;
     int fd = open_sized(managed, PAGE), p = open_sized(plain, PAGE);
@@ -204,7 +205,26 @@ static void test_mmap_demotes(void **state)
     map = nvmmio_core.mmap(NULL, PAGE, PROT_READ, MAP_SHARED, p, 0);
     assert_false(sys_is_error(map));
     assert_int_equal(nvmmio_core.munmap(map, PAGE), 0);
+    assert_int_equal(fake_uma.maps, 0);
+    map = nvmmio_core.mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_int_equal(fake_uma.maps, 1);
     assert_int_equal(fake_uma.demotions, 0);
+    assert_ptr_equal(nvmemcpy(map, "both", 4), map);
+    /* over it, a mapping of no file */
+    assert_ptr_equal(nvmmio_core.mmap(map, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), map);
+    assert_int_equal(fake_uma.unmaps, 1);
+    assert_int_equal(nvmmio_core.munmap(map, PAGE), 0);
+    /* a private one is entered, and memory functions treat it as memory */
+    map = nvmmio_core.mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    assert_int_equal(fake_uma.maps, 2);
+    assert_ptr_equal(nvmemcpy(map, "mine", 4), map);
+    assert_memory_equal(map, "mine", 4);
+    assert_int_equal(nvmmio_core.munmap(map, PAGE), 0);
+    assert_int_equal(fake_uma.unmaps, 2);
+    char text[4];
+    assert_int_equal(nvpread(fd, text, 4, 0), 4);
+    assert_memory_equal(text, "both", 4);
+    fake_uma.wants_kernel = true;
     fake_uma.demote_error = ENOSPC;
     assert_int_equal((intptr_t)nvmmio_core.mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0), -ENOSPC);
     fake_uma.demote_error = 0;
@@ -362,7 +382,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_map_errors, setup, teardown),
         cmocka_unit_test_setup_teardown(test_msync, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copying, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_mmap_demotes, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mmap, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stat, setup, teardown),
         cmocka_unit_test_setup_teardown(test_times, setup, teardown),
         cmocka_unit_test_setup_teardown(test_truncate, setup, teardown),

@@ -166,7 +166,7 @@ static ssize_t run_allocate(struct managed *m)
 static ssize_t run_map(struct managed *m)
 {
     void *base = mmap(NULL, 64 * K, PROT_READ, MAP_SHARED, m->fd, 0);
-    ssize_t result = uma_map(m->uma, m->fd, base, 64 * K, 0, false);
+    ssize_t result = uma_map(m->uma, m->fd, base, 64 * K, 0, UMA_MAP_SHARED);
     uma_unmap(base, 64 * K);
     uma_unmap(base, 64 * K); /* the first may have failed for lack of memory */
     munmap(base, 64 * K);

@@ -216,39 +216,39 @@ static void test_failed_mode(void **state)
 
 /* ---- mapped ranges ---- */
 
+enum { STORES = UMA_MAP_SHARED | UMA_MAP_WRITABLE | UMA_MAP_STORES };
+
 /* Addresses are found in the ranges they were mapped as, also when a part was unmapped; the file leaves IN_PLACE with its
  * last range, and is held open by it. */
 static void test_map_ranges(void **state)
 {
     struct managed m;
-    uint64_t offset = 0;
-    size_t length = 0;
-    bool writable = false;
+    struct uma_place place = {0};
     (void)state;
     managed_open(&m, 256 * K, 256 * K, 0);
     char *base = mmap(NULL, 64 * K, PROT_READ | PROT_WRITE, MAP_SHARED, m.fd, 16 * K);
     assert_true(base != MAP_FAILED);
-    assert_int_equal(uma_map(m.uma, m.fd, base, 64 * K, 16 * K, true), 0);
+    assert_int_equal(uma_map(m.uma, m.fd, base, 64 * K, 16 * K, STORES), 0);
     assert_int_equal(mode_of(&m), INDEX_MODE_IN_PLACE);
     rcu_enter();
-    assert_ptr_equal(uma_at(base + 5, &offset, &length, &writable), m.uma);
-    assert_int_equal(offset, 16 * K + 5);
-    assert_int_equal(length, 64 * K - 5);
-    assert_true(writable);
-    assert_null(uma_at(base - 10, &offset, &length, &writable));
-    assert_true(length == 10 || length < 64 * K);
-    assert_null(uma_at(base + 64 * K, &offset, &length, &writable));
+    assert_ptr_equal(uma_at(base + 5, &place), m.uma);
+    assert_int_equal(place.offset, 16 * K + 5);
+    assert_int_equal(place.length, 64 * K - 5);
+    assert_int_equal(place.kind, STORES);
+    assert_null(uma_at(base - 10, &place));
+    assert_true(place.length == 10 || place.length < 64 * K);
+    assert_null(uma_at(base + 64 * K, &place));
     rcu_leave();
     uma_unmap(base + 16 * K, 4096); /* a hole in the middle */
     assert_int_equal(mode_of(&m), INDEX_MODE_IN_PLACE);
     rcu_enter();
-    assert_ptr_equal(uma_at(base + 16 * K - 1, &offset, &length, &writable), m.uma);
-    assert_int_equal(length, 1);
-    assert_null(uma_at(base + 16 * K, &offset, &length, &writable));
-    assert_int_equal(length, 4096);
-    assert_ptr_equal(uma_at(base + 20 * K, &offset, &length, &writable), m.uma);
-    assert_int_equal(offset, 36 * K);
-    assert_int_equal(length, 44 * K);
+    assert_ptr_equal(uma_at(base + 16 * K - 1, &place), m.uma);
+    assert_int_equal(place.length, 1);
+    assert_null(uma_at(base + 16 * K, &place));
+    assert_int_equal(place.length, 4096);
+    assert_ptr_equal(uma_at(base + 20 * K, &place), m.uma);
+    assert_int_equal(place.offset, 36 * K);
+    assert_int_equal(place.length, 44 * K);
     rcu_leave();
     assert_int_equal(managed_write(&m, 0, 100 * K, 0), 100 * K);
     struct uma *uma = m.uma;
@@ -266,24 +266,20 @@ static void test_map_ranges(void **state)
 /* The file, the offset and the length that are known of an address. */
 static void check_range(struct managed *m, const char *address, uint64_t offset, size_t length)
 {
-    uint64_t found = 0;
-    size_t left = 0;
-    bool writable = false;
+    struct uma_place place = {0};
     rcu_enter();
-    assert_ptr_equal(uma_at(address, &found, &left, &writable), m->uma);
+    assert_ptr_equal(uma_at(address, &place), m->uma);
     rcu_leave();
-    assert_int_equal(found, offset);
-    assert_int_equal(left, length);
-    assert_true(writable);
+    assert_int_equal(place.offset, offset);
+    assert_int_equal(place.length, length);
+    assert_int_equal(place.kind, STORES);
 }
 
 static void check_no_range(const char *address)
 {
-    uint64_t offset;
-    size_t length;
-    bool writable;
+    struct uma_place place;
     rcu_enter();
-    assert_null(uma_at(address, &offset, &length, &writable));
+    assert_null(uma_at(address, &place));
     rcu_leave();
 }
 
@@ -296,7 +292,7 @@ static void test_map_moves(void **state)
     managed_open(&m, 256 * K, 256 * K, 0);
     char *room = mmap(NULL, MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     char *base = mmap(NULL, 64 * K, PROT_READ | PROT_WRITE, MAP_SHARED, m.fd, 16 * K);
-    assert_int_equal(uma_map(m.uma, m.fd, base, 64 * K, 16 * K, true), 0);
+    assert_int_equal(uma_map(m.uma, m.fd, base, 64 * K, 16 * K, STORES), 0);
     assert_ptr_equal(uma_remap(base, 64 * K, 64 * K, MREMAP_MAYMOVE | MREMAP_FIXED, room), room);
     check_no_range(base);
     check_range(&m, room + 5, 16 * K + 5, 64 * K - 5);
@@ -320,7 +316,7 @@ static void test_map_moves(void **state)
 
     char *plain = mmap(NULL, 64 * K, PROT_READ, MAP_SHARED, m.fd, 0);
     assert_int_equal(uma_demote(m.uma, m.fd, UMA_DEMOTE_MMAP), 0);
-    assert_int_equal(uma_hold_mapping(m.uma, m.fd, plain, 64 * K), 0);
+    assert_int_equal(uma_map(m.uma, m.fd, plain, 64 * K, 0, UMA_MAP_SHARED | UMA_MAP_KERNELS), 0);
     assert_ptr_equal(uma_remap(plain, 64 * K, 128 * K, MREMAP_MAYMOVE | MREMAP_FIXED, room), room);
     uma_unmap(plain, 64 * K); /* what is there by now is none of the file's */
     struct uma *uma = m.uma;
@@ -347,7 +343,7 @@ static void test_map_is_coherent(void **state)
         assert_int_equal(managed_write(&m, 7, 30 * K, 0), 30 * K);
         char *base = mmap(NULL, 256 * K, PROT_READ | PROT_WRITE, MAP_SHARED, m.fd, 0);
         assert_true(base != MAP_FAILED);
-        assert_int_equal(uma_map(m.uma, m.fd, base, 256 * K, 0, true), 0);
+        assert_int_equal(uma_map(m.uma, m.fd, base, 256 * K, 0, STORES), 0);
         assert_memory_equal(base, m.want, m.size);
         for (int i = 0; i < 200; i++) {
             uint64_t offset = managed_random(200 * K), length = 1 + managed_random(9000);

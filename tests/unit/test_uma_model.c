@@ -164,7 +164,7 @@ static void run_plan(const struct plan *plan, uint64_t seed, unsigned steps)
     if (plan->mapped) {
         mapping = mmap(NULL, plan->most, PROT_READ, MAP_SHARED, m.fd, 0);
         assert_true(mapping != MAP_FAILED);
-        assert_int_equal(uma_map(m.uma, m.fd, mapping, plan->most, 0, false), 0);
+        assert_int_equal(uma_map(m.uma, m.fd, mapping, plan->most, 0, UMA_MAP_SHARED), 0);
     }
     for (unsigned i = 0; i < steps; i++) {
         step(&m, plan);

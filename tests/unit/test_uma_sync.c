@@ -222,7 +222,7 @@ static void test_threads(void **state)
         void *base = NULL;
         if (mapped) {
             base = mmap(NULL, BLOCKS * BLOCK, PROT_READ, MAP_SHARED, crowd.m.fd, 0);
-            assert_int_equal(uma_map(crowd.m.uma, crowd.m.fd, base, BLOCKS * BLOCK, 0, false), 0);
+            assert_int_equal(uma_map(crowd.m.uma, crowd.m.fd, base, BLOCKS * BLOCK, 0, UMA_MAP_SHARED), 0);
         }
         for (uintptr_t i = 0; i < THREADS; i++)
             assert_int_equal(pthread_create(&thread[i], NULL, bodies[i], (void *)(i + 1)), 0);

@@ -50,7 +50,7 @@ static struct {
         size_t length;
         uint64_t offset;
         struct uma *uma;
-        bool writable;
+        unsigned kind;
     } range[FAKE_RANGES];
 } umas = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -414,33 +414,33 @@ void uma_each(void (*visit)(struct uma *uma, void *arg), void *arg)
             visit(&umas.uma[i], arg);
 }
 
-int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, bool writable)
+bool uma_wants_kernel(struct uma *uma)
+{
+    check(uma);
+    return fake_uma.wants_kernel;
+}
+
+static void forget_ranges(const char *addr, size_t length);
+
+int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, unsigned kind)
 {
     (void)fd;
+    forget_ranges(addr, length);
     for (int i = 0; i < FAKE_RANGES; i++) {
         if (umas.range[i].uma)
             continue;
         umas.range[i].addr = addr;
         umas.range[i].length = length;
         umas.range[i].offset = offset;
-        umas.range[i].writable = writable;
+        umas.range[i].kind = kind;
         umas.range[i].uma = uma;
         uma_ref(uma);
         fake_uma.maps++;
+        if (kind & UMA_MAP_KERNELS)
+            fake_uma.held++;
         return 0;
     }
     return -ENOMEM;
-}
-
-/* Noted as a mapping that nvmemcpy does not see: nothing to do for a fake that knows no modes. */
-int uma_hold_mapping(struct uma *uma, int fd, void *addr, size_t length)
-{
-    (void)fd;
-    (void)addr;
-    (void)length;
-    check(uma);
-    fake_uma.held++;
-    return 0;
 }
 
 void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *new)
@@ -449,11 +449,11 @@ void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *ne
 }
 
 /* Whole mappings only. */
-void uma_unmap(void *addr, size_t length)
+static void forget_ranges(const char *addr, size_t length)
 {
     for (int i = 0; i < FAKE_RANGES; i++) {
         struct uma *uma = umas.range[i].uma;
-        if (!uma || umas.range[i].addr < (char *)addr || umas.range[i].addr >= (char *)addr + length)
+        if (!uma || umas.range[i].addr < addr || umas.range[i].addr >= addr + length)
             continue;
         umas.range[i].uma = NULL;
         uma_close(uma, -1);
@@ -461,22 +461,43 @@ void uma_unmap(void *addr, size_t length)
     }
 }
 
-struct uma *uma_at(const void *addr, uint64_t *offset, size_t *length, bool *writable)
+int uma_unmap(void *addr, size_t length)
+{
+    forget_ranges(addr, length);
+    return sys_munmap(addr, length);
+}
+
+void *uma_map_over(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+    forget_ranges(addr, length);
+    return sys_mmap(addr, length, prot, flags, fd, offset);
+}
+
+void uma_map_inherited(void)
+{
+}
+
+int uma_commit_written(struct uma *uma)
+{
+    return uma_commit(uma);
+}
+
+struct uma *uma_at(const void *addr, struct uma_place *place)
 {
     const char *at = addr;
-    *length = SIZE_MAX;
+    place->length = SIZE_MAX;
     for (int i = 0; i < FAKE_RANGES; i++) {
         if (!umas.range[i].uma)
             continue;
         if (at >= umas.range[i].addr && at < umas.range[i].addr + umas.range[i].length) {
             size_t into = (size_t)(at - umas.range[i].addr);
-            *offset = umas.range[i].offset + into;
-            *length = umas.range[i].length - into;
-            *writable = umas.range[i].writable;
-            return umas.range[i].uma;
+            place->offset = umas.range[i].offset + into;
+            place->length = umas.range[i].length - into;
+            place->kind = umas.range[i].kind;
+            return umas.range[i].kind & UMA_MAP_SHARED ? umas.range[i].uma : NULL;
         }
-        if (umas.range[i].addr > at && (size_t)(umas.range[i].addr - at) < *length)
-            *length = (size_t)(umas.range[i].addr - at);
+        if (umas.range[i].addr > at && (size_t)(umas.range[i].addr - at) < place->length)
+            place->length = (size_t)(umas.range[i].addr - at);
     }
     return NULL;
 }

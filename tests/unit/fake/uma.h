@@ -20,6 +20,7 @@ struct fake_uma {
     _Atomic bool user; /* path that uma_begin says */
     _Atomic int again; /* so many user space calls return -UMA_AGAIN, and the path flips each time */
     int open_error, close_error, demote_error, begin_error;
+    bool wants_kernel;       /* uma_wants_kernel */
     int64_t size_bias;       /* uma_size tells so much more than the file has */
     int64_t size_max;        /* uma_write refuses beyond (-EFBIG); 0: none */
     _Atomic bool hold_reads; /* uma_read waits until this is false */
@@ -28,7 +29,7 @@ struct fake_uma {
     /* seen */
     _Atomic int open_umas, inside, inside_read;
     _Atomic int opens, closes, commits, resizes, delivered, set_times, written_back, demotions, locks, maps, unmaps,
-        held, reached, execs;
+        held, reached, execs; /* held: maps that keep the file with the kernel */
     _Atomic int used_after_close; /* calls on a uma that was closed for good */
     _Atomic unsigned last_write_flags;
     _Atomic int last_close_fd;
