@@ -29,6 +29,7 @@ static const char *const alphabet[] = {
     "d a",           /* to the kernel */
     "l a",           /* no more space for the log */
     "n a 100 300",   /* nvmmap, nvmemcpy */
+    "i a 96 72",     /* plain stores, across a line */
     "s a",           /* nvmsync */
     "M a",           /* nvmunmap */
     "p a 100 5000",  /* punch */
@@ -84,6 +85,8 @@ static const char *const process_workloads[] = {
     "processes : w a 0 4096; f a; w a 0 64; f a; 1 b a; 2 y a 0 64; 2 w a 0 64",
     "processes : w a 0 64; f a; 1 w a 9000 1000; 1 f a; 2 w a 9100 100; 2 f a",
     "processes : w a 0 64; f a; 1 t a 5000; 2 w a 0 100; 2 f a; 2 q a",
+    "processes : w a 0 64; f a; 1 i a 0 64; 1 w a 8 100; 1 M a; 2 m a; 2 i a 64 64; 2 s a; 2 w a 0 10; 2 M a; 2 w a 0 "
+    "64; 2 f a",
     "processes : w a 0 64; f a; 1 t a 12000; 2 w a 11000 100; 2 f a",
     "processes : w a 0 64; t a 5000; f a; 1 q a; 2 w a 6000 100; 2 f a",
     "processes : w a 0 64; t a 5000; f a; 1 m a; 2 w a 6000 100; 2 f a; 2 b a",
@@ -100,6 +103,7 @@ static const char *const heir_workloads[] = {
     "heir : w a 0 4096; f a; w a 0 64; 1 b a; 1 w a 4000 300; 2 w a 0 128; 2 f a; 2 x a; 2 w a 0 10",
     "heir : a a 5000; f a; 1 t a 5000; 1 q a; 1 w a 6000 100; 2 t a 9000; 2 f a; 2 w a 0 64",
     "heir : w a 0 64; f a; 1 n a 0 200; 1 n a 64 64; 2 w a 0 64; 2 f a; 2 n a 0 100; 2 s a",
+    "heir : w a 0 64; f a; 1 m a; 1 w a 0 200; 1 i a 64 64; 1 t a 5000; 2 m a; 2 w a 0 100; 2 M a; 2 f a; 2 w a 0 64",
     "heir : w a 0 64; f a; 1 w a 8192 1000; 1 a a 4000; 1 x a; 2 w a 9000 1000; 2 f a; 2 b a",
     "heir : w a 0 64; w b 0 64; f a; 1 w a 0 64; 1 w b 0 64; 1 x b; 2 w b 0 10; 2 w a 0 10; 2 f a; 2 f b",
     "heir : w a 0 64; f a; 1 w a 64 64; 2 c a; 2 w a 0 100; 2 f a; 2 w a 50 10; 2 f a",
@@ -111,6 +115,8 @@ static const char *const mutant_workloads[] = {
     ": w a 0 4096; f a; w a 4096 4096; f a; w a 0 64; f a; b a; f a; w a 8192 100; y a 0 64",
     ": a a 20; f a; a a 5000; f a; t a 5000; f a; q a; t a 12000; f a; b a",
     ": n a 100 300; s a; n a 0 64; n a 100 10; s a; w a 0 128; f a; M a; w a 0 64; f a",
+    ": i a 0 64; s a; i a 64 128; f a; w a 72 64; i a 64 32; M a; f a; w a 0 64",
+    ": w a 0 64; m a; w a 64 64; t a 5000; w a 4990 10; t a 9000; i a 8000 64; s a; M a; w a 0 10; f a",
     ": W a 4096 8192; f a; w a 12000 200; f a; w a 9192 64; y a 12100 200; b a; w a 12100 64; f a",
     ": l a; w a 0 64; w a 4096 64; f a; w a 8192 64; w a 12288 64; f a; w a 0 64; w a 16384 64; f a",
     ": w a 0 64; f a; p a 100 5000; w a 200 64; f a; e a 8192 8192; f a; z a 100 200; x a; w a 0 10; f a",
@@ -238,7 +244,7 @@ static uint32_t random_place(uint64_t *state, uint32_t most)
     return place < most ? place : most;
 }
 
-static const char random_verbs[] = "wwwwwwWyyaaatttffffffbbqqnnsMppexxldcCuvD";
+static const char random_verbs[] = "wwwwwwWyyaaatttffffffbbqqnniissMppexxldcCuvD";
 
 void generate_random(uint64_t seed, uint64_t index, unsigned length, struct workload *workload)
 {

@@ -24,8 +24,9 @@
  *     u  unlink                                     c  unlink if need be, close, create anew: the same inode number, but
  *     v  rename                                        born later;  C  with nothing that tells them apart, the unlinked
  *     D  fsync of the directory                        one being gone durably before
- *     d  hand the file to the kernel
- *     r  read offset length                         q  the sync thread looks: what is idle is written back
+ *     d  hand the file to the kernel                  i  store by plain instructions into the nvmmap'ed file, offset
+ *     r  read offset length                            length: the whole words in it
+ *                                                   q  the sync thread looks: what is idle is written back
  */
 #ifndef CRASH_EXPLORE_OPERATION_H
 #define CRASH_EXPLORE_OPERATION_H

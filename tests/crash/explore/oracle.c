@@ -169,9 +169,25 @@ const char *oracle_complaint(struct oracle *oracle)
 
 /* ---- judging ---- */
 
-static bool is_whole(const struct reference *model, const struct explore_file *file)
+static bool is_stored(const struct oracle_inode *of, uint64_t at, uint8_t byte)
 {
-    return file->size == model->size && (!model->size || memcmp(file->bytes, model->bytes, model->size) == 0);
+    bool right = false;
+    for (unsigned v = of->stored_from; of->loose[at] && v <= of->stored_to && !right; v++)
+        for (unsigned w = 0; w < ORACLE_WORLDS && !right; w++)
+            right = of->version[v]->world[w].bytes[at] == byte;
+    return right;
+}
+
+static bool is_whole(const struct oracle_inode *of, const struct reference *model, const struct explore_file *file)
+{
+    if (file->size != model->size)
+        return false;
+    if (!model->size || memcmp(file->bytes, model->bytes, model->size) == 0)
+        return true;
+    bool right = of->stored;
+    for (uint64_t i = 0; i < file->size && right; i++)
+        right = file->bytes[i] == model->bytes[i] || is_stored(of, i, file->bytes[i]);
+    return right;
 }
 
 /* Whether each byte, and the size, is that of one of the versions. */
@@ -184,7 +200,7 @@ static bool is_mixed(const struct oracle_inode *of, const struct oracle_range *r
     if (!size_right || file->size > OPERATION_SIZE_MOST)
         return false;
     for (uint64_t i = 0; i < file->size; i++) {
-        bool right = range->zero && file->bytes[i] == 0;
+        bool right = (range->zero && file->bytes[i] == 0) || (of->stored && is_stored(of, i, file->bytes[i]));
         for (unsigned v = range->from; v <= range->to && !right; v++)
             for (unsigned w = 0; w < ORACLE_WORLDS && !right; w++)
                 right = of->version[v]->world[w].bytes[i] == file->bytes[i];
@@ -198,7 +214,7 @@ static bool range_allows(const struct oracle_inode *of, const struct oracle_rang
                          const struct explore_file *file)
 {
     const struct oracle_version *version = of->version[range->from];
-    if (is_whole(&version->world[0], file))
+    if (is_whole(of, &version->world[0], file))
         return true;
     if (range->from == range->to)
         return version->split && is_mixed(of, range, file);

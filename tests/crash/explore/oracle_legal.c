@@ -37,6 +37,22 @@ static void commit(struct story *story, unsigned version)
     story->mixed = NOT_MIXED;
 }
 
+/* Since version `place`, operation `op` has stored to the file by plain instructions, or is about to. */
+static void note_stored(struct oracle_inode *of, const struct operation *op, unsigned place)
+{
+    if (!of->stored)
+        of->stored_from = place;
+    of->stored = true;
+    for (uint64_t i = op->offset & ~7u; i < op->offset + op->length && i < OPERATION_SIZE_MOST; i++)
+        of->loose[i] = true;
+}
+
+static void forget_stored(struct oracle_inode *of)
+{
+    of->stored = false;
+    memset(of->loose, 0, sizeof of->loose);
+}
+
 static bool syncs(const struct story *story, const struct operation *op)
 {
     return operation_syncs(op->verb) && (op->verb != 's' || story->mapped);
@@ -62,13 +78,14 @@ static void closed(struct story *story, unsigned before, bool ended)
 }
 
 static void by_library(struct story *story, const struct operation *op, unsigned before, bool ended, bool atomic,
-                       int result)
+                       bool shrinks, int result)
 {
-    bool commits = syncs(story, op) && result >= 0;
+    /* a mapped file that becomes shorter is committed, as the kernel's file is cut */
+    bool commits = (syncs(story, op) || (shrinks && story->mapped)) && result >= 0;
     bool moves = op->verb == 'p' || op->verb == 'z';
     if (story->full && !atomic && reference_changes(op))
         add_early(story, before);
-    if ((op->verb == 'm' || op->verb == 'n') && !story->mapped) {
+    if (strchr("mni", op->verb) && !story->mapped) {
         add_early(story, before);
         story->mapped = story->mapped || ended;
     }
@@ -82,7 +99,7 @@ static void by_library(struct story *story, const struct operation *op, unsigned
         add_early(story, before + 1);
 }
 
-static void tell(struct story *story, const struct oracle *oracle, unsigned place, size_t at)
+static void tell(struct story *story, struct oracle *oracle, unsigned place, size_t at)
 {
     unsigned number = oracle->order[place];
     const struct operation *op = &oracle->workload->operation[number];
@@ -96,8 +113,10 @@ static void tell(struct story *story, const struct oracle *oracle, unsigned plac
     if (op->verb == 'x' || is_creation(op)) {
         if (story->by_library)
             closed(story, place, ended);
-        if (ended)
+        if (ended) {
             story->by_library = library && op->verb == 'x';
+            story->mapped = false; /* of a file that was demoted, too */
+        }
         return;
     }
     if (!story->by_library && !library) {
@@ -123,7 +142,13 @@ static void tell(struct story *story, const struct oracle *oracle, unsigned plac
         story->by_library = ended ? false : story->by_library;
         return;
     }
-    by_library(story, op, place, ended, oracle->workload->atomic, ever ? done->result : 0);
+    struct oracle_inode *of = &oracle->inode[oracle_inode_of(oracle, place)];
+    bool shrinks = op->verb == 't' && op->length < of->version[place]->world[0].size;
+    by_library(story, op, place, ended, oracle->workload->atomic, shrinks, ever ? done->result : 0);
+    if (op->verb == 'i')
+        note_stored(of, op, place);
+    if (strchr("fs", op->verb) && syncs(story, op) && ended && done->result >= 0)
+        forget_stored(of);
     story->by_library = library;
 }
 
@@ -202,6 +227,7 @@ void oracle_legal(struct oracle *oracle, size_t at)
     for (unsigned inode = 0; inode < oracle->execution->inodes; inode++) {
         struct oracle_inode *of = &oracle->inode[inode];
         struct story story = {.mixed = NOT_MIXED};
+        forget_stored(of);
         unsigned now = 0;
         bool inherited = !oracle->workload->heir;
         for (unsigned place = 0; place < oracle->ordered && oracle->begin[oracle->order[place]] < at; place++) {
@@ -221,6 +247,7 @@ void oracle_legal(struct oracle *oracle, size_t at)
         for (unsigned i = 0; i < story.earlies; i++)
             if (of->version[story.early[i]] != of->version[story.acked])
                 add_range(of, story.early[i], story.early[i], false);
+        of->stored_to = now;
         if (story.mixed != NOT_MIXED)
             add_range(of, story.mixed, now, true);
         of->living = living_at(oracle, at);

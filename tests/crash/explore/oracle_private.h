@@ -27,6 +27,10 @@ struct oracle_range {
 struct oracle_inode {
     struct oracle_version *version[WORKLOAD_MOST + 1];
     bool may_be_gone;
+    /* bytes that were stored through a mapping and not synced since: each may be as in any of these versions */
+    bool stored;
+    unsigned stored_from, stored_to;
+    bool loose[OPERATION_SIZE_MOST];
     unsigned ranges;
     struct oracle_range range[2 * WORKLOAD_MOST + 4]; /* after a power cut */
     struct oracle_range living;                       /* after a death, while the power is on */

@@ -8,6 +8,7 @@
 #include "base/rawsys.h"
 #include "file/handle.h"
 #include "nvmmio.h"
+#include "pm/pm.h"
 #include "uma/uma_private.h"
 
 #include <errno.h>
@@ -194,6 +195,22 @@ static int perform_memcpy(const struct operation *op, unsigned number)
     return nvmemcpy(run.file[op->file].map + op->offset, bytes, length) ? (int)length : -errno;
 }
 
+/* As an application's instructions do it: nothing is flushed, and the library is not told. */
+static int perform_store(const struct operation *op, unsigned number)
+{
+    uint8_t bytes[OPERATION_SIZE_MOST];
+    int error = perform_map(op->file);
+    uint64_t size = size_of(op->file), from = op->offset & ~UINT64_C(7);
+    if (error || from >= size)
+        return error;
+    uint64_t length = (op->length < size - from ? op->length : size - from) & ~UINT64_C(7);
+    fill(bytes, number, op->file, from, length);
+    if (path_now(op->file) == EXECUTE_KERNEL)
+        return or_errno(nvpwrite(run.file[op->file].fd[WAY_MAIN], bytes, length, (off_t)from));
+    pm_store_words(run.file[op->file].map + from, bytes, length);
+    return 0;
+}
+
 static int close_all(unsigned file)
 {
     struct performed *f = &run.file[file];
@@ -329,6 +346,8 @@ static int perform_verb(const struct operation *op, unsigned number)
         return perform_unmap(op->file);
     case 'n':
         return perform_memcpy(op, number);
+    case 'i':
+        return perform_store(op, number);
     case 's':
         return run.file[op->file].map ? or_errno(nvmsync(run.file[op->file].map, MAP_BYTES, MS_SYNC)) : 0;
     case 'p':

@@ -19,7 +19,7 @@ void reference_begin(struct reference *reference, const struct workload *workloa
 
 bool reference_changes(const struct operation *operation)
 {
-    return operation_writes(operation->verb) || strchr("tpze", operation->verb);
+    return operation_writes(operation->verb) || strchr("tpzei", operation->verb);
 }
 
 int reference_success(const struct operation *operation)
@@ -77,6 +77,10 @@ void reference_apply(struct reference *reference, const struct operation *operat
         break;
     case 'n':
         store(reference, operation, number, offset, within(reference, offset, length), offset);
+        break;
+    case 'i':
+        length = within(reference, offset & ~7u, length) & ~7u;
+        store(reference, operation, number, offset & ~7u, length, offset & ~7u);
         break;
     case 't':
         set_size(reference, length);
