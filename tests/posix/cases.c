@@ -38,27 +38,12 @@ static const struct {
     const char *name;
     const struct posix_case *cases;
 } themes[] = {
-    {"append", cases_append},
-    {"bad", cases_bad},
-    {"child", cases_child},
-    {"dup", cases_dup},
-    {"far", cases_far},
-    {"limit", cases_limit},
-    {"lock", cases_lock},
-    {"map", cases_map},
-    {"name", cases_name},
-    {"process", cases_process},
-    {"open", cases_open},
-    {"read", cases_read},
-    {"resize", cases_resize},
-    {"seek", cases_seek},
-    {"stat", cases_stat},
-    {"stdio", cases_stdio},
-    {"symbol", cases_symbol},
-    {"syscall", cases_syscall},
-    {"descriptor", cases_descriptor},
-    {"pass", cases_pass},
-    {"vector", cases_vector},
+    {"append", cases_append},   {"bad", cases_bad},       {"child", cases_child},     {"dup", cases_dup},
+    {"far", cases_far},         {"limit", cases_limit},   {"lock", cases_lock},       {"map", cases_map},
+    {"mapping", cases_mapping}, {"name", cases_name},     {"process", cases_process}, {"open", cases_open},
+    {"read", cases_read},       {"resize", cases_resize}, {"seek", cases_seek},       {"stat", cases_stat},
+    {"stdio", cases_stdio},     {"symbol", cases_symbol}, {"syscall", cases_syscall}, {"descriptor", cases_descriptor},
+    {"pass", cases_pass},       {"vector", cases_vector},
 };
 
 /* ---- the report ---- */

@@ -32,8 +32,9 @@ struct posix_case {
 };
 
 extern const struct posix_case cases_append[], cases_bad[], cases_child[], cases_descriptor[], cases_dup[], cases_far[],
-    cases_limit[], cases_lock[], cases_map[], cases_name[], cases_open[], cases_pass[], cases_process[], cases_read[],
-    cases_resize[], cases_seek[], cases_stat[], cases_stdio[], cases_symbol[], cases_syscall[], cases_vector[];
+    cases_limit[], cases_lock[], cases_map[], cases_mapping[], cases_name[], cases_open[], cases_pass[],
+    cases_process[], cases_read[], cases_resize[], cases_seek[], cases_stat[], cases_stdio[], cases_symbol[],
+    cases_syscall[], cases_vector[];
 
 /* Patterned bytes to write, and room to read into. */
 #define BYTES_SIZE ((size_t)4 << 20)

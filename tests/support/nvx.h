@@ -40,6 +40,7 @@ struct nvx {
     int (*fstat)(int fd, struct stat *st);
     void *(*mmap)(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
     int (*munmap)(void *addr, size_t length);
+    void *(*mremap)(void *old, size_t old_length, size_t length, int flags, ...);
     int (*msync)(void *addr, size_t length, int flags);
     void *(*memcpy)(void *dst, const void *src, size_t n);
     void *(*memset)(void *dst, int c, size_t n);

@@ -29,7 +29,7 @@ struct fake_uma {
     /* seen */
     _Atomic int open_umas, inside, inside_read;
     _Atomic int opens, closes, commits, resizes, delivered, set_times, written_back, demotions, locks, maps, unmaps,
-        held, reached, execs; /* held: maps that keep the file with the kernel */
+        held, reached, execs;     /* held: maps that keep the file with the kernel */
     _Atomic int used_after_close; /* calls on a uma that was closed for good */
     _Atomic unsigned last_write_flags;
     _Atomic int last_close_fd;
