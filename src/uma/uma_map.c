@@ -260,6 +260,8 @@ static int attach_for_mapping(struct uma *uma, int fd, unsigned kind)
     int error = uma_attach(uma, fd);
     if (!error || error == -EXDEV || error == -EBUSY || error == -EIO)
         return error;
+    if (uma_exiting()) /* other threads may map still */
+        return 0;
     if (volume_is_attached(uma->volume, uma->ino))
         return -EBUSY;
     atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
