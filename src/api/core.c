@@ -7,6 +7,7 @@
 #include "api/core.h"
 
 #include "api/init.h"
+#include "base/highfd.h"
 #include "base/inside.h"
 #include "base/rcu.h"
 #include "file/fd_table.h"
@@ -155,6 +156,7 @@ const struct nvmmio_core nvmmio_core = {
     .fcntl = core_fcntl,
     .lock_prepare = core_lock_prepare,
     .is_managed = file_is_managed,
+    .is_own = highfd_is_internal,
     .read = core_read,
     .write = core_write,
     .pread = core_pread,

@@ -18,7 +18,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define NVMMIO_CORE_VERSION 3u
+#define NVMMIO_CORE_VERSION 4u
 
 struct sys_action; /* base/rawsys.h */
 struct flock;
@@ -44,6 +44,7 @@ struct nvmmio_core {
     int (*lock_prepare)(int fd, const struct flock *given,
                         struct flock *lock); /* before F_SETLKW: see file_lock_prepare */
     bool (*is_managed)(int fd);
+    bool (*is_own)(int fd); /* the core's, and no descriptor as far as the program knows */
     ssize_t (*read)(int fd, void *buf, size_t count);
     ssize_t (*write)(int fd, const void *buf, size_t count);
     ssize_t (*pread)(int fd, void *buf, size_t count, off_t offset);

@@ -15,6 +15,7 @@
 #include "base/rcu.h"
 #include "base/stats.h"
 #include "file/file.h"
+#include "log/volume.h"
 #include "pm/pm_guard.h"
 
 #include <pthread.h>
@@ -91,6 +92,7 @@ static void fork_prepare(void)
 void api_attend(bool (*foreign)(void))
 {
     file_ask_foreign(foreign);
+    volume_attend();
     atomic_store_explicit(&fork_told, true, memory_order_relaxed);
 }
 

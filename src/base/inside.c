@@ -176,7 +176,10 @@ struct inside_window inside_open(void)
     if (atomic_load_explicit(&inside_thread.due, memory_order_relaxed))
         inside_finish();
     if (window.depth && !__libc_single_threaded) {
-        inside_doubt();
+        uint8_t state = atomic_load_explicit(&inside_thread.state, memory_order_relaxed);
+        /* handlers run from here on, and leave a doubt; a call of theirs finds cancellation asynchronous */
+        atomic_store_explicit(&inside_thread.state, state == INSIDE_SURE ? INSIDE_WINDOW : INSIDE_UNSURE,
+                              memory_order_relaxed);
         pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &window.cancel_type);
     }
     return window;
@@ -189,7 +192,10 @@ void inside_shut(struct inside_window window)
     if (!__libc_single_threaded)
         pthread_setcanceltype(window.cancel_type, NULL);
     inside_set_depth(window.depth);
-    if (atomic_load_explicit(&inside_thread.state, memory_order_relaxed) != INSIDE_SURE)
+    uint8_t state = atomic_load_explicit(&inside_thread.state, memory_order_relaxed);
+    if (state == INSIDE_WINDOW) /* no handler ran: inside again, none can now */
+        atomic_store_explicit(&inside_thread.state, INSIDE_SURE, memory_order_relaxed);
+    else if (state != INSIDE_SURE)
         inside_prepare();
 }
 

@@ -32,6 +32,7 @@ enum inside_state {
     INSIDE_UNSURE,  /* nothing: the next call asks */
     INSIDE_SURE,    /* neither SIGSEGV nor SIGBUS is blocked, and cancellation is not asynchronous */
     INSIDE_BLOCKED, /* one of the two was blocked when we asked last, with the mask `mask` */
+    INSIDE_WINDOW,  /* sure when a window was opened, and nothing has happened since: a call in it asks */
 };
 
 enum inside_due {

@@ -203,6 +203,10 @@ static inline ssize_t sys_getrandom(void *buf, size_t len, unsigned flags)
 {
     return rawsys(SYS_getrandom, (long)buf, (long)len, (long)flags, 0, 0, 0);
 }
+static inline int sys_statfs(const char *path, void *buf)
+{
+    return (int)rawsys(SYS_statfs, (long)path, (long)buf, 0, 0, 0, 0);
+}
 static inline int sys_fstatfs(int fd, void *buf)
 {
     return (int)rawsys(SYS_fstatfs, fd, (long)buf, 0, 0, 0, 0);

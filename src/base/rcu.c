@@ -15,6 +15,8 @@
 
 _Atomic bool rcu_counted;
 __thread unsigned rcu_depth __attribute__((tls_model("initial-exec")));
+_Atomic unsigned rcu_threads;
+__thread bool rcu_known __attribute__((tls_model("initial-exec")));
 static __thread unsigned rcu_phase_seen; /* by this thread's section, with rcu_depth */
 
 static struct rcu_count {
@@ -45,8 +47,16 @@ static uint64_t rcu_block_signals(void)
     return mask;
 }
 
+static void rcu_note(void)
+{
+    rcu_known = true;
+    atomic_fetch_add_explicit(&rcu_threads, 1, memory_order_seq_cst); /* pairs with the fence of rcu_is_alone */
+}
+
 void rcu_register(void)
 {
+    if (!rcu_known)
+        rcu_note();
     uint64_t mask = rcu_block_signals();
     rcu_lock(&count.gate);
     urcu_bp_read_lock();
@@ -63,6 +73,8 @@ void rcu_counted_enter(void)
         rcu_depth++;
         return;
     }
+    if (!rcu_known)
+        rcu_note();
     /* The phase first: a signal handler in between has a section of its own, which has ended when we go on. */
     unsigned phase = atomic_load_explicit(&count.phase, memory_order_seq_cst) & 1;
     /* seq_cst: either the waiter's look at the counter sees this, or our later loads see what it did before its flip */
@@ -97,6 +109,7 @@ void rcu_counted_wait(void)
 /* In a child with one thread: only its own section, if it is in one, is counted. */
 static void rcu_counted_reset(void)
 {
+    atomic_store_explicit(&rcu_threads, rcu_known ? 1 : 0, memory_order_relaxed);
     for (unsigned phase = 0; phase < 2; phase++)
         atomic_store_explicit(&count.readers[phase], rcu_depth && rcu_phase_seen == phase, memory_order_relaxed);
     rcu_unlock(&count.waiting);

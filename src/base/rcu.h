@@ -43,8 +43,22 @@ void rcu_counted_enter(void);
 void rcu_counted_leave(void);
 void rcu_counted_wait(void);
 
-/* Makes this thread known to liburcu, under a lock of ours, so that somebody who makes a child can keep it out. */
+/* Threads that have ever been in a section, and whether this one has. */
+extern _Atomic unsigned rcu_threads;
+extern __thread bool rcu_known __attribute__((tls_model("initial-exec")));
+
+/* Counts this thread, and makes it known to liburcu, under a lock of ours, so that somebody who makes a child can keep it
+ * out. */
 void rcu_register(void);
+
+/* Whether no other thread can be in a section that sees what was unpublished before: a process of one thread need not
+ * wait. */
+static inline bool rcu_is_alone(void)
+{
+    /* seq_cst: a thread counts itself and then looks for what is published, we have unpublished and now look at the count */
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load_explicit(&rcu_threads, memory_order_relaxed) <= (rcu_known ? 1u : 0u);
+}
 
 /* A read section: what is unpublished after its begin stays whole until its end. Sections nest. */
 static inline void rcu_enter(void)
@@ -55,9 +69,12 @@ static inline void rcu_enter(void)
         return;
     }
 #ifdef _LGPL_SOURCE
-    if (__builtin_expect(!URCU_TLS(urcu_bp_reader), 0))
-        rcu_register();
+    bool registered = rcu_known && URCU_TLS(urcu_bp_reader);
+#else
+    bool registered = rcu_known;
 #endif
+    if (__builtin_expect(!registered, 0))
+        rcu_register();
     urcu_bp_read_lock();
 }
 
@@ -90,6 +107,13 @@ static inline void rcu_wait(void)
 #ifdef RCU_TSAN
     __tsan_acquire((void *)&urcu_bp_read_lock);
 #endif
+}
+
+/* The same for who need not wait alone. */
+static inline void rcu_wait_for_others(void)
+{
+    if (!rcu_is_alone())
+        rcu_wait();
 }
 
 /* ---- fork ---- */

@@ -122,7 +122,7 @@ static void end_gathered(void)
     uint32_t first = list_take(&handles.ended);
     if (!first)
         return;
-    rcu_wait();
+    rcu_wait_for_others();
     give_back(first, true);
 }
 
@@ -136,7 +136,8 @@ static int end(struct fd_handle *handle, int fd)
     }
     int error = uma_close(handle->uma, fd);
     list_push(&handles.ended, handle);
-    if (atomic_fetch_add_explicit(&handles.ended_count, 1, memory_order_relaxed) >= HANDLE_ENDED_MOST)
+    /* alone: no waiting, and the next open finds record and handle in the caches */
+    if (rcu_is_alone() || atomic_fetch_add_explicit(&handles.ended_count, 1, memory_order_relaxed) >= HANDLE_ENDED_MOST)
         end_gathered();
     return error;
 }

@@ -35,7 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define INDEX_MAGIC UINT64_C(0x32584449564e0a4e)
+#define INDEX_MAGIC UINT64_C(0x33584449564e0a4e)
 #define INDEX_PAGE 4096u
 #define INDEX_PARTICIPANTS 512u              /* a page of process words */
 #define INDEX_LATE (INDEX_PARTICIPANTS - 1)  /* the place of one who finds all others taken, for a moment */
@@ -128,7 +128,8 @@ struct index_shared {
     _Atomic uint32_t frozen;         /* the kernel's file is not to change (uma_lease.c); set with the gate closed */
     struct shlock times_lock;
     _Atomic uint32_t times_keepers; /* who changes the file and wants its mtime back; raised under times_lock */
-    uint32_t reserved4[2];
+    _Atomic uint64_t
+        times_tick; /* of the kernel's clock of files, when the mtime was delivered last; under times_lock */
 
     /* line 4: allocation of log blocks; under alloc_lock */
     struct shlock alloc_lock;

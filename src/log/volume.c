@@ -11,6 +11,7 @@
 #include "base/place.h"
 #include "base/rawsys.h"
 #include "log/volume_private.h"
+#include "pm/pm.h"
 
 #include <errno.h>
 #include <string.h>
@@ -167,7 +168,12 @@ static struct volume *volume_below(int fd, const struct statx *stx, const char *
     if (volume && atomic_load_explicit(&volume->failed, memory_order_relaxed) &&
         atomic_fetch_add_explicit(&volume->refusals, 1, memory_order_relaxed) % VOLUME_RETRY != VOLUME_RETRY - 1)
         return NULL;
-    return may_be_pm(fd, stx) ? make_volume(stx, root, length) : NULL;
+    if (!may_be_pm(fd, stx))
+        return NULL;
+    struct statfs fs;
+    if (conf_get()->pm == CONF_PM_FORCE || sys_fstatfs(fd, &fs) != 0 || fs.f_type != VOLUME_TMPFS_MAGIC)
+        pm_load(); /* with the API alone; see volume_attend. Before the lock: a constructor may open files */
+    return make_volume(stx, root, length);
 }
 
 /* Whether the map of user ids is that of the first user namespace: "0 0 4294967295". */
@@ -214,6 +220,18 @@ void volume_users_changed(void)
 bool volume_reachable(const struct volume *volume, uint32_t euid)
 {
     return euid == 0 || euid == volume->owner;
+}
+
+/* Where libraries can be loaded, unlike in the middle of an open, which may be a handler's: what durable volumes need. */
+void volume_attend(void)
+{
+    const struct conf *conf = conf_get();
+    struct statfs fs;
+    bool durable = conf->pm == CONF_PM_FORCE || !conf->root_count;
+    for (unsigned i = 0; i < conf->root_count && !durable; i++)
+        durable = conf->root[i] && (sys_statfs(conf->root[i], &fs) != 0 || fs.f_type != VOLUME_TMPFS_MAGIC);
+    if (durable)
+        pm_load();
 }
 
 struct volume *volume_of(int fd, const struct statx *stx)

@@ -100,6 +100,12 @@ void volume_note_passthrough(struct volume *volume, uint64_t ino);
 /* Without a lock: whether the inode is attached and not the kernel's, or has a log to recover. For open. */
 bool volume_is_attached(struct volume *volume, uint64_t ino);
 
+/* As early as libraries can be loaded, under the preload library. */
+void volume_attend(void);
+
+/* The same for who only asks the kernel about the file; false also where nothing can be known (volume_rescue). */
+bool volume_may_look(struct volume *volume, uint64_t ino);
+
 /* Whether a process of that effective user can open the volume. */
 bool volume_reachable(const struct volume *volume, uint32_t euid);
 

@@ -150,6 +150,11 @@ void volume_leave_kernel(struct volume_inflight *inflight)
     inflight->word = NULL;
 }
 
+bool volume_may_look(struct volume *volume, uint64_t ino)
+{
+    return !atomic_load_explicit(&volume->torn, memory_order_relaxed) && !volume_is_attached(volume, ino);
+}
+
 bool volume_is_attached(struct volume *volume, uint64_t ino)
 {
     return is_served(volume_bucket(volume, ino), ino);

@@ -35,9 +35,11 @@ static bool owner_is_known(const struct stat *st)
 void volume_look(int dirfd, const char *path, int flags, const struct stat *st)
 {
     struct statx stx;
-    uint32_t euid = sys_geteuid();
-    if ((euid && euid != st->st_uid) || conf_get()->pm == CONF_PM_NONE || owner_is_known(st) ||
-        !volume_root_is_on(major(st->st_dev), minor(st->st_dev)))
+    if (conf_get()->pm == CONF_PM_NONE || !volume_root_is_on(major(st->st_dev), minor(st->st_dev)) ||
+        owner_is_known(st))
+        return;
+    uint32_t euid = sys_geteuid(); /* last: a system call */
+    if (euid && euid != st->st_uid)
         return;
     int nofollow = flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0;
     int fd = sys_openat(dirfd, path, O_PATH | O_CLOEXEC | nofollow, 0); /* its close drops no locks */

@@ -82,9 +82,11 @@ bool volume_is_listed(char *path, size_t root_length, uint32_t owner, uint64_t i
 
 int volume_foreign(int fd, const struct statx *stx)
 {
-    uint32_t euid = sys_geteuid();
-    bool ours = (euid == 0 || euid == stx->stx_uid) && !volume_users_mapped();
-    if (ours || conf_get()->pm == CONF_PM_NONE || !S_ISREG(stx->stx_mode) || !stx->stx_ino)
+    if (conf_get()->pm == CONF_PM_NONE || !S_ISREG(stx->stx_mode) || !stx->stx_ino ||
+        !volume_root_is_on(stx->stx_dev_major, stx->stx_dev_minor))
+        return 0;
+    uint32_t euid = sys_geteuid(); /* last: a system call */
+    if ((euid == 0 || euid == stx->stx_uid) && !volume_users_mapped())
         return 0;
     char *path = mem_alloc(CONF_PATH_MAX);
     if (!path)

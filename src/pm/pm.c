@@ -21,6 +21,8 @@
 #include "base/stats.h"
 #include "base/tsan.h"
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <libpmem.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -34,11 +36,39 @@ __thread enum pm_domain pm_domain;
 
 enum pm_write_back { PM_CLFLUSH, PM_CLFLUSHOPT, PM_CLWB, PM_LIBPMEM };
 
-/* Set by the constructor, read only afterwards. */
+/* Set by the constructor, read only afterwards; the functions by pm_load, complete when they are seen. */
 static struct pm {
     enum pm_write_back write_back;
     bool flush_copies; /* libpmem's copies cannot be trusted to be persistent after a fence */
+    _Atomic(__typeof__(&pmem_memcpy)) copy;
+    _Atomic(__typeof__(&pmem_memset)) set;
+    __typeof__(&pmem_flush) flush; /* not x86 */
+    __typeof__(&pmem_drain) drain;
 } pm = {.write_back = PM_LIBPMEM};
+
+#define PM_LIBRARY "libpmem.so.1" /* its ABI has been this one since 2016 */
+
+void pm_load(void)
+{
+    if (atomic_load_explicit(&pm.copy, memory_order_relaxed))
+        return;
+    int saved = errno; /* the application's, which the loader spoils */
+    void *library = dlopen(PM_LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    void *copy = library ? dlsym(library, "pmem_memcpy") : NULL;
+    void *set = library ? dlsym(library, "pmem_memset") : NULL;
+    void *flush = library ? dlsym(library, "pmem_flush") : NULL;
+    void *drain = library ? dlsym(library, "pmem_drain") : NULL;
+    errno = saved;
+    if (!copy || !set) {
+        msg(MSG_WARNING, "%s cannot be used: copies are written back line by line", PM_LIBRARY);
+        return;
+    }
+    pm.flush = (__typeof__(pm.flush))flush;
+    pm.drain = (__typeof__(pm.drain))drain;
+    /* release, `copy` last: its library is there; two threads at once store the same */
+    atomic_store_explicit(&pm.set, (__typeof__(&pmem_memset))set, memory_order_release);
+    atomic_store_explicit(&pm.copy, (__typeof__(&pmem_memcpy))copy, memory_order_release);
+}
 
 static uintptr_t pm_line_of(const void *addr)
 {
@@ -98,6 +128,7 @@ static void pm_fence_stores(void)
 
 __attribute__((constructor)) static void pm_init(void)
 {
+    pm_load();
     const char *no_flush = getenv("PMEM_NO_FLUSH");
     if (no_flush && no_flush[0] == '1')
         msg(MSG_WARNING, "PMEM_NO_FLUSH=1: nothing is durable unless the CPU caches are");
@@ -105,12 +136,15 @@ __attribute__((constructor)) static void pm_init(void)
 
 static void pm_write_back(const void *addr, size_t n)
 {
-    pmem_flush(addr, n);
+    if (pm.flush)
+        pm.flush(addr, n);
 }
 
 static void pm_fence_stores(void)
 {
-    pmem_drain();
+    if (pm.drain)
+        pm.drain();
+    atomic_thread_fence(memory_order_seq_cst);
 }
 
 #endif
@@ -120,12 +154,12 @@ static inline bool pm_is_cached(void)
     return pm_domain == PM_DOMAIN_CACHED;
 }
 
-/* What pm_copy and pm_zero do after libpmem has stored n bytes. The lines that libpmem wrote back at the edges are not
- * counted as flushes. */
-static void pm_stored(const void *dst, size_t n)
+/* What pm_copy and pm_zero do after n bytes were stored, by libpmem or through the cache. The lines that libpmem wrote back
+ * at the edges are not counted as flushes. */
+static inline void pm_stored(const void *dst, size_t n, bool cached)
 {
     stats_add(STATS_PM_BYTES, n);
-    if (__builtin_expect(pm.flush_copies, 0)) {
+    if (__builtin_expect((cached || pm.flush_copies) && !pm_is_cached(), 0)) {
         pm_write_back(dst, n);
         stats_add(STATS_PM_FLUSHES, pm_lines(dst, n));
     }
@@ -137,13 +171,13 @@ void pm_copy(void *dst, const void *src, size_t n)
         return;
     pm_trace_before(PM_TRACE_STREAM, dst, n, PM_TRACE_CALLER);
     tsan_copied(dst, src, n);
-    if (pm_is_cached()) {
+    /* acquire: pairs with pm_load */
+    __typeof__(&pmem_memcpy) copy = pm_is_cached() ? NULL : atomic_load_explicit(&pm.copy, memory_order_acquire);
+    if (copy)
+        copy(dst, src, n, PM_COPY_FLAGS);
+    else
         memcpy(dst, src, n);
-        stats_add(STATS_PM_BYTES, n);
-    } else {
-        pmem_memcpy(dst, src, n, PM_COPY_FLAGS);
-        pm_stored(dst, n);
-    }
+    pm_stored(dst, n, !copy);
     pm_trace_after();
 }
 
@@ -153,13 +187,12 @@ void pm_zero(void *dst, size_t n)
         return;
     pm_trace_before(PM_TRACE_STREAM, dst, n, PM_TRACE_CALLER);
     tsan_copied(dst, NULL, n);
-    if (pm_is_cached()) {
+    __typeof__(&pmem_memset) set = pm_is_cached() ? NULL : atomic_load_explicit(&pm.set, memory_order_acquire);
+    if (set)
+        set(dst, 0, n, PM_COPY_FLAGS);
+    else
         memset(dst, 0, n);
-        stats_add(STATS_PM_BYTES, n);
-    } else {
-        pmem_memset(dst, 0, n, PM_COPY_FLAGS);
-        pm_stored(dst, n);
-    }
+    pm_stored(dst, n, !set);
     pm_trace_after();
 }
 

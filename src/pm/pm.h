@@ -28,6 +28,11 @@ enum pm_domain {
 };
 extern __thread enum pm_domain pm_domain __attribute__((tls_model("initial-exec")));
 
+/* Loads libpmem, once: it and what it needs cost a process a millisecond, and where nothing is durable it is not needed. To be
+ * called before there is anything durable to store to, where a library can be loaded: not in a handler of signals, and
+ * without a lock that a library's constructor may wait for. Without it copies go through the cache and are written back. */
+void pm_load(void);
+
 /* Copies n bytes to PM, byte-precise (nothing outside [dst, dst+n) is touched). Persistent after pm_fence of this thread.
  * Whole lines go non-temporal: other threads may see them late, so fence (or a locked instruction) before publishing; in
  * the cached domain they are plain stores, which any release publishes. */

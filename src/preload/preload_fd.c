@@ -13,11 +13,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Also for descriptors that are not managed: the core protects its own. */
+/* The core protects its own descriptors. What is neither its own nor managed is the kernel's affair, who may wait. */
 int preload_close(int fd)
 {
     const struct nvmmio_core *core = preload_owner();
-    if (!core)
+    if (!core || (!preload_serves(fd) && !core->is_own(fd)))
         return (int)preload_result(preload_wait(SYS_close, fd, 0, 0, 0, 0, 0));
     preload_cancel_point();
     return (int)preload_result(core->close(fd));

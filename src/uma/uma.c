@@ -57,7 +57,9 @@ bool uma_exiting(void)
 
 static unsigned hash(uint64_t dev, uint64_t ino)
 {
-    return (unsigned)((dev * 31 + ino) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % HASH_BUCKETS;
+    /* neighbours side by side, as in live_bucket */
+    uint64_t run = (dev * 31 + ino / HASH_BUCKETS) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+    return (unsigned)(ino + run) % HASH_BUCKETS;
 }
 
 struct uma *uma_find(uint64_t dev, uint64_t ino)
@@ -112,6 +114,43 @@ static void note_open_flags(struct uma *uma, int flags)
     }
 }
 
+/* One more holder of a uma of this process whose file is known to be in its root. NULL: there is none. */
+static struct uma *open_known(uint64_t dev, uint64_t ino, int flags)
+{
+    uma_registry_lock();
+    struct uma *uma = uma_find(dev, ino);
+    if (uma && !(atomic_load_explicit(&uma->flags, memory_order_acquire) & UMA_FLAG_UNPROVEN)) {
+        uma->holders++;
+        note_open_flags(uma, flags);
+    } else {
+        uma = NULL;
+    }
+    uma_registry_unlock();
+    return uma;
+}
+
+/* The same where there is none yet; NULL for lack of memory. */
+static struct uma *open_new(struct volume *volume, const struct statx *stx, bool proven, int flags)
+{
+    uint64_t dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
+    uma_registry_lock();
+    struct uma *uma = uma_find(dev, stx->stx_ino);
+    if (!uma) {
+        uma = uma_new(volume, stx, dev, proven);
+        if (uma) {
+            _Atomic(struct uma *) *bucket = &registry.bucket[hash(dev, stx->stx_ino)];
+            uma->hash_next = atomic_load_explicit(bucket, memory_order_relaxed);
+            atomic_store_explicit(bucket, uma, memory_order_release);
+        }
+    }
+    if (uma) {
+        uma->holders++;
+        note_open_flags(uma, flags);
+    }
+    uma_registry_unlock();
+    return uma;
+}
+
 int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
 {
     struct statx stx;
@@ -127,36 +166,24 @@ int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
     }
     if (!S_ISREG(stx.stx_mode))
         return 0;
-    /* Many a file is gone before anything depends on where it lies. */
-    struct volume *volume = open_is_atomic(flags) ? NULL : volume_candidate(&stx);
-    bool proven = !volume || volume_is_attached(volume, stx.stx_ino);
-    if (proven)
-        volume = volume_of(fd, &stx);
-    if (!volume)
-        return volume_foreign(fd, &stx);
-    uma_note_thread();
-    uint64_t dev = makedev(stx.stx_dev_major, stx.stx_dev_minor);
-    uma_registry_lock();
-    struct uma *uma = uma_find(dev, stx.stx_ino);
+    struct uma *uma = open_known(makedev(stx.stx_dev_major, stx.stx_dev_minor), stx.stx_ino, flags);
     if (!uma) {
-        uma = uma_new(volume, &stx, dev, proven);
-        if (uma) {
-            _Atomic(struct uma *) *bucket = &registry.bucket[hash(dev, stx.stx_ino)];
-            uma->hash_next = atomic_load_explicit(bucket, memory_order_relaxed);
-            atomic_store_explicit(bucket, uma, memory_order_release);
-        }
+        /* Many a file is gone before anything depends on where it lies. */
+        struct volume *volume = open_is_atomic(flags) ? NULL : volume_candidate(&stx);
+        bool proven = !volume || volume_is_attached(volume, stx.stx_ino);
+        if (proven)
+            volume = volume_of(fd, &stx);
+        if (!volume)
+            return volume_foreign(fd, &stx);
+        uma = open_new(volume, &stx, proven, flags);
+        if (!uma)
+            return -ENOMEM;
     }
-    if (uma) {
-        uma->holders++;
-        note_open_flags(uma, flags);
-    }
-    uma_registry_unlock();
-    if (!uma)
-        return -ENOMEM;
     int error = 0;
     if (uma_is_attached(uma))
         uma_note_atomic(uma);
-    else if (volume_is_attached(volume, uma->ino)) /* by another process, or left behind by a dead one: recover now */
+    else if (volume_is_attached(uma->volume,
+                                uma->ino)) /* by another process, or left behind by a dead one: recover now */
         error = uma_attach(uma, fd);
     if (error == -EACCES || error == -EUSERS) /* only readable for us, or the kernel's since there are too many */
         error = 0;
@@ -205,7 +232,7 @@ int uma_close(struct uma *uma, int fd)
         return 0;
     /* Without a lock: a reader may be waiting for one. An open of the same inode that comes now makes a new uma, which
      * joins as if it were another process. */
-    uma_grace_period();
+    rcu_wait_for_others();
     uma_attach_lock();
     int error = uma_detach(uma);
     highfd_close(uma->data_fd);
@@ -322,7 +349,6 @@ void uma_after_fork_child(void)
         for (struct uma *uma = atomic_load_explicit(&registry.bucket[i], memory_order_relaxed); uma;
              uma = uma->hash_next)
             child_forget(uma);
-    uma_call_after_fork_child();
     uma_sync_after_fork_child();
     uma_lease_after_fork_child();
     uma_registry_unlock();
@@ -373,7 +399,7 @@ static void leave_all(void)
     uma_registry_lock();
     each_in_state(UMA_ATTACHED, exit_close_path);
     uma_registry_unlock();
-    uma_grace_period(); /* other threads may still be inside */
+    rcu_wait_for_others(); /* other threads may still be inside */
     uma_attach_lock();
     uma_registry_lock();
     each_in_state(UMA_LEAVING, exit_wait);

@@ -4,41 +4,10 @@
  * uma_call.c — which way a call goes, to user space or to the kernel, and what it leaves behind. Layer uma; called by file
  * around every call.
  */
-#include "base/rcu.h"
 #include "base/stats.h"
 #include "uma/uma_private.h"
 
 #include <errno.h>
-
-/* ---- threads ---- */
-
-static _Atomic unsigned call_threads; /* that have ever used the library */
-static _Thread_local bool thread_known;
-
-static inline void note_thread(void)
-{
-    if (__builtin_expect(!thread_known, 0)) {
-        thread_known = true;
-        atomic_fetch_add_explicit(&call_threads, 1, memory_order_acq_rel);
-    }
-}
-
-void uma_note_thread(void)
-{
-    note_thread();
-}
-
-void uma_grace_period(void)
-{
-    /* acquire: pairs with the addition; a thread that comes later finds nothing that was unpublished before */
-    if (atomic_load_explicit(&call_threads, memory_order_acquire) > (thread_known ? 1u : 0u))
-        rcu_wait();
-}
-
-void uma_call_after_fork_child(void)
-{
-    atomic_store_explicit(&call_threads, thread_known ? 1 : 0, memory_order_relaxed); /* the only thread */
-}
 
 /* ---- one call ---- */
 
@@ -61,6 +30,9 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
     bool attach = uma_wants_attach(uma, fd, intent);
     for (;;) {
         if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_OUTSIDE)
+            return UMA_PATH_KERNEL;
+        /* What the kernel tells of a file that nobody served when we began was so then: nobody need wait for the answer. */
+        if (intent == UMA_INTENT_LOOK && volume_may_look(uma->volume, uma->ino))
             return UMA_PATH_KERNEL;
         struct volume_inflight inflight = {.word = NULL};
         if (!attach && volume_enter_kernel(uma->volume, uma->ino, intent == UMA_INTENT_WRITE, &inflight)) {
@@ -86,7 +58,6 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
 int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
 {
     op->inflight = NULL;
-    note_thread();
     if (__builtin_expect(uma_is_attached(uma), 1))
         return begin_attached(uma);
     return begin_detached(uma, fd, intent, op);

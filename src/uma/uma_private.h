@@ -108,6 +108,7 @@ struct uma {
     _Atomic uint64_t kernel_calls;
     _Atomic uint64_t size_at_open;
     _Atomic uint32_t was_read;    /* in user space: the time of access is to be delivered */
+    _Atomic uint64_t access_tick; /* of the kernel's clock of files, when it was delivered last */
     _Atomic uint64_t fresh_until; /* bytes moved, when a fresh file is looked at again */
     uint64_t attached_ns;         /* when, of the monotonic clock; under the attach lock */
 
@@ -484,14 +485,6 @@ void uma_sync_wake(struct uma *uma);
 void uma_sync_stop(void);
 /* In a child that ran no fork handlers: no thread may be made, as libc's locks are as they were. */
 void uma_sync_forbid(void);
-
-/* ---- calls (uma_call.c) ---- */
-
-/* Makes this thread known as one that uses the library. */
-void uma_note_thread(void);
-/* Waits until no thread uses what was unpublished before. A process of one thread that ever came here need not. */
-void uma_grace_period(void);
-void uma_call_after_fork_child(void);
 
 /* ---- registry (uma.c) ---- */
 void uma_registry_lock(void);

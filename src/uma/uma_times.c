@@ -45,13 +45,26 @@ void uma_note_read(struct uma *uma)
         atomic_store_explicit(&uma->was_read, 1, memory_order_relaxed);
 }
 
-/* The kernel moves the time of access by the rules of its mount if it reads itself. */
+/* The clock that the kernel takes the times of files from: it stands still for some milliseconds, and so do they. No system
+ * call. */
+static uint64_t tick_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* The kernel moves the time of access by the rules of its mount if it reads itself; once in a tick is enough. */
 static bool deliver_access(struct uma *uma)
 {
     char byte;
     if (!atomic_load_explicit(&uma->was_read, memory_order_relaxed) ||
         !atomic_exchange_explicit(&uma->was_read, 0, memory_order_relaxed))
         return false;
+    uint64_t tick = tick_now();
+    if (atomic_load_explicit(&uma->access_tick, memory_order_relaxed) == tick)
+        return false;
+    atomic_store_explicit(&uma->access_tick, tick, memory_order_relaxed);
     sys_pread(uma->data_fd, &byte, sizeof byte, 0);
     return true;
 }
@@ -84,6 +97,7 @@ static bool deliver_locked(struct uma *uma)
     uint32_t delivering = INDEX_TIMES_DELIVERING;
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
     atomic_store_explicit(&shared->times_pending, INDEX_TIMES_DELIVERING, memory_order_seq_cst);
+    atomic_store_explicit(&shared->times_tick, tick_now(), memory_order_relaxed);
     sys_utimensat(uma->data_fd, NULL, times, 0);
     atomic_store_explicit(&uma->announce, 1, memory_order_relaxed);
     if (has_keepers(uma))
@@ -92,6 +106,22 @@ static bool deliver_locked(struct uma *uma)
                                             memory_order_seq_cst, memory_order_relaxed);
     note_settled(uma);
     return true;
+}
+
+/* For who looks at the time: where one of this tick was delivered already another would be the same. Watchers still hear of
+ * the write, from the sync thread. False: it must be delivered. */
+static bool settle_in_tick(struct uma *uma)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint32_t pending = INDEX_TIMES_PENDING;
+    if (has_keepers(uma) || atomic_load_explicit(&shared->times_tick, memory_order_relaxed) != tick_now())
+        return false;
+    atomic_store_explicit(&uma->announce, 1, memory_order_relaxed);
+    bool settled = atomic_compare_exchange_strong_explicit(&shared->times_pending, &pending, INDEX_TIMES_SETTLED,
+                                                           memory_order_seq_cst, memory_order_relaxed);
+    if (settled)
+        note_settled(uma);
+    return settled;
 }
 
 /* ---- calls ---- */
@@ -112,12 +142,16 @@ bool uma_deliver_times(struct uma *uma)
 {
     if (!uma_is_attached(uma))
         return false;
+    bool accessed = deliver_access(uma);
     if (!times_are_pending(uma))
-        return deliver_access(uma);
+        return accessed;
+    struct index_shared *shared = uma_shared(uma);
     struct index_record *record = uma_claim(uma);
-    bool moved = uma_times_deliver(uma, record);
+    uma_lock(uma, record, &shared->times_lock);
+    bool moved = !settle_in_tick(uma) && deliver_locked(uma);
+    shlock_release(&shared->times_lock);
     uma_unclaim(uma, record);
-    return moved;
+    return moved || accessed;
 }
 
 int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct timespec times[2], int flags)
@@ -131,6 +165,9 @@ int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct tim
     deliver_locked(uma); /* what was written before must not come over this one */
     int error = sys_utimensat(dirfd, path, times, flags);
     if (!error) {
+        /* the next write, and read, moves it from there */
+        atomic_store_explicit(&shared->times_tick, 0, memory_order_relaxed);
+        atomic_store_explicit(&uma->access_tick, 0, memory_order_relaxed);
         atomic_store_explicit(&shared->times_pending, INDEX_TIMES_SETTLED, memory_order_seq_cst);
         note_settled(uma);
         if (has_keepers(uma))

@@ -110,6 +110,13 @@ static bool fake_is_managed(int fd)
     return fd < FAKE_DESCRIPTORS && fake.managed[fd];
 }
 
+/* It has none; closing what is not managed needs no more of it. */
+static bool fake_is_own(int fd)
+{
+    (void)fd;
+    return false;
+}
+
 static int fake_openat(int dirfd, const char *path, int flags, mode_t mode)
 {
     fake_call(FAKE_openat);
@@ -450,6 +457,7 @@ FAKE_API const struct nvmmio_core nvmmio_core = {
     .managed_count = FAKE_DESCRIPTORS,
 #define FAKE_MEMBER(name) .name = fake_##name,
     FAKE_FUNCTIONS(FAKE_MEMBER).relieve = fake_relieve,
+    .is_own = fake_is_own,
     .attend = fake_attend,
     .before_fork = fake_nothing,
     .defer = fake_defer,

@@ -101,6 +101,24 @@ static void test_counters(void **state)
     assert_int_equal(stats_sum(STATS_PM_FENCES) - fences, 2);
 }
 
+/* In the cached domain nothing is written back and no fence is made; without libpmem every line of a copy is written back. */
+static void test_cached(void **state)
+{
+    (void)state;
+    uint64_t bytes = stats_sum(STATS_PM_BYTES), flushes = stats_sum(STATS_PM_FLUSHES);
+    uint64_t fences = stats_sum(STATS_PM_FENCES);
+    pm_domain = PM_DOMAIN_CACHED;
+    memset(pm_area, 0xee, AREA);
+    pm_copy(pm_area + 128, source, 1000);
+    pm_flush(pm_area, AREA);
+    pm_fence();
+    pm_domain = PM_DOMAIN_DURABLE;
+    check_only(128, 1000, source, 0xee);
+    assert_int_equal(stats_sum(STATS_PM_BYTES) - bytes, 1000);
+    assert_int_equal(stats_sum(STATS_PM_FLUSHES), flushes);
+    assert_int_equal(stats_sum(STATS_PM_FENCES), fences);
+}
+
 /* A store is one 8-byte store of the value. */
 static void test_store64(void **state)
 {
@@ -133,6 +151,9 @@ static void test_no_flush(void **state)
     strcpy(command, "PMEM_NO_FLUSH=0 ");
     strcat(strcat(command, self), " no-flush");
     assert_int_not_equal(system(command), 0);
+    strcpy(command, self); /* nor is libpmem asked before it is loaded */
+    strcat(command, " not-loaded");
+    assert_int_equal(system(command), 0);
 }
 
 /* 0 if the 65 lines of a copy were counted as written back. */
@@ -148,9 +169,12 @@ static int no_flush_main(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy),    cmocka_unit_test(test_zero),     cmocka_unit_test(test_counters),
-        cmocka_unit_test(test_store64), cmocka_unit_test(test_no_flush),
+        cmocka_unit_test(test_copy),   cmocka_unit_test(test_zero),    cmocka_unit_test(test_counters),
+        cmocka_unit_test(test_cached), cmocka_unit_test(test_store64), cmocka_unit_test(test_no_flush),
     };
+    if (argc == 2 && !strcmp(argv[1], "not-loaded"))
+        return no_flush_main();
+    pm_load();
     if (argc == 2 && !strcmp(argv[1], "no-flush"))
         return no_flush_main();
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -76,6 +76,48 @@ static void test_times(void **state)
     managed_remove(&m);
 }
 
+static uint64_t kernel_tick(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* A look at the time behind a write makes no call if one of the same tick of the kernel's clock was delivered, and the time
+ * is not moved later; in another tick it is moved; and so is one that the application has set meanwhile. */
+static void test_one_in_a_tick(void **state)
+{
+    struct managed m;
+    unsigned calls;
+    uint64_t tick_before;
+    (void)state;
+    managed_open(&m, 64 * K, 64 * K, 0);
+    managed_attach(&m);
+    do {
+        tick(); /* at the beginning of one, about */
+        tick_before = kernel_tick();
+        assert_int_equal(managed_write(&m, 0, 100, 0), 100);
+        uma_deliver_times(m.uma);
+        assert_int_equal(managed_write(&m, 100, 100, 0), 100);
+        managed_watch();
+        uma_deliver_times(m.uma);
+        calls = managed_calls();
+    } while (kernel_tick() != tick_before);
+    assert_int_equal(calls, 0);
+    struct timespec first = modified(&m);
+    tick();
+    assert_false(uma_deliver_times(m.uma));
+    assert_false(later(modified(&m), first));
+    assert_int_equal(managed_write(&m, 0, 100, 0), 100);
+    assert_true(uma_deliver_times(m.uma));
+    assert_true(later(modified(&m), first));
+    assert_int_equal(uma_set_times(m.uma, m.fd, NULL, long_ago, 0), 0);
+    assert_int_equal(managed_write(&m, 0, 100, 0), 100);
+    assert_true(uma_deliver_times(m.uma));
+    assert_true(later(modified(&m), first));
+    managed_remove(&m);
+}
+
 /* ---- several at once ---- */
 
 /* A system call that sets a time, the first one of its thread, takes a while. */
@@ -253,6 +295,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_times),
+        cmocka_unit_test(test_one_in_a_tick),
         cmocka_unit_test(test_set_during_delivery),
         cmocka_unit_test(test_ask_during_delivery),
         cmocka_unit_test(test_set_during_restore),
