@@ -9,15 +9,54 @@
 #include "file/file_private.h"
 
 #include "base/birth.h"
+#include "base/place.h"
 #include "base/rawsys.h"
+#include "base/rcu.h"
 
+#include <limits.h>
 #include <pthread.h>
+#include <sys/resource.h>
+
+#define FORK_STATM 128u /* bytes of /proc/self/statm are enough */
+#define FORK_PAGE 4096u
 
 /* Guards the marks of handle_before_fork, from before to after: two threads may fork at once. Rank: first of all. */
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER;
 
+static void fork_demote(int fd, struct fd_handle *handle, void *arg)
+{
+    (void)arg;
+    if (uma_is_served(handle->uma))
+        file_demote(fd, UMA_DEMOTE_OTHER); /* failing, it is served as it was, by this process */
+}
+
+/* Whether this process has more mapped than RLIMIT_AS allows, which may have been lowered since. */
+static bool fork_is_cramped(void)
+{
+    struct rlimit limit;
+    char text[FORK_STATM] = "";
+    const char *path = "/proc/self/statm";
+    if (rawsys(SYS_prlimit64, 0, RLIMIT_AS, 0, (long)&limit, 0, 0) || limit.rlim_cur == RLIM_INFINITY)
+        return false;
+    int at = place_at(&path);
+    int fd = sys_openat(at, path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    sys_read(fd, text, sizeof text - 1);
+    sys_close(fd);
+    uint64_t pages = 0; /* of all that is mapped: the first number */
+    for (const char *digit = text; *digit >= '0' && *digit <= '9'; digit++)
+        pages = pages * 10 + (uint64_t)(*digit - '0');
+    return pages > limit.rlim_cur / FORK_PAGE;
+}
+
+/* A child attaches the files anew, and maps for it what we have mapped. Where it could not it would be told EBUSY: they are
+ * the kernel's before. */
 void file_before_fork(void)
 {
+    if (atomic_load_explicit(&file_state.pid, memory_order_relaxed) && file_owns_table() && !rcu_inside() &&
+        fork_is_cramped())
+        fd_table_each(0, UINT_MAX, fork_demote, NULL);
     pthread_mutex_lock(&fork_lock);
     handle_before_fork();
 }

@@ -233,7 +233,7 @@ static void edit_end(struct edit *edit)
         memcpy(edit->new->range + edit->new->count, edit->old->range + edit->to, rest * sizeof(struct range));
     edit->new->count += rest;
     atomic_store_explicit(&map.table, edit->new, memory_order_release); /* pairs with table_now */
-    uma_grace_period();
+    rcu_wait_for_others();
     for (size_t i = edit->from; i < edit->to; i++) {
         const struct range *range = &edit->old->range[i];
         if (!edit_drops(edit, range))

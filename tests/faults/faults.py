@@ -92,7 +92,8 @@ class Place:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("NVMMIO_", "LD_PRELOAD"))}
         if not kernel:
             env["NVMMIO_ROOT"] = self.root if root is None else root
-            env["NVMMIO_CONF"] = "log:%s/%%p.log%s" % (self.messages, conf)
+            # as on PM: on tmpfs there would be little in the logs that are spoilt
+            env["NVMMIO_CONF"] = "log:%s/%%p.log,pm:force%s" % (self.messages, conf)
             if PRELOAD:
                 env["LD_PRELOAD"] = PRELOAD
         return env
