@@ -36,6 +36,7 @@ struct range_table {
 static struct range_map {
     struct shlock lock;
     struct range_table *_Atomic table; /* RCU */
+    struct range_table *spare;         /* under lock: the last one that was replaced. Fresh memory is slow */
 } map;
 
 /* In a read section, or under map.lock. Acquire: the table is complete; pairs with table_replace. */
@@ -63,14 +64,21 @@ void uma_map_after_fork(void)
     shlock_release(&map.lock);
 }
 
+/* Room for so many ranges, and some more so that it can be used again. Under map.lock. */
 static struct range_table *table_new(size_t count)
 {
     size_t bytes = sizeof(struct range_table) + count * sizeof(struct range);
-    struct range_table *table = mem_alloc(bytes);
-    if (table) {
+    struct range_table *table = map.spare;
+    if (table && table->bytes >= bytes) {
+        map.spare = NULL;
+    } else {
+        bytes += bytes / 2;
+        table = mem_alloc(bytes);
+        if (!table)
+            return NULL;
         table->bytes = bytes;
-        table->count = 0;
     }
+    table->count = 0;
     return table;
 }
 
@@ -78,6 +86,24 @@ static void table_free(struct range_table *table)
 {
     if (table)
         mem_free(table, table->bytes);
+}
+
+/* One that nobody ever found. */
+static void table_unused(struct range_table *table)
+{
+    bool larger = !map.spare || table->bytes > map.spare->bytes;
+    table_free(larger ? map.spare : table);
+    if (larger)
+        map.spare = table;
+}
+
+/* Nobody finds the table any more: it is the next one's memory. */
+static void table_retire(struct range_table *table)
+{
+    if (!table)
+        return;
+    rcu_wait_for_others();
+    table_unused(table);
 }
 
 /* First range that ends above `address`. */
@@ -225,7 +251,7 @@ static void edit_keep(struct edit *edit)
     }
 }
 
-/* Puts the new table in place, lets go of what is not in it, and frees the old one after a grace period. */
+/* Puts the new table in place and lets go of what is not in it. */
 static void edit_end(struct edit *edit)
 {
     size_t rest = edit->old ? edit->old->count - edit->to : 0;
@@ -233,15 +259,14 @@ static void edit_end(struct edit *edit)
         memcpy(edit->new->range + edit->new->count, edit->old->range + edit->to, rest * sizeof(struct range));
     edit->new->count += rest;
     atomic_store_explicit(&map.table, edit->new, memory_order_release); /* pairs with table_now */
-    rcu_wait_for_others();
     for (size_t i = edit->from; i < edit->to; i++) {
         const struct range *range = &edit->old->range[i];
         if (!edit_drops(edit, range))
             continue;
         uma_mapped_less(range->uma, range->kind);
-        uma_close(range->uma, -1);
+        uma_close(range->uma, -1); /* the last one waits for those who found it in the old table */
     }
-    table_free((struct range_table *)edit->old);
+    table_retire((struct range_table *)edit->old);
 }
 
 /* ---- mappings ---- */
@@ -282,7 +307,7 @@ int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset,
     if (!error) {
         error = uma_mapped_more(uma, kind); /* the mode first: from then on its address is used */
         if (error)
-            table_free(edit.new);
+            table_unused(edit.new);
     }
     if (!error) {
         edit_keep(&edit); /* what was there is gone: MAP_FIXED */
@@ -324,7 +349,7 @@ static void *over_run(const struct over *over)
     }
     void *result = over_call(over);
     if (sys_is_error(result)) {
-        table_free(edit.new);
+        table_unused(edit.new);
     } else {
         edit_keep(&edit);
         edit_end(&edit);
@@ -378,7 +403,7 @@ static void *remap_locked(void *old, size_t old_length, size_t length, int flags
         return (void *)(intptr_t)error;
     void *result = sys_mremap(old, old_length, length, flags, new);
     if (sys_is_error(result)) {
-        table_free(edit.new);
+        table_unused(edit.new);
         return result;
     }
     uintptr_t from = (uintptr_t)old, to = (uintptr_t)result;

@@ -336,24 +336,33 @@ static int piece_write(struct piece *piece)
 
 /* ---- writes ---- */
 
+/* One piece of zeros; *from moves behind it. */
+static int write_zeros_piece(struct uma *uma, struct index_record *record, uint64_t *from, uint64_t length)
+{
+    struct source source = {.iov = NULL};
+    struct piece piece = {
+        .uma = uma, .record = record, .source = &source, .offset = *from, .length = length, .has_resize = true};
+    *from += length;
+    return piece_write(&piece);
+}
+
 int uma_write_zeros(struct uma *uma, struct index_record *record, uint64_t from, uint64_t to)
 {
     struct index_shared *shared = uma_shared(uma);
-    struct source source = {.iov = NULL};
+    int error = 0;
     /* Before the first store; uma_size_set ends it. Without it a write-back in between would lose the zeros. */
     atomic_store_explicit(&shared->zeros_end, to, memory_order_release);
+    /* The rest of the last block in any case: what a mapping stored there the kernel does not tell, as it is behind the end. */
+    uint64_t block_end = uma_min(to, uma_round_up(from));
+    if (from < block_end)
+        error = write_zeros_piece(uma, record, &from, block_end - from);
     /* holes are zeros already: a file may have been cut from, and grown to, any size */
-    while ((from = uma_next_data(uma, from)) < to) {
-        struct piece piece = {.uma = uma, .record = record, .source = &source, .offset = from, .has_resize = true};
-        piece.length = uma_piece_length(from, uma_min(to, uma_next_hole(uma, from)) - from);
-        int error = piece_write(&piece);
-        if (error) {
-            atomic_store_explicit(&shared->zeros_end, 0, memory_order_release);
-            return error;
-        }
-        from += piece.length;
-    }
-    return 0;
+    while (!error && (from = uma_next_data(uma, from)) < to)
+        error =
+            write_zeros_piece(uma, record, &from, uma_piece_length(from, uma_min(to, uma_next_hole(uma, from)) - from));
+    if (error)
+        atomic_store_explicit(&shared->zeros_end, 0, memory_order_release);
+    return error;
 }
 
 /* Zeros between the end and where the write starts, where there may be garbage (rule 7). Under the resize lock. */
