@@ -41,13 +41,14 @@ class Failed(Exception):
 class App:
     all = []
 
-    def __init__(self, name, timeout=120, active=True, served=False, user=None, conf=""):
+    def __init__(self, name, timeout=120, active=True, served=False, mapped=False, user=None, conf=""):
         self.name = name
         self.user = user  # who runs the commands, where this process is root; programs that refuse to be root
         self.timeout = timeout
         self.conf = conf  # more of NVMMIO_CONF: ",key:value"
         self.active = active  # the workload must reach the library
         self.served = served  # and must be served in user space, in part at least
+        self.mapped = mapped  # files are mapped by it, and must not be the kernel's for that
         self.library = os.environ.get("NVMMIO_PRELOAD", "")
         if self.library and not os.path.exists(self.library):
             raise Failed("no such library: " + self.library)
@@ -90,7 +91,7 @@ class App:
         if side == "managed" and self.library:
             env["LD_PRELOAD"] = self.library
             env["NVMMIO_ROOT"] = self.dir[side]
-            served = ",pm:force" if self.served else ""  # attached when PM needs it, whether it pays or not
+            served = ",pm:force" if self.served or self.mapped else ""  # attached when PM needs it, whether it pays or not
             env["NVMMIO_CONF"] = "stats:1,log:%s/%%p.log%s%s" % (self.messages, self.conf, served)
         return env
 
@@ -236,9 +237,12 @@ class App:
             raise Failed("the counters say that the library saw no call")
         if self.served and not served and not self.killed_attached:
             raise Failed("nothing was served in user space: neither do counters say so nor left a killed process a log")
-        print("%s: served %d, to the kernel %d, attaches %d, commits %d; killed while serving %d; demoted: %s" %
+        if self.mapped and (not counters.get("uma.in_place", 0) or counters.get("demote.mmap", 0)):
+            raise Failed("no file was mapped, or one was the kernel's for that: in place %d, demoted %d" %
+                         (counters.get("uma.in_place", 0), counters.get("demote.mmap", 0)))
+        print("%s: served %d, to the kernel %d, attaches %d, commits %d; killed while serving %d; mapped %d; demoted: %s" %
               (self.name, served, kernel, counters.get("uma.attaches", 0), counters.get("uma.commits", 0),
-               self.killed_attached, {k: v for k, v in counters.items() if k.startswith("demote.") and v} or "none"))
+               self.killed_attached, counters.get("uma.in_place", 0), {k: v for k, v in counters.items() if k.startswith("demote.") and v} or "none"))
 
     def plant(self, ignore):
         for path, dirs, files in os.walk(self.dir["managed"]):

@@ -49,7 +49,7 @@ def tar():
 
 
 def git():
-    app = App("git", timeout=200)
+    app = App("git", timeout=200, mapped=True)
     fill(app)
     app.both("rm src/holes src/hard && mv src repo", DATES)
     for command in (

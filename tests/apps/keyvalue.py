@@ -68,7 +68,7 @@ def dump(app, side, base, mode, library=True):
 def runs(base):
     """All transactions in two runs, the content after each, with and without the library."""
     for mode in MODES[base]:
-        app = App("keyvalue.%s.%s" % (base, mode), served=in_user_space(base, mode))
+        app = App("keyvalue.%s.%s" % (base, mode), served=in_user_space(base, mode), mapped=is_mapped(base, mode))
         app.both("mkdir db")
         model = Model()
         count = 150 * SCALE
@@ -85,7 +85,7 @@ def runs(base):
 
 def kills(base):
     for mode in MODES[base]:
-        app = App("keyvalue.killed.%s.%s" % (base, mode), served=in_user_space(base, mode))
+        app = App("keyvalue.killed.%s.%s" % (base, mode), served=in_user_space(base, mode), mapped=is_mapped(base, mode))
         app.both("mkdir db")
         rng = random.Random(11)
         told = [rng.randrange(1, 120) for _ in range(3 * SCALE)]
@@ -123,8 +123,12 @@ def judge(app, side, base, mode, model, told, session):
 
 
 def in_user_space(base, mode):
-    """A file that its program maps is the kernel's."""
-    return base != "lmdb" and mode != "mmap"
+    """By calls: what is written by stores alone nobody serves."""
+    return not is_mapped(base, mode)
+
+
+def is_mapped(base, mode):
+    return base == "lmdb"
 
 
 def finish(app):
@@ -139,7 +143,7 @@ def lmdb():
 
 
 def lmdb_tools():
-    app = App("keyvalue.lmdb_tools")
+    app = App("keyvalue.lmdb_tools", mapped=True)
     app.both("mkdir db copy again")
     app.both([program("lmdb"), "write", "db", "plain", "0", str(300 * SCALE)])
     app.both("mdb_stat -a db && mdb_dump db > text && mdb_load -f text again && mdb_copy -c db copy && mdb_dump copy | "

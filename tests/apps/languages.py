@@ -28,7 +28,7 @@ def java():
     """The library's handlers of SIGSEGV and the machine's, in both orders: the first run opens a file of the root when it
     starts, to log into it."""
     needs("javac")
-    app = App("languages.java", served=True, timeout=200)
+    app = App("languages.java", served=True, mapped=True, timeout=200)
     classes = os.path.join(app.base, "classes")
     made = app.run("kernel", ["javac", "-encoding", "UTF-8", "-d", classes, os.path.join(PROGRAMS, "Files.java")])
     if made.returncode:

@@ -249,7 +249,7 @@ def attempt(f, *args):
 def program(name):
     def test():
         python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
-        app = App("python." + name, served=name != "given")
+        app = App("python." + name, served=name != "given", mapped=name in ("mmap", "sqlite3"))
         app.both([python, "-c", HEAD + PROGRAMS[name]])
         app.finish()
     test.__name__ = name

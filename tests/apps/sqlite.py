@@ -28,7 +28,7 @@ def script(mode, first, rows, writer):
 
 
 def transactions(mode):
-    app = App("sqlite." + mode, timeout=300, served=True)
+    app = App("sqlite." + mode, timeout=300, served=True, mapped=mode == "WAL")  # its -shm
     rows = ROWS if mode in ("DELETE", "WAL") else ROWS // 2
     text = "\n".join(script(mode, 0, rows * 10 // 11, "a")).encode()
     out = app.both(["sqlite3", "-batch", "test.db"], stdin=text)
