@@ -78,9 +78,14 @@ static unsigned below(struct worker *w, unsigned n)
 static _Noreturn void wrong(const struct worker *w, unsigned cell, uint64_t value, uint64_t low, uint64_t high,
                             const char *way)
 {
+    uint64_t again = 0;
     atomic_fetch_add(&shared->wrong, 1);
     fprintf(stderr, "mapped: owner %u reads cell %u by %s: %llu, but %llu was done and %llu begun\n", w->owner, cell,
             way, (unsigned long long)value, (unsigned long long)low, (unsigned long long)high);
+    if (nvx.pread(w->fd, &again, sizeof again, (off_t)(cell * sizeof again)) == sizeof again)
+        fprintf(stderr, "mapped: a read behind it: %llu; the kernel's own mapping: %llu; %smapped\n",
+                (unsigned long long)again, (unsigned long long)*((volatile uint64_t *)w->raw + cell),
+                w->map ? "" : "not ");
     _exit(3);
 }
 

@@ -85,8 +85,7 @@ static const char *const process_workloads[] = {
     "processes : w a 0 4096; f a; w a 0 64; f a; 1 b a; 2 y a 0 64; 2 w a 0 64",
     "processes : w a 0 64; f a; 1 w a 9000 1000; 1 f a; 2 w a 9100 100; 2 f a",
     "processes : w a 0 64; f a; 1 t a 5000; 2 w a 0 100; 2 f a; 2 q a",
-    "processes : w a 0 64; f a; 1 i a 0 64; 1 w a 8 100; 1 M a; 2 m a; 2 i a 64 64; 2 s a; 2 w a 0 10; 2 M a; 2 w a 0 "
-    "64; 2 f a",
+    "processes : w a 0 64; f a; 1 i a 0 64; 1 w a 8 100; 1 M a; 2 i a 64 64; 2 s a; 2 w a 0 10; 2 M a; 2 f a",
     "processes : w a 0 64; f a; 1 t a 12000; 2 w a 11000 100; 2 f a",
     "processes : w a 0 64; t a 5000; f a; 1 q a; 2 w a 6000 100; 2 f a",
     "processes : w a 0 64; t a 5000; f a; 1 m a; 2 w a 6000 100; 2 f a; 2 b a",
