@@ -435,6 +435,13 @@ static inline void prefetch_block(struct uma *uma, uint64_t block)
         __builtin_prefetch(log_entry(&uma->log, entry), 1);
 }
 
+/* A mapped file has no home there: neither the mapping nor the log reaches so far. */
+static bool is_out_of_place(struct uma *uma, uint64_t offset, uint64_t length)
+{
+    return offset + length > UMA_MAPPED_MOST &&
+           atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE;
+}
+
 static bool log_is_full(ssize_t error)
 {
     return error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -ENOMEM;
@@ -465,6 +472,8 @@ ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t
     }
     uma_unclaim(uma, record);
     *end = offset;
+    if (result == -EIO && is_out_of_place(uma, offset, length) && uma_demote(uma, -1, UMA_DEMOTE_OTHER) == 0)
+        return -UMA_AGAIN;
     if (log_is_full(result) && !atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_relaxed) &&
         uma_demote(uma, -1, UMA_DEMOTE_NOSPACE) == 0)
         return -UMA_AGAIN; /* the kernel may still have room in the file, or tells what is wrong */

@@ -434,6 +434,26 @@ static void over_and_over(void)
     look(SUBJECT);
 }
 
+/* Further than the library maps a file. */
+static void far_away(void)
+{
+    int fd = subject();
+    const off_t there = (off_t)5 << 40;
+    uint8_t *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+    CALL(nvx.pwrite(fd, bytes, 100, there));
+    SHOW_RANGE(fd, there, 100);
+    map[5] = 'f';
+    CALL(nvx.pwrite(fd, bytes, 100, 50));
+    SHOW_BYTES(map, subject_size);
+    CALL(nvx.munmap(map, ROOM));
+    CALL(nvx.pwrite(fd, bytes + 3, 100, there + 50));
+    SHOW_RANGE(fd, there, 200);
+    CALL(nvx.ftruncate(fd, subject_size));
+    SHOW(fd);
+    CALL(nvx.close(fd));
+    look(SUBJECT);
+}
+
 static void appended(void)
 {
     int fd = subject();
@@ -468,6 +488,7 @@ const struct posix_case cases_mapping[] = {
     {"outlived", outlived, CASE_NV},
     {"unlinked", unlinked, CASE_NV},
     {"over_and_over", over_and_over, CASE_NV},
+    {"far_away", far_away, CASE_NV},
     {"appended", appended, CASE_NV},
     {0},
 };
