@@ -33,6 +33,13 @@ enum { PAGE = 4096, PAGES = 64, SIZE = PAGES * PAGE, MANY = 5000, MANY_FILES = 1
 static char root[UNIT_PATH_MAX], path[UNIT_PATH_MAX + 16];
 static unsigned failures;
 
+/* The child of a fork starts the library's thread. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+
 static void expect(bool right, const char *what)
 {
     if (right)
