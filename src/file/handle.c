@@ -201,9 +201,12 @@ static void count_for_child(struct fd_handle *handle)
         atomic_store_explicit(&handle->forked, 1, memory_order_relaxed); /* read by this thread, here or in the child */
 }
 
+/* In a read section: a handle that is met is not given back and made another's before its record is counted. */
 void handle_before_fork(void)
 {
+    rcu_enter();
     handle_each(count_for_child);
+    rcu_leave();
 }
 
 static void forget_child(struct fd_handle *handle)

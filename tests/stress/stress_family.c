@@ -325,7 +325,8 @@ int main(int argc, char **argv)
     parse_options(argc, argv);
     restart(argv);
     run.private_shm = getenv("FAMILY_PRIVATE_SHM");
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0});
+    if (!getenv("NVMMIO_TEST_CORES"))
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0});
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     family_map(run.path);
     printf("family stress on %s: seed %llu\n", nvx.name, (unsigned long long)run.seed);
