@@ -14,17 +14,30 @@
 
 #include <errno.h>
 #include <linux/falloc.h>
+#include <linux/userfaultfd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef MADV_HWPOISON
 #define MADV_HWPOISON 100
+#endif
+
+#ifndef UFFDIO_POISON /* of Linux 6.6 */
+struct uffdio_poison {
+    struct uffdio_range range;
+    __u64 mode;
+    __s64 updated;
+};
+#define UFFDIO_POISON _IOWR(UFFDIO, 0x08, struct uffdio_poison)
+#define UFFD_FEATURE_POISON (1 << 14)
 #endif
 
 enum { PAGE = 4096, SIZE = 100000, PART = 1000, LONG = 3000, CUT = 5000 };
@@ -492,26 +505,82 @@ static void punched(void)
     }
 }
 
-/* A page of the file goes bad, as a medium's does. */
-static void poisoned(void)
+/* ---- a page goes bad, as a medium's does ---- */
+
+#define BAD_PAGE 20u
+
+/* By the kernel's own means, where it has them: the page of the file is bad for everybody. */
+static bool poison_file(void)
 {
-    test.what = "poison";
-    begin(0);
     int fd = sys_openat(AT_FDCWD, test.path, O_RDWR, 0);
     char *map = sys_mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     sys_close(fd);
-    *(volatile char *)(map + 20 * PAGE);
-    if (sys_madvise(map + 20 * PAGE, PAGE, MADV_HWPOISON)) {
-        printf("poisoned: not on this kernel\n");
-        nvx.close(test.fd);
-        return;
+    *(volatile char *)(map + BAD_PAGE * PAGE);
+    bool done = sys_madvise(map + BAD_PAGE * PAGE, PAGE, MADV_HWPOISON) == 0;
+    sys_munmap(map, SIZE);
+    return done;
+}
+
+/* Else for the mappings alone that this process has of it, the library's: a load there is SIGBUS, however long the file. */
+static bool poison_address(int handler, uintptr_t address)
+{
+    struct uffdio_register range = {.range = {address, PAGE}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+    struct uffdio_poison poison = {.range = {address, PAGE}};
+    return ioctl(handler, UFFDIO_REGISTER, &range) == 0 && madvise((void *)address, PAGE, MADV_DONTNEED) == 0 &&
+           ioctl(handler, UFFDIO_POISON, &poison) == 0;
+}
+
+static unsigned poison_mappings(int handler)
+{
+    char line[512];
+    unsigned count = 0;
+    struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_POISON};
+    FILE *maps = handler >= 0 && ioctl(handler, UFFDIO_API, &api) == 0 ? fopen("/proc/self/maps", "r") : NULL;
+    while (maps && fgets(line, sizeof line, maps)) {
+        uintptr_t start, end, offset;
+        if (strstr(line, test.path) && sscanf(line, "%lx-%lx %*s %lx", &start, &end, &offset) == 3 && offset == 0 &&
+            end - start > BAD_PAGE * PAGE)
+            count += poison_address(handler, start + BAD_PAGE * PAGE);
     }
-    read_what_is_left();
+    if (maps)
+        fclose(maps);
+    return count;
+}
+
+/* Reads give what was written, or EIO; how many gave that. */
+static unsigned read_around_poison(void)
+{
+    uint8_t part[PART];
+    unsigned bad = 0;
+    for (size_t at = 0; at < test.size; at += PART) {
+        ssize_t n = nvx.pread(test.fd, part, PART, (off_t)at);
+        check(n >= 0 || errno == EIO, "a read gives bytes or EIO");
+        check(n < 0 || !memcmp(part, test.bytes + at, (size_t)n), "the bytes are right");
+        bad += n < 0;
+    }
+    return bad;
+}
+
+static void poisoned(void)
+{
     static uint8_t data[PAGE];
-    may_fail(nvx.pwrite(test.fd, data, 100, 20 * PAGE + 10), "a write of a part of the page");
-    may_fail(nvx.fsync(test.fd), "fsync");
-    may_fail(nvx.pwrite(test.fd, data, PAGE, 20 * PAGE), "a write of the page");
+    test.what = "poison";
+    begin(0);
+    int handler = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+    bool everywhere = poison_file();
+    unsigned mappings = everywhere ? 0 : poison_mappings(handler);
+    if (everywhere || mappings) {
+        unsigned bad = read_around_poison();
+        check(bad > 0, "who reads the bad page is told so");
+        printf("poisoned: %s, %u reads told\n", everywhere ? "the file" : "the library's mapping", bad);
+        may_fail(nvx.pwrite(test.fd, data, 100, BAD_PAGE * PAGE + 10), "a write of a part of the page");
+        may_fail(nvx.fsync(test.fd), "fsync");
+        may_fail(nvx.pwrite(test.fd, data, PAGE, BAD_PAGE * PAGE), "a write of the page");
+    } else {
+        printf("poisoned: nothing is mapped, or not on this kernel\n");
+    }
     may_fail(nvx.close(test.fd), "close");
+    close(handler);
     begin(0);
     check_whole();
     check(!nvx.close(test.fd), "another file is served as ever");
