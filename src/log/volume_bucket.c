@@ -81,16 +81,17 @@ static _Atomic uint64_t *publish(struct volume_process *process, uint64_t word)
 
 /* A published word that stands against `mine`, NULL if there is none: same bucket, and one of the two writes while the
  * other reads. Not one of this thread itself: a signal handler's call cannot wait for the one that it interrupted. */
-static _Atomic uint64_t *find_conflict(struct volume *volume, uint64_t mine)
+static _Atomic uint64_t *find_conflict(struct volume *volume, uint64_t self, uint64_t mine)
 {
     uint32_t high = atomic_load_explicit(&volume->table->high, memory_order_seq_cst); /* pairs with begin_entry */
-    uint32_t own = volume_index(volume_self(volume));
     for (uint32_t i = 0; i < high && i < VOLUME_PROCESSES; i++)
         for (unsigned w = 0; w < VOLUME_WORDS; w++) {
             _Atomic uint64_t *at = &volume->table->process[i].inflight[w];
             uint64_t word = atomic_load_explicit(at, memory_order_seq_cst); /* Dekker's other half */
-            bool same_thread = i == own && (word ^ mine) == BUCKET_WRITES;
-            if (((word ^ mine) & (BUCKET_WORD_MASK | BUCKET_WRITES)) == BUCKET_WRITES && !same_thread)
+            if (__builtin_expect(((word ^ mine) & (BUCKET_WORD_MASK | BUCKET_WRITES)) != BUCKET_WRITES, 1))
+                continue;
+            bool same_thread = i == volume_index(self) && (word ^ mine) == BUCKET_WRITES;
+            if (!same_thread)
                 return at;
         }
     return NULL;
@@ -130,14 +131,14 @@ bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struc
             volume_leave_kernel(inflight);
             return false;
         }
-        _Atomic uint64_t *other = self ? find_conflict(volume, mine) : NULL;
+        _Atomic uint64_t *other = self ? find_conflict(volume, self, mine) : NULL;
         if (__builtin_expect(!other, 1))
             return true;
         /* Of the two a reader steps back, so that they do not wait for each other. */
         if (!writes)
             volume_leave_kernel(inflight);
         wait_while(volume, other);
-        if (writes && !find_conflict(volume, mine) && !is_served(bucket, ino))
+        if (writes && !find_conflict(volume, self, mine) && !is_served(bucket, ino))
             return true;
         volume_leave_kernel(inflight);
     }
