@@ -105,6 +105,13 @@ static inline uint64_t lines_from(uint64_t limit)
     return line < LOG_LINES ? UMA_ALL_LINES << line : 0;
 }
 
+/* How far the file can be a home. In place it need not be durable yet: it is before the commit of what is written there. */
+static inline uint64_t home_reach(struct uma *uma, const struct uma_change *change)
+{
+    struct index_shared *shared = uma_shared(uma);
+    return atomic_load_explicit(change->undo ? &shared->kernel_size : &shared->kernel_durable, memory_order_acquire);
+}
+
 /* Lines that can be stored where they are, in the log block or in the file as far as it reaches: those past the committed
  * end, and all where no commit is to be kept. */
 static uint64_t plan_in_place(struct uma *uma, const struct uma_change *change, uint64_t start, unsigned from,
@@ -122,7 +129,7 @@ static uint64_t plan_in_place(struct uma *uma, const struct uma_change *change, 
     uint64_t past = range;
     if (start + from < end)
         past &= end > start ? lines_from(end - start) : UMA_ALL_LINES;
-    uint64_t reach = atomic_load_explicit(&shared->kernel_durable, memory_order_acquire);
+    uint64_t reach = home_reach(uma, change);
     uint64_t file = 0;
     if (uma_is_frozen(uma))
         ;
@@ -139,8 +146,7 @@ static bool home_usable(struct uma *uma, const struct uma_change *change, uint64
 {
     unsigned last = 63 - (unsigned)__builtin_clzll(lines);
     uint64_t end = uma_min(start + (last + 1) * UMA_LINE, change->size_after);
-    return hold->reached && end <= atomic_load_explicit(&uma_shared(uma)->kernel_durable, memory_order_acquire) &&
-           !uma_is_frozen(uma);
+    return hold->reached && end <= home_reach(uma, change) && !uma_is_frozen(uma);
 }
 
 /* A line of the file that is not mapped, with zeros behind the file's end. */

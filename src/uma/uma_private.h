@@ -355,6 +355,9 @@ int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t firs
 void uma_drop_reserve(struct uma *uma, struct index_record *record, uint64_t to);
 /* Makes the file reach `size` in the kernel, durably, if it does not. */
 int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size);
+/* Makes it reach `size`; durable with the next commit. For mapped files, whose writes are in place and whose size is told at
+ * once. */
+int uma_lengthen_kernel(struct uma *uma, struct index_record *record, uint64_t size);
 /* Cuts the kernel's file from `now` bytes (UINT64_MAX: any number) to `size`, durably. Gate, commit and kernel lock held. */
 int uma_cut_kernel(struct uma *uma, struct index_record *record, uint64_t size, uint64_t now);
 

@@ -130,7 +130,7 @@ int uma_resize(struct uma *uma, uint64_t size)
             error = uma_write_zeros(uma, record, now, uma_min(garbage, size));
         /* a mapped file's new pages must exist before somebody touches them */
         if (!error && atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
-            error = uma_extend_kernel(uma, record, size);
+            error = uma_lengthen_kernel(uma, record, size);
     }
     if (!error)
         error = size_change(uma, record, size); /* an equal size too: ftruncate moves the times */

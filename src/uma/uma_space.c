@@ -210,6 +210,26 @@ int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t siz
     return error;
 }
 
+int uma_lengthen_kernel(struct uma *uma, struct index_record *record, uint64_t size)
+{
+    struct index_shared *shared = uma_shared(uma);
+    if (atomic_load_explicit(&shared->kernel_size, memory_order_acquire) >= size)
+        return 0;
+    uma_lock(uma, record, &shared->kernel_lock);
+    int error = 0;
+    uint64_t now = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
+    if (now < size) {
+        error = grow_truncate(uma->data_fd, size, now);
+        if (!error) {
+            /* behind the call: a commit that sees it has its fsync behind it, too; before anybody uses what there is now */
+            atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_release);
+            atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
+        }
+    }
+    shlock_release(&shared->kernel_lock);
+    return error;
+}
+
 int uma_cut_kernel(struct uma *uma, struct index_record *record, uint64_t size, uint64_t now)
 {
     struct index_shared *shared = uma_shared(uma);

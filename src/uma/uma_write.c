@@ -177,7 +177,7 @@ static int piece_prepare_homes(struct piece *piece)
         error = uma_extend_kernel(uma, piece->record, committed);
     if (!error)
         error = uma_reserve_home(uma, piece->record, piece->first, piece->blocks);
-    return error || mode != INDEX_MODE_IN_PLACE ? error : uma_extend_kernel(uma, piece->record, end);
+    return error || mode != INDEX_MODE_IN_PLACE ? error : uma_lengthen_kernel(uma, piece->record, end);
 }
 
 static int piece_prepare(struct piece *piece, bool worst)
