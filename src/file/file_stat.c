@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <sys/sysmacros.h>
 
+#define ASK_TRIES 8u /* while files go back to the kernel all the time the answer may be of a moment ago */
+
 /* What is asked: one of the three calls. */
 struct stat_call {
     struct file_call call;
@@ -24,8 +26,9 @@ struct stat_call {
     int dirfd;
     const char *path;
     int flags;
-    unsigned mask; /* statx */
-    bool answered; /* the kernel has been asked already, to find the inode */
+    unsigned mask;  /* statx */
+    bool answered;  /* the kernel has been asked already, to find the inode */
+    bool corrected; /* its answer was not the last word */
 };
 
 static long stat_step(struct file_call *call, enum uma_path path)
@@ -55,6 +58,7 @@ static int ask_fstatat(struct stat_call *stat)
 
 static void correct_stat(struct stat_call *stat, off_t size)
 {
+    stat->corrected = true;
     ((struct stat *)stat->answer)->st_size = size;
 }
 
@@ -65,6 +69,7 @@ static int ask_statx(struct stat_call *stat)
 
 static void correct_statx(struct stat_call *stat, off_t size)
 {
+    stat->corrected = true;
     ((struct statx *)stat->answer)->stx_size = (uint64_t)size;
 }
 
@@ -112,16 +117,48 @@ static void ask_of_inode(struct stat_call *call, const struct stat *st)
         ask_of_log(call, st);
 }
 
+/* Which inode the kernel has answered about; false: none of ours. */
+typedef bool stat_inode(const struct stat_call *call, struct stat *st);
+
+static bool inode_of_stat(const struct stat_call *call, struct stat *st)
+{
+    *st = *(const struct stat *)call->answer;
+    return S_ISREG(st->st_mode);
+}
+
+static bool inode_of_statx(const struct stat_call *call, struct stat *st)
+{
+    const struct statx *stx = call->answer;
+    const unsigned needed = STATX_TYPE | STATX_INO | STATX_UID;
+    *st = (struct stat){.st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
+                        .st_ino = stx->stx_ino,
+                        .st_uid = stx->stx_uid,
+                        .st_mode = stx->stx_mode};
+    return (stx->stx_mask & needed) == needed && S_ISREG(stx->stx_mode);
+}
+
+/* Asks the kernel, then those who know better. A file that goes back to the kernel between the two questions would be told
+ * with its old size: asked again. */
+static int ask_both(struct stat_call *call, stat_inode *inode_of)
+{
+    struct stat st;
+    for (unsigned tries = 0;; tries++) {
+        uint64_t handed = volume_handed();
+        int error = call->ask(call);
+        if (error || is_gone() || !inode_of(call, &st))
+            return error;
+        ask_of_inode(call, &st);
+        if (call->corrected || handed == volume_handed() || tries == ASK_TRIES)
+            return 0;
+    }
+}
+
 int file_fstat(int fd, struct stat *st)
 {
     struct stat_call stat = {.ask = ask_fstat, .correct = correct_stat, .answer = st, .dirfd = fd};
     struct fd_handle *handle = handle_enter(fd);
-    if (!handle) { /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
-        int error = stat.ask(&stat);
-        if (!error && !nothing_managed() && S_ISREG(st->st_mode))
-            ask_of_inode(&stat, st);
-        return error;
-    }
+    if (!handle) /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
+        return nothing_managed() ? stat.ask(&stat) : ask_both(&stat, inode_of_stat);
     if (!fd_is_handle(handle))
         return -EBADF;
     stat.call.uma = handle->uma;
@@ -135,11 +172,7 @@ int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
     struct stat_call stat = {
         .ask = ask_fstatat, .correct = correct_stat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
-    int error = stat.ask(&stat);
-    if (error || is_gone() || !S_ISREG(st->st_mode))
-        return error;
-    ask_of_inode(&stat, st);
-    return 0;
+    return ask_both(&stat, inode_of_stat);
 }
 
 int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
@@ -151,16 +184,7 @@ int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
                              .path = path,
                              .flags = flags,
                              .mask = mask};
-    int error = stat.ask(&stat);
-    const unsigned needed = STATX_TYPE | STATX_INO | STATX_UID;
-    if (error || is_gone() || (stx->stx_mask & needed) != needed || !S_ISREG(stx->stx_mode))
-        return error;
-    const struct stat st = {.st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
-                            .st_ino = stx->stx_ino,
-                            .st_uid = stx->stx_uid,
-                            .st_mode = stx->stx_mode};
-    ask_of_inode(&stat, &st);
-    return 0;
+    return ask_both(&stat, inode_of_statx);
 }
 
 /* ---- times ---- */

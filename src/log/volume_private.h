@@ -57,7 +57,9 @@ struct volume_table {
     uint32_t version;
     _Atomic uint32_t high; /* entries from here on were never taken */
     uint64_t boot_id[2];
-    uint8_t reserved[4096 - 32];
+    uint8_t reserved0[64 - 32];
+    _Atomic uint64_t handed; /* counts files whose size the kernel knows from now on, see volume_handed */
+    uint8_t reserved[4096 - 72];
     struct volume_process process[VOLUME_PROCESSES];
     struct volume_bucket bucket[VOLUME_BUCKETS];
 };

@@ -30,6 +30,7 @@
 #include <string.h>
 
 #define JOIN_TRIES 2000u      /* waits of 1 ms for another process that recovers */
+#define DEATH_TRIES 300u      /* for a dying one to let go of its log; only once for each uma */
 #define ATTACH_DESCRIPTORS 2u /* log and index; the file's own is there */
 #define INDEX_TRIES 4u        /* who looks for objects of dead processes may take one that was just made */
 #define SECTOR 512u           /* unit of stx_blocks */
@@ -37,6 +38,9 @@
 /* What became of a registered log that nobody uses; beside 0 and negative errno values. */
 #define LOG_NOT_OURS 1   /* gone, retired, or of another file: left alone */
 #define LOG_GIVEN_BACK 2 /* recovered, retired, unregistered */
+/* And of one in use: its index object is not there. Its user is dying, and has let go of the object, which anybody may have
+ * removed then, but not yet of the log; or it is in another mount namespace. */
+#define LOG_WITHOUT_INDEX 3
 
 int uma_open_data(struct uma *uma, int fd)
 {
@@ -347,23 +351,32 @@ static int attach_recovered(struct uma *uma, struct log_header *copy)
     return LOG_GIVEN_BACK;
 }
 
+static int refuse_reach(const struct uma *uma, int error)
+{
+    msg(MSG_WARNING, "inode %llu: served by another process out of reach, error %d", (unsigned long long)uma->ino,
+        -error);
+    return -EBUSY;
+}
+
 static int attach_joined(struct uma *uma, struct log_header *copy)
 {
     struct log_identity identity;
-    int error = log_map(&uma->log, volume_sync(uma->volume));
-    if (!error)
-        error = log_check(&uma->log, volume_owner(uma->volume), copy);
+    int error = log_check(&uma->log, volume_owner(uma->volume), copy);
     if (!error)
         error = log_identity_of(uma->data_fd, &identity, NULL);
     if (!error && !log_identity_equal(&identity, &copy->identity))
-        error = -ESTALE;
+        error = -EXDEV;
     if (!error)
         error = index_open(&uma->index, volume_owner(uma->volume), copy->index_nonce, copy->index_dev, copy->index_ino);
-    if (error) { /* in use, but not by an index that we can share: never a second one */
-        msg(MSG_WARNING, "inode %llu: served by another process out of reach, error %d", (unsigned long long)uma->ino,
-            -error);
-        return -EBUSY;
+    if (error == -ESTALE || error == -EAGAIN)
+        return LOG_WITHOUT_INDEX;
+    if (!error) {
+        error = log_map(&uma->log, volume_sync(uma->volume));
+        if (error)
+            index_close(&uma->index);
     }
+    if (error) /* in use, but we cannot share what its users share: never a second index */
+        return refuse_reach(uma, error);
     error = map_data(uma);
     if (!error) {
         error = join_index(uma);
@@ -387,7 +400,7 @@ static int attach_existing(struct uma *uma, uint64_t id, struct log_header *copy
         return LOG_NOT_OURS; /* its maker died before it had a name, or somebody gave the log up */
     if (error)
         return error == -ESTALE ? refuse_log(uma, id) : error;
-    for (unsigned tries = 0;; tries++) {
+    for (unsigned tries = 0, without = 0;; tries++) {
         error = log_lock(&uma->log, LOG_LOCK_EXCLUSIVE);
         if (!error) {
             error = attach_recovered(uma, copy);
@@ -396,9 +409,15 @@ static int attach_existing(struct uma *uma, uint64_t id, struct log_header *copy
         error = log_lock(&uma->log, LOG_LOCK_SHARED);
         if (!error) {
             error = attach_joined(uma, copy);
-            break;
-        }
-        if (error != -EAGAIN || tries == JOIN_TRIES) {
+            if (error != LOG_WITHOUT_INDEX)
+                break;
+            if (uma->out_of_reach || without++ == DEATH_TRIES) {
+                uma->out_of_reach = true;
+                error = refuse_reach(uma, -ESTALE);
+                break;
+            }
+            log_lock(&uma->log, LOG_LOCK_NONE);
+        } else if (error != -EAGAIN || tries == JOIN_TRIES) {
             error = error == -EAGAIN ? -EBUSY : error;
             break;
         }
@@ -532,7 +551,10 @@ int uma_detach(struct uma *uma)
             index_discard(nonce);
     } else { /* others go on, or the log is needed for another try: recovery at the next attach */
         log_close(&uma->log);
-        index_abandon(&uma->index);
+        if (last)
+            index_abandon(&uma->index);
+        else
+            index_close(&uma->index);
     }
     uma_work_on(NULL);
     detach_unmap(uma);

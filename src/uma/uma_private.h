@@ -121,6 +121,7 @@ struct uma {
     uint64_t lent_at; /* when the lease was broken, ms of the monotonic clock; at attach, then the lease's thread */
     unsigned participant;
     _Atomic bool torn; /* a page was missing, see uma_rescue.c; until the detach */
+    bool out_of_reach; /* its index object was waited for in vain; under the bucket lock */
     bool late;         /* joined in the place for those who find no other; for a moment, under the bucket lock */
     uint64_t process;  /* volume_self when joined */
     struct log log;

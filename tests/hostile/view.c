@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- chroot ---- */
 
@@ -248,6 +250,31 @@ static void emptied_shm(void)
     file_end(fd, "file");
 }
 
+/* A process dies; its index object is gone before its log is free, as may happen when the kernel closes its descriptors. Who
+ * opens the file in that moment waits for the end of it. */
+static void dying(void)
+{
+    int gate[2];
+    char word;
+    must(pipe(gate) == 0 && nvx.close(file_begin("file")) == 0, "a file");
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = nvx.open("file", O_RDWR);
+        file_put(fd, 0, 40);
+        each_index(unlink_index, 0);
+        must(write(gate[1], "x", 1) == 1, "word");
+        usleep(50000);
+        raise(SIGKILL);
+    }
+    must(read(gate[0], &word, 1) == 1, "word");
+    int fd = nvx.open("file", O_RDWR);
+    must(fd >= 0, "open");
+    file_check(fd, 0, 40);
+    file_put(fd, 0, 41);
+    waitpid(pid, NULL, 0);
+    file_end(fd, "file");
+}
+
 const struct scenario scenarios_view[] = {
     {"chroot_above", chroot_above, true, false},
     {"chroot_to_root", chroot_to_root, true, false},
@@ -261,5 +288,6 @@ const struct scenario scenarios_view[] = {
     {"other_shm_host", other_shm_host, false, false},
     {"other_shm_guest", other_shm_guest, false, false},
     {"emptied_shm", emptied_shm, false, false},
+    {"dying", dying, false, false},
     {0},
 };
