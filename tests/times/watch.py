@@ -114,6 +114,25 @@ def wait_for(condition, what, seconds=None):
 
 # ---- tail ----
 
+def is_following(process, path):
+    """It has the file open and sleeps; on a busy machine a program may take its time to begin."""
+    folder = "/proc/%d/" % process.pid
+    try:
+        opened = [os.readlink(folder + "fd/" + fd) for fd in os.listdir(folder + "fd")]
+        with open(folder + "stat") as f:
+            return os.path.realpath(path) in opened and f.read().rsplit(")", 1)[1].split()[0] == "S"
+    except OSError:
+        return False
+
+
+def await_following(process, path):
+    end = time.monotonic() + 20
+    while not is_following(process, path):
+        must(time.monotonic() < end, "it does not begin")
+        time.sleep(0.02)
+    time.sleep(0.3)
+
+
 def follow(options, library, sync):
     with Place() as p:
         tell = p.writer()
@@ -121,7 +140,7 @@ def follow(options, library, sync):
         tell("sync")
         time.sleep(1.3)
         tail = p.start(["tail", "-n", "0", *options, p.path], library)
-        time.sleep(0.3)
+        await_following(tail, p.path)
         seen = b""
         for i in range(4):
             time.sleep(0.13 * i)
@@ -157,7 +176,7 @@ def tail_never_idle():
     with Place() as p:
         tell = p.writer()
         tail = p.start(["tail", "-n", "0", "-f", p.path], False)
-        time.sleep(0.3)
+        await_following(tail, p.path)
         for i in range(60):
             tell("write %d" % i)
             tell("sync")
