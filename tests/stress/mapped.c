@@ -5,13 +5,13 @@
  * and writes by any descriptor meet in the same bytes at once; so do a program's without the library, while it is mapped.
  * Nothing is lost when processes fork in the midst of it or are killed.
  *
- *   mapped [--processes M] [--threads N] [--seconds S] [--dir DIR] [--plant]
+ *   mapped [--processes M] [--threads N] [--seconds S] [--dir DIR] [--kills] [--plant]
  *
  * The file is an array of counters, eight to a line, so that owners share lines. Each has one owner, a thread, who adds one
  * by a store, a copy into a mapping or a write, and tells in shared memory what it is about to do and what is done. Who
  * reads a counter, in any way, must find a value between what was done before and what was begun by then. Threads map,
- * unmap, move, cover and sync at random, and fork children who go on with what they inherit; the parent kills processes and
- * starts others in their place. --plant lets an owner store an older value now and then: must be found.
+ * unmap, move, cover and sync at random, and fork children who go on with what they inherit; with --kills the parent
+ * kills processes and starts others in their place. --plant lets an owner store an older value now and then: must be found.
  */
 #include "base/rawsys.h"
 #include "support/nvx.h"
@@ -55,7 +55,7 @@ static struct shared {
 static struct {
     char dir[200], path[230];
     unsigned processes, threads, seconds;
-    bool plant;
+    bool kills, plant;
 } run = {.processes = 3, .threads = 2, .seconds = 5};
 
 /* A thread, and what it has mapped. */
@@ -309,7 +309,7 @@ static void run_all(uint64_t seed)
     for (uint64_t n = 0; tool_now_ns() < end && !atomic_load(&shared->wrong); n++) {
         tool_sleep_us(KILL_MS * 1000);
         unsigned p = (unsigned)(tool_mix2(seed, n) % run.processes);
-        if (n % 3 == 0 && run.processes > 1) {
+        if (run.kills && n % 3 == 0) {
             kill_all_of(pid[p]);
             atomic_fetch_add(&shared->kills, 1);
             pid[p] = start(p, tool_mix2(seed, 1000 + n));
@@ -329,9 +329,13 @@ static void run_all(uint64_t seed)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"processes", required_argument, NULL, 'p'}, {"threads", required_argument, NULL, 't'},
-        {"seconds", required_argument, NULL, 's'},   {"dir", required_argument, NULL, 'd'},
-        {"plant", no_argument, NULL, 'x'},           {0},
+        {"processes", required_argument, NULL, 'p'},
+        {"threads", required_argument, NULL, 't'},
+        {"seconds", required_argument, NULL, 's'},
+        {"dir", required_argument, NULL, 'd'},
+        {"kills", no_argument, NULL, 'k'},
+        {"plant", no_argument, NULL, 'x'},
+        {0},
     };
     const char *base = place_directory();
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -343,6 +347,8 @@ int main(int argc, char **argv)
             run.seconds = (unsigned)atoi(optarg);
         else if (c == 'd')
             base = optarg;
+        else if (c == 'k')
+            run.kills = true;
         else if (c == 'x')
             run.plant = true;
         else
