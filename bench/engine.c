@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const struct engine *const engine_list[] = {
-    &engine_psync, &engine_nvmmio, &engine_mmap, &engine_libpmem, &engine_null, NULL,
+    &engine_psync, &engine_nvmmio, &engine_nvmmap, &engine_mmap, &engine_libpmem, &engine_null, NULL,
 };
 
 const struct engine *engine_find(const char *name)

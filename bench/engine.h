@@ -5,6 +5,7 @@
  *
  *   psync    pread, pwrite, fsync of the libc: the kernel, or whatever is preloaded before it
  *   nvmmio   nvpread, nvpwrite, nvfsync of libnvmmio.so
+ *   nvmmap   memcpy on a mapping by nvmmap, nvmsync of all of it
  *   mmap     memcpy on a shared mapping, msync of what changed
  *   libpmem  the raw limit: one pmem_memcpy with drain (non-temporal) per write, one memcpy per read, nothing to sync
  *   null     does nothing: measures the harness
@@ -49,6 +50,7 @@ struct engine {
 
 extern const struct engine engine_psync;
 extern const struct engine engine_nvmmio;
+extern const struct engine engine_nvmmap;
 extern const struct engine engine_mmap;
 extern const struct engine engine_libpmem;
 extern const struct engine engine_null;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * engine_nvmmio.c — I/O by the nv* calls. libnvmmio.so is loaded by the first use, by its soname: if a preloaded
+ * engine_nvmmio.c — I/O by the nv* calls, and by plain stores to what nvmmap has mapped. libnvmmio.so is loaded by the first use, by its soname: if a preloaded
  * library has brought it into the process already, that one is used.
  */
 #include "engine.h"
@@ -12,6 +12,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 enum { NVMMIO_MODE = 0644 };
 
@@ -28,6 +31,9 @@ static struct {
     __typeof__(nvftruncate) *ftruncate;
     __typeof__(nvfstat) *fstat;
     __typeof__(nvclose) *close;
+    __typeof__(nvmmap) *mmap;
+    __typeof__(nvmunmap) *munmap;
+    __typeof__(nvmsync) *msync;
 } core;
 
 static int nvmmio_load(char *why, size_t why_size)
@@ -46,6 +52,7 @@ static int nvmmio_load(char *why, size_t why_size)
         {"nvopen", &core.open},   {"nvpread", &core.pread},         {"nvpwrite", &core.pwrite},
         {"nvwrite", &core.write}, {"nvfsync", &core.fsync},         {"nvfdatasync", &core.fdatasync},
         {"nvfstat", &core.fstat}, {"nvftruncate", &core.ftruncate}, {"nvclose", &core.close},
+        {"nvmmap", &core.mmap},   {"nvmunmap", &core.munmap},       {"nvmsync", &core.msync},
     };
     for (unsigned i = 0; i < sizeof symbol / sizeof symbol[0]; i++) {
         void *address = dlsym(handle, symbol[i].name);
@@ -124,6 +131,82 @@ static int nvmmio_close(struct engine_file *file)
 {
     return core.close(file->fd) ? -errno : 0;
 }
+
+/* ---- nvmmap ---- */
+
+static int nvmmap_open(struct engine_file *file, const char *path, int flags, uint64_t size)
+{
+    struct stat st;
+    int fd = core.open(path, (flags & ~(O_APPEND | O_ACCMODE)) | O_RDWR | O_CLOEXEC, NVMMIO_MODE);
+    if (fd < 0)
+        return -errno;
+    bool whole = core.fstat(fd, &st) == 0 && ((uint64_t)st.st_size >= size || core.ftruncate(fd, (off_t)size) == 0);
+    file->map = whole ? core.mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    if (file->map == MAP_FAILED) {
+        int error = -errno;
+        core.close(fd);
+        return error;
+    }
+    file->fd = fd;
+    file->map_length = file->end = size;
+    return 0;
+}
+
+static size_t nvmmap_clip(const struct engine_file *file, size_t length, uint64_t offset)
+{
+    if (offset >= file->map_length)
+        return 0;
+    return length < file->map_length - offset ? length : (size_t)(file->map_length - offset);
+}
+
+static ssize_t nvmmap_read(struct engine_file *file, void *buf, size_t length, uint64_t offset)
+{
+    length = nvmmap_clip(file, length, offset);
+    memcpy(buf, file->map + offset, length);
+    return (ssize_t)length;
+}
+
+static ssize_t nvmmap_write(struct engine_file *file, const void *buf, size_t length, uint64_t offset)
+{
+    length = nvmmap_clip(file, length, offset);
+    if (length == 0)
+        return -ENOSPC;
+    memcpy(file->map + offset, buf, length);
+    return (ssize_t)length;
+}
+
+static int nvmmap_sync(struct engine_file *file, bool data_only)
+{
+    (void)data_only;
+    return core.msync(file->map, file->map_length, MS_SYNC) ? -errno : 0;
+}
+
+static int nvmmap_size(struct engine_file *file, uint64_t *size)
+{
+    *size = file->end;
+    return 0;
+}
+
+static int nvmmap_close(struct engine_file *file)
+{
+    int error = core.munmap(file->map, file->map_length) ? -errno : 0;
+    return core.close(file->fd) && !error ? -errno : error;
+}
+
+const struct engine engine_nvmmap = {
+    .name = "nvmmap",
+    .help = "plain stores to a mapping by nvmmap, which nvmsync makes durable and atomic",
+    .maps = true,
+    .load = nvmmio_load,
+    .open = nvmmap_open,
+    .read = nvmmap_read,
+    .write = nvmmap_write,
+    .append = nvmmap_write,
+    .sync = nvmmap_sync,
+    .truncate = nvmmio_truncate,
+    .size = nvmmap_size,
+    .close = nvmmap_close,
+};
 
 const struct engine engine_nvmmio = {
     .name = "nvmmio",
