@@ -103,9 +103,11 @@ NV_API int nvfstat(int fd, struct stat *st);
 /* Maps a file as mmap(2), and enters the mapping: from then on loads and stores through it, through any other mapping of
  * the file, and reads and writes by any descriptor, in any process, meet in the same bytes at once; loads behind the end of
  * the file raise SIGBUS. That lasts as long as the mapping, whatever becomes of the descriptor; a forked child inherits it.
- * Plain stores are the kernel's: nvmsync and nvfsync make them durable, and after a power cut each is there or not. (The
- * file is not replaced by its last committed state then, but for what was written by write calls and nvmem functions.) With
- * libnvmmio_preload.so mmap(2) does the same, and these three may be mixed with mmap, munmap and mremap; without it what
+ * A shared mapping with PROT_WRITE is failure-atomic: after a crash of any kind the file is exactly as at its last completed
+ * nvmsync or nvfsync, of all that was stored and written by all threads and processes, as if opened O_ATOMIC. The first store
+ * to a page after a sync costs a signal (SIGSEGV, whose handler the program must leave to the library) and a copy of the page;
+ * a store that finds no room for that raises SIGBUS. System calls must not store there (EFAULT) but by the nv calls. Other
+ * mappings are as the kernel's: nvmsync and nvfsync make what was stored durable. With libnvmmio_preload.so mmap(2) does the same, and these three may be mixed with mmap, munmap and mremap; without it what
  * nvmmap has mapped must be unmapped, moved and replaced by nvmunmap, nvmremap and nvmmap alone. Thousands of mappings are
  * nothing special: finding the one of an address takes no lock.
  *

@@ -64,6 +64,8 @@ CORE_CALL(void *, mremap, (void *old, size_t old_length, size_t length, int flag
 CORE_CALL(int, nvmunmap, (void *addr, size_t length), (addr, length))
 CORE_CALL(int, nvmsync, (void *addr, size_t length, int flags), (addr, length, flags))
 CORE_CALL(int, remove, (void *addr, size_t length), (addr, length))
+CORE_CALL(int, mprotect, (void *addr, size_t length, int prot), (addr, length, prot))
+CORE_CALL(bool, touch, (const void *addr, size_t length), (addr, length))
 #undef CORE_CALL
 
 static int core_demote(int fd, int reason)
@@ -181,6 +183,8 @@ const struct nvmmio_core nvmmio_core = {
     .munmap = core_nvmunmap,
     .msync = core_nvmsync,
     .remove = core_remove,
+    .mprotect = core_mprotect,
+    .touch = core_touch,
     .mremap = core_mremap,
     .demote = core_demote,
     .by_kernel = core_by_kernel,

@@ -18,7 +18,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define NVMMIO_CORE_VERSION 4u
+#define NVMMIO_CORE_VERSION 5u
 
 struct sys_action; /* base/rawsys.h */
 struct flock;
@@ -69,6 +69,8 @@ struct nvmmio_core {
     int (*munmap)(void *addr, size_t length);
     int (*msync)(void *addr, size_t length, int flags);
     int (*remove)(void *addr, size_t length); /* madvise(MADV_REMOVE) */
+    int (*mprotect)(void *addr, size_t length, int prot);
+    bool (*touch)(const void *addr, size_t length); /* after EFAULT: whether a call may be made again */
     void *(*mremap)(void *old, size_t old_length, size_t length, int flags, void *new);
     int (*demote)(int fd, int reason); /* enum uma_demotion */
     /* makes a call by which the kernel reads `in` (or -1) and writes `out`: see file_by_kernel */

@@ -19,6 +19,7 @@
 
 enum conf_kind {
     CONF_KIND_PATH,
+    CONF_KIND_PATTERNS,
     CONF_KIND_PM,
     CONF_KIND_AIO,
     CONF_KIND_LEVEL,
@@ -46,6 +47,7 @@ static const struct conf_key conf_keys[] = {
     {"commit_interval", CONF_KIND_TIME, offsetof(struct conf, commit_interval_ms), 1, 86400 * CONF_US_PER_S},
     {"idle", CONF_KIND_TIME, offsetof(struct conf, idle_ms), 1, 86400 * CONF_US_PER_S},
     {"pool", CONF_KIND_COUNT, offsetof(struct conf, pool), 0, 64},
+    {"atomic_map", CONF_KIND_PATTERNS, offsetof(struct conf, atomic_map), 0, 0},
     {"atomic", CONF_KIND_SWITCH, offsetof(struct conf, atomic), 0, 1},
     {"stats", CONF_KIND_SWITCH, offsetof(struct conf, stats), 0, 1},
     {"lease", CONF_KIND_SWITCH, offsetof(struct conf, lease), 0, 1},
@@ -113,6 +115,15 @@ static int conf_set_path(char *path, size_t room, struct conf_span text)
     return 0;
 }
 
+static int conf_set_patterns(char *patterns, size_t room, struct conf_span text)
+{
+    if (!text.len || text.len >= room)
+        return -EINVAL;
+    memcpy(patterns, text.at, text.len);
+    patterns[text.len] = 0;
+    return 0;
+}
+
 /* The number of the word among `words`, -EINVAL if it is none of them. */
 static int conf_word(const char *const words[], int count, struct conf_span text)
 {
@@ -148,6 +159,8 @@ static int conf_set(struct conf *conf, const struct conf_key *key, struct conf_s
     uint64_t number = 0;
     if (key->kind == CONF_KIND_PATH)
         return conf_set_path(field, sizeof conf->log_path, text);
+    if (key->kind == CONF_KIND_PATTERNS)
+        return conf_set_patterns(field, sizeof conf->atomic_map, text);
     if (key->kind == CONF_KIND_PM)
         return conf_set_pm(field, text);
     if (key->kind == CONF_KIND_AIO)

@@ -20,6 +20,8 @@
  *   atomic           0         1: every open of a file in a root is as if with O_ATOMIC
  *   stats            0         1: counters are written to the message log at exit
  *   lease            0         1: a program without nvmmio that opens a file in use reads it as it is then
+ *   atomic_map       (none)    patterns of fnmatch(3), with | between them: stores to shared mappings of files whose path
+ *                              matches are failure-atomic
  *   aio              deny      io_uring: deny: there is none; allow: from the first ring on files are the kernel's
  */
 #ifndef BASE_CONF_H
@@ -47,6 +49,7 @@ struct conf {
     uint32_t idle_ms;
     uint32_t pool;
     bool atomic;
+    char atomic_map[256]; /* "": none */
     bool stats;
     enum conf_aio aio;
     bool lease;

@@ -123,6 +123,10 @@ static inline void *sys_mremap(void *old, size_t old_len, size_t len, int flags,
 {
     return (void *)rawsys(SYS_mremap, (long)old, (long)old_len, (long)len, flags, (long)new, 0);
 }
+static inline int sys_mprotect(void *addr, size_t len, int prot)
+{
+    return (int)rawsys(SYS_mprotect, (long)addr, (long)len, prot, 0, 0, 0);
+}
 static inline int sys_munmap(void *addr, size_t len)
 {
     return (int)rawsys(SYS_munmap, (long)addr, (long)len, 0, 0, 0, 0);

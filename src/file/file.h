@@ -94,6 +94,10 @@ int file_nvstrcmp(const char *a, const char *b);
 size_t file_nvstrlen(const char *s);
 /* madvise(MADV_REMOVE): punches a hole into what is mapped there. */
 int file_remove(void *addr, size_t length);
+int file_mprotect(void *addr, size_t length, int prot);
+/* After a system call that could not store to the buffer: whether it may be tried again, since the buffer is in a
+ * failure-atomic mapping, which is stored to now. */
+bool file_touch(const void *addr, size_t length);
 
 /* ---- leaving user space ---- */
 /* Hands the file of fd to the kernel, its offset included, until its last close. 0 if fd is not managed. */

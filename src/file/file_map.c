@@ -8,13 +8,18 @@
  */
 #include "file/file_private.h"
 
+#include "base/conf.h"
+#include "base/place.h"
 #include "base/rawsys.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <linux/falloc.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define MAP_PAGE ((uintptr_t)4096)
+#define MAP_PATH_BYTES 512u /* of the path that a rule is held against; longer ones match none */
 
 static inline uintptr_t page_up(uintptr_t n)
 {
@@ -39,11 +44,35 @@ static inline bool is_shared(int flags)
     return (type == MAP_SHARED || type == MAP_SHARED_VALIDATE) && !(flags & MAP_ANONYMOUS);
 }
 
-static unsigned kind_of(const struct fd_handle *handle, int prot, int flags)
+/* Whether the file's path is one of those that the configuration names. */
+static bool matches_rule(int fd)
+{
+    const char *rule = conf_get()->atomic_map;
+    char path[MAP_PATH_BYTES], pattern[sizeof conf_get()->atomic_map];
+    if (!*rule)
+        return false;
+    ssize_t length = place_name(fd, path, sizeof path - 1);
+    if (length < 0)
+        return false;
+    path[length] = 0;
+    for (const char *at = rule, *end; at; at = *end ? end + 1 : NULL) {
+        end = strchrnul(at, '|');
+        memcpy(pattern, at, (size_t)(end - at));
+        pattern[end - at] = 0;
+        if (fnmatch(pattern, path, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Stores are failure-atomic by O_ATOMIC, by the configuration, and by nvmmap where they are asked for. */
+static unsigned kind_of(const struct fd_handle *handle, int fd, int prot, int flags, bool plain)
 {
     if (!is_shared(flags))
         return 0;
-    return UMA_MAP_SHARED | (prot & PROT_WRITE ? UMA_MAP_WRITABLE : 0) | (handle->writable ? UMA_MAP_STORES : 0);
+    bool atomic = handle->writable && (uma_is_atomic(handle->uma) || (!plain && prot & PROT_WRITE) || matches_rule(fd));
+    unsigned stores = !handle->writable ? 0 : atomic ? UMA_MAP_ATOMIC : UMA_MAP_STORES;
+    return UMA_MAP_SHARED | (prot & PROT_WRITE ? UMA_MAP_WRITABLE : 0) | stores;
 }
 
 /* A mapping of no managed file: it may take the place of one. */
@@ -58,6 +87,11 @@ static void *map_other(void *addr, size_t length, int prot, int flags, int fd, o
 static void *map_managed(struct fd_handle *handle, void *addr, size_t length, int prot, int flags, int fd, off_t offset,
                          unsigned kind)
 {
+    if (flags & MAP_FIXED && !none_registered() && page_aligned(addr))
+        uma_map_leaving(addr, length);
+    if (kind & UMA_MAP_ATOMIC)
+        prot =
+            (prot & ~PROT_WRITE) | (prot & PROT_WRITE ? PROT_READ : 0); /* a page that may be stored to can be read */
     void *result = sys_mmap(addr, length, prot, flags, fd, offset);
     if (sys_is_error(result))
         return result;
@@ -90,7 +124,7 @@ static void *map_file(void *addr, size_t length, int prot, int flags, int fd, of
         return (void *)(intptr_t)-EBADF;
     if (!handle)
         return map_other(addr, length, prot, flags, fd, offset);
-    unsigned kind = kind_of(handle, prot, flags);
+    unsigned kind = kind_of(handle, fd, prot, flags, plain);
     int error = plain || !is_shared(flags) ? demote_for_map(handle, fd, &kind) : 0;
     void *result = error ? (void *)(intptr_t)error : map_managed(handle, addr, length, prot, flags, fd, offset, kind);
     handle_drop(handle, fd);
@@ -112,6 +146,19 @@ int file_nvmunmap(void *addr, size_t length)
     if (none_registered() || !page_aligned(addr) || !length || page_up(length) < length)
         return sys_munmap(addr, length);
     return uma_unmap(addr, page_up(length));
+}
+
+bool file_touch(const void *addr, size_t length)
+{
+    return !none_registered() && uma_protect_touch(addr, length);
+}
+
+int file_mprotect(void *addr, size_t length, int prot)
+{
+    if (none_registered() || !page_aligned(addr) || !length || page_up(length) < length ||
+        prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC))
+        return sys_mprotect(addr, length, prot);
+    return uma_map_protect(addr, page_up(length), prot);
 }
 
 void *file_mremap(void *old, size_t old_length, size_t length, int flags, void *new)

@@ -145,7 +145,7 @@ static __attribute__((noinline, cold)) ssize_t rw_yield(struct fd_handle *handle
 }
 
 /* Not by file_call_run, which calls its step through a pointer: this is the hot path. */
-static inline ssize_t rw_run(struct fd_handle *handle, struct rw_call *call, enum rw_direction direction)
+static inline ssize_t rw_once(struct fd_handle *handle, struct rw_call *call, enum rw_direction direction)
 {
     bool sequential = call->offset == RW_SEQUENTIAL;
     struct uma_op op;
@@ -175,6 +175,24 @@ static inline ssize_t rw_run(struct fd_handle *handle, struct rw_call *call, enu
     } while (result == -UMA_AGAIN);
     if (sequential)
         ofd_unlock(handle->ofd);
+    return result;
+}
+
+/* Whether a read may be tried again that could not store to its buffers. */
+static __attribute__((noinline, cold)) bool rw_touch(const struct rw_call *call)
+{
+    bool any = false;
+    for (int i = 0; i < call->iovcnt; i++)
+        any = file_touch(call->iov[i].iov_base, call->iov[i].iov_len) || any;
+    return any;
+}
+
+static inline ssize_t rw_run(struct fd_handle *handle, struct rw_call *call, enum rw_direction direction)
+{
+    ssize_t result;
+    do
+        result = rw_once(handle, call, direction);
+    while (__builtin_expect(result == -EFAULT, 0) && direction == RW_READ && rw_touch(call));
     return result;
 }
 

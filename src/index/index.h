@@ -70,8 +70,12 @@ struct index_record {
     _Atomic uint32_t alloc_first; /* log blocks taken from the free map and in no entry yet */
     _Atomic uint32_t alloc_count;
     _Atomic uint32_t keeping; /* how often it is counted in times_keepers */
-    _Atomic uint32_t maps;    /* of a participant's first record: how many mappings of the file the process has */
-    uint64_t unused[3];
+    /* of a participant's first record, and about the whole process: */
+    _Atomic uint32_t maps;     /* how many mappings of the file it has */
+    _Atomic uint32_t protects; /* it has failure-atomic mappings of the file (uma_protect.c) */
+    uint32_t unused0;
+    _Atomic uint64_t settled; /* the last epoch whose stored pages it has protected and written back */
+    uint64_t unused;
 };
 
 /* Of index_shared.times_pending. */
@@ -130,6 +134,8 @@ struct index_shared {
     _Atomic uint32_t times_keepers; /* who changes the file and wants its mtime back; raised under times_lock */
     _Atomic uint64_t
         times_tick; /* of the kernel's clock of files, when the mtime was delivered last; under times_lock */
+    _Atomic uint32_t protected; /* somebody has failure-atomic mappings, or had */
+    uint32_t reserved4;
 
     /* line 4: allocation of log blocks; under alloc_lock */
     struct shlock alloc_lock;
@@ -152,6 +158,12 @@ struct index_shared {
     _Atomic uint64_t writeback_cursor;
     _Atomic uint32_t reserved_blocks; /* log blocks that free map and superseded[] have pages for */
     uint32_t reserved7[5];
+
+    /* line 6: commits and failure-atomic mappings (uma_protect.c) */
+    _Atomic uint64_t settle_epoch; /* whose mapped stores are to be settled: its guard is drained; under commit_lock */
+    _Atomic uint32_t settle_bell;  /* rung for it: a futex word */
+    _Atomic uint32_t strays;       /* a process with such mappings died: what it stored is not written back */
+    uint64_t reserved8[6];
 };
 
 _Static_assert(offsetof(struct index_shared, epoch) == 64, "line 1");

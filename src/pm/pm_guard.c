@@ -47,9 +47,10 @@ enum guard_signal { GUARD_SIGBUS, GUARD_SIGSEGV, GUARD_SIGNALS };
 static const int guard_signals[GUARD_SIGNALS] = {SIGBUS, SIGSEGV};
 
 static struct guard_table {
-    _Atomic int state;                       /* enum guard_state */
-    _Atomic bool locked;                     /* guards `wanted`; held with all signals blocked */
-    bool (*_Atomic rescue)(uintptr_t);       /* relaxed: a function that is there all the time */
+    _Atomic int state;                                 /* enum guard_state */
+    _Atomic bool locked;                               /* guards `wanted`; held with all signals blocked */
+    bool (*_Atomic rescue)(uintptr_t);                 /* relaxed: a function that is there all the time */
+    enum pm_guard_verdict (*_Atomic store)(uintptr_t); /* the same */
     struct sys_action wanted[GUARD_SIGNALS]; /* by the application; complete before our handler is installed */
 } guard_table;
 
@@ -208,6 +209,21 @@ static bool guard_resume_probe(ucontext_t *context)
 #endif
 }
 
+/* A store to memory that is there and may not be stored to: true if it can be made now. Else what the application is to
+ * hear is in *signal and *info. */
+static bool guard_store(int *signal, siginfo_t *info)
+{
+    enum pm_guard_verdict (*store)(uintptr_t) = atomic_load_explicit(&guard_table.store, memory_order_relaxed);
+    if (*signal != SIGSEGV || info->si_code != SEGV_ACCERR || !store)
+        return false;
+    enum pm_guard_verdict verdict = store((uintptr_t)info->si_addr);
+    if (verdict == PM_GUARD_BUS) {
+        *signal = info->si_signo = SIGBUS;
+        info->si_code = BUS_ADRERR;
+    }
+    return verdict == PM_GUARD_RESUME;
+}
+
 static void guard_handler(int signal, siginfo_t *info, void *context)
 {
     struct pm_guard *guard = pm_guard_armed;
@@ -229,6 +245,8 @@ static void guard_handler(int signal, siginfo_t *info, void *context)
         inside_keep(context);
         return;
     }
+    if (guard_store(&signal, info))
+        return;
     /* the application's handler may use guards of its own (by calling us), or leave by a jump */
     pm_guard_armed = NULL;
     guard_chain(signal, info, context);
@@ -268,6 +286,11 @@ static int guard_install_both(void)
 void pm_guard_rescue(bool (*rescue)(uintptr_t address))
 {
     atomic_store_explicit(&guard_table.rescue, rescue, memory_order_relaxed);
+}
+
+void pm_guard_watch(enum pm_guard_verdict (*store)(uintptr_t address))
+{
+    atomic_store_explicit(&guard_table.store, store, memory_order_relaxed);
 }
 
 int pm_guard_install(void)

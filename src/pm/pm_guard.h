@@ -33,6 +33,15 @@ int pm_guard_install(void);
  * the handler. */
 void pm_guard_rescue(bool (*rescue)(uintptr_t address));
 
+/* What is to be done about a SIGSEGV that no guard waits for. */
+enum pm_guard_verdict {
+    PM_GUARD_NOT_OURS, /* it is the application's */
+    PM_GUARD_RESUME,   /* the instruction can be run again */
+    PM_GUARD_BUS,      /* it is the application's, as the SIGBUS of a mapped file that fails */
+};
+/* Who is asked about stores to memory that may not be stored to. Called in the handler, in the thread that stores. */
+void pm_guard_watch(enum pm_guard_verdict (*store)(uintptr_t address));
+
 /* The application's sigaction for SIGBUS and SIGSEGV: what it sets gets the faults that are not ours, and what it asks for
  * is what it set. 0 or -errno. */
 struct sys_action;

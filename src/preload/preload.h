@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/single_threaded.h>
+#include <sys/socket.h>
 
 _Static_assert(sizeof(long) == 8 && sizeof(off_t) == 8, "the 32-bit and the 64-bit names of libc are one");
 
@@ -180,15 +181,25 @@ extern __thread struct preload_thread preload_thread __attribute__((tls_model("i
 /* libc's pthread_setcanceltype. Returns the type before. */
 int preload_cancel_type(int type);
 
+/* After EFAULT: whether the system call, with its first three arguments, can be made again (preload_map.c). */
+bool preload_touch(long number, long a, long b, long c);
+
 /* A system call that is a cancellation point while it waits. */
 static inline long preload_wait(long number, long a, long b, long c, long d, long e, long f)
 {
-    if (__builtin_expect(!preload_threaded(), 1))
-        return rawsys(number, a, b, c, d, e, f);
+    long result;
+    if (__builtin_expect(!preload_threaded(), 1)) {
+        do
+            result = rawsys(number, a, b, c, d, e, f);
+        while (__builtin_expect(result == -EFAULT, 0) && preload_touch(number, a, b, c));
+        return result;
+    }
     /* relaxed: for handlers of this very thread. A jump out of one leaves it set, which does no harm. */
     atomic_store_explicit(&preload_thread.waiting, true, memory_order_relaxed);
     int type = preload_cancel_type(PTHREAD_CANCEL_ASYNCHRONOUS);
-    long result = rawsys(number, a, b, c, d, e, f);
+    do
+        result = rawsys(number, a, b, c, d, e, f);
+    while (__builtin_expect(result == -EFAULT, 0) && preload_touch(number, a, b, c));
     preload_cancel_type(type);
     atomic_store_explicit(&preload_thread.waiting, false, memory_order_relaxed);
     return result;
@@ -260,6 +271,7 @@ struct utimbuf;
 int preload_utime(const char *path, const struct utimbuf *times);
 void *preload_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset);
 int preload_munmap(void *addr, size_t length);
+int preload_mprotect(void *addr, size_t length, int prot);
 int preload_madvise(void *addr, size_t length, int advice);
 int preload_msync(void *addr, size_t length, int flags);
 void *preload_mremap_to(void *old, size_t old_length, size_t length, int flags, void *new);
@@ -270,6 +282,10 @@ struct msghdr;
 struct mmsghdr;
 ssize_t preload_sendmsg(int fd, const struct msghdr *message, int flags);
 int preload_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
+ssize_t preload_recv(int fd, void *buf, size_t count, int flags);
+ssize_t preload_recvfrom(int fd, void *buf, size_t count, int flags, struct sockaddr *from, socklen_t *length);
+ssize_t preload_getrandom(void *buf, size_t count, unsigned flags);
+int preload_getentropy(void *buf, size_t count);
 ssize_t preload_recvmsg(int fd, struct msghdr *message, int flags);
 int preload_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
 int preload_execve(const char *path, char *const argv[], char *const envp[]);

@@ -40,6 +40,9 @@
 #ifndef PRELOAD_EXPORT_copy
 #define PRELOAD_EXPORT_copy PRELOAD_NO_ALIAS
 #endif
+#ifndef PRELOAD_EXPORT_buffer
+#define PRELOAD_EXPORT_buffer PRELOAD_NO_ALIAS
+#endif
 #ifndef PRELOAD_EXPORT_async
 #define PRELOAD_EXPORT_async PRELOAD_NO_ALIAS
 #endif

@@ -33,6 +33,12 @@ int preload_munmap(void *addr, size_t length)
     return (int)preload_result(core ? core->munmap(addr, length) : sys_munmap(addr, length));
 }
 
+int preload_mprotect(void *addr, size_t length, int prot)
+{
+    const struct nvmmio_core *core = preload_core();
+    return (int)preload_result(core ? core->mprotect(addr, length, prot) : sys_mprotect(addr, length, prot));
+}
+
 int preload_madvise(void *addr, size_t length, int advice)
 {
     const struct nvmmio_core *core = advice == MADV_REMOVE ? preload_core() : NULL;

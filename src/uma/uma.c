@@ -338,6 +338,8 @@ static void child_forget(struct uma *uma)
     highfd_close(uma->spare_fd);
     uma->spare_fd = -1;
     atomic_store_explicit(&uma->lease, UMA_LEASE_OFF, memory_order_relaxed);
+    /* what the parent exposed is the parent's to write back; its list may be in the middle of a change, and is left */
+    uma->protect = (struct uma_protect){0};
     uma->busy = 0;
 }
 

@@ -191,6 +191,9 @@ enum uma_map_kind {
     UMA_MAP_SHARED = 1,   /* MAP_SHARED: stores are the file's. Others show the file, and are not known by address */
     UMA_MAP_WRITABLE = 2, /* made with PROT_WRITE */
     UMA_MAP_STORES = 4,   /* shared, by a descriptor that may write: mprotect(2) may let stores through at any time */
+    UMA_MAP_ATOMIC =
+        16, /* shared, and what is stored counts from the next sync on, which is atomic: made without the right
+                          * to store, which uma_protect.c gives page by page */
     UMA_MAP_KERNELS = 8, /* while it is there the file stays with the kernel (PASSTHROUGH), also after its last close */
 };
 /* Enters a mapping [addr, addr + length) of the file from `offset`, which the kernel has just made: from now on until it is
@@ -199,9 +202,21 @@ enum uma_map_kind {
  * the file is in no root after all; -UMA_AGAIN. */
 int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, unsigned kind);
 
-/* Whether the application's own mappings of the file leave it to the kernel: O_ATOMIC, where plain stores would be committed
- * by nobody's will; larger than what can be mapped here. */
+/* Whether the application's own mappings of the file leave it to the kernel: it is larger than what can be mapped here. */
 bool uma_wants_kernel(struct uma *uma);
+
+/* Whether plain stores to mappings of the file are failure-atomic, since it was opened O_ATOMIC. */
+bool uma_is_atomic(struct uma *uma);
+
+/* mprotect(2): mappings of kind ATOMIC get no right to store by it, only the mark. 0 or -errno. */
+int uma_map_protect(void *addr, size_t length, int prot);
+
+/* Before the kernel is asked to put something in the place of [addr, addr + length). */
+void uma_map_leaving(void *addr, size_t length);
+
+/* The caller's memory may be such a mapping: makes sure that a system call can store to it, for the moment. True if it may be
+ * tried again. */
+bool uma_protect_touch(const void *addr, size_t length);
 
 /* munmap(2); and mmap(2) with MAP_FIXED of what is no managed file; mremap(2). What is known of the mappings that go is
  * forgotten; with mremap it moves along. 0 or the address, or -errno. */

@@ -535,6 +535,7 @@ int uma_detach(struct uma *uma)
     struct index_record *record = uma_claim(uma);
     bool last = !others_live(uma, record);
     error = detach_settle(uma, record, last);
+    uma_protect_end(uma);
     uma_times_deliver(uma, record); /* at the end: while it is pending, nothing needs to put the time back */
     uma_unclaim(uma, record);
     uma_work_on(uma); /* once more: what follows stores to the log's header */

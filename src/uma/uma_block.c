@@ -361,6 +361,30 @@ static void store_undo(struct uma *uma, const struct uma_change *change, uint64_
     hold->newest &= ~hold->set;
 }
 
+/* Rule 4 without its last store, which the application will make: all lines count as changed in this epoch. */
+void uma_block_save(struct uma *uma, const struct uma_change *change, uint64_t block, uint32_t fresh,
+                    struct uma_hold *hold)
+{
+    if (hold->number)
+        hold->superseded = uma_void_superseded(uma, hold->number, hold->entry);
+    uint64_t save = hold->set & ~hold->base & ~hold->flip;
+    if (!hold->number) {
+        copy_lines(log_block(&uma->log, fresh), hold->home, save);
+        pm_fence();
+        atomic_store_explicit(index_superseded(&uma->index, fresh), 0, memory_order_relaxed);
+        entry_make(uma, log_entry(&uma->log, fresh), fresh, block, save, save, change->epoch);
+        hold->number = fresh;
+        return;
+    }
+    if (save) {
+        copy_lines(hold->log, hold->home, save);
+        pm_fence();
+    }
+    if (!hold->same_epoch || (hold->flip & hold->set) != hold->set)
+        entry_update(change, hold, hold->base | save, hold->flip | hold->set);
+    hold->newest &= ~hold->set;
+}
+
 void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t block, unsigned from, unsigned to,
                      const char *bytes, uint32_t fresh, struct uma_hold *hold)
 {

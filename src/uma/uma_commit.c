@@ -6,6 +6,7 @@
  * Order of a commit of epoch e = durable, and what each step is for
  *   1. epoch = e + 1            new writes no longer belong to e
  *   2. drain the guard of e     every writer of e has fenced its data and entries before it left
+ *   2a. settle the mappings       what was stored through failure-atomic ones is written back (uma_protect.c)
  *   3. fsync of the file        only if something went through the kernel: size, allocation, bulk data
  *   4. size[(e+1)&1], epoch     one line, stored in this order, flushed, fenced: the commit point
  *   5. durable = e + 1          now homes of e's lines may be reused
@@ -46,6 +47,8 @@ int uma_commit_locked(struct uma *uma, struct index_record *record)
     /* seq_cst: pairs with uma_guard_enter; either that writer sees the new epoch or we see its record */
     atomic_exchange_explicit(&shared->epoch, epoch + 1, memory_order_seq_cst);
     uma_guard_drain(uma, record, epoch);
+    if (atomic_load_explicit(&shared->protected, memory_order_acquire))
+        uma_protect_settle(uma, record, epoch);
     uint32_t changes = atomic_load_explicit(&shared->kernel_changes, memory_order_acquire);
     if (changes != atomic_load_explicit(&shared->kernel_synced, memory_order_relaxed)) {
         int error = sys_fsync(uma->data_fd);

@@ -269,6 +269,44 @@ static void edit_end(struct edit *edit)
     table_retire((struct range_table *)edit->old);
 }
 
+/* ---- failure-atomic mappings ---- */
+
+/* The pages of [start, end) are about to go or to move: nobody is to change them later. Under map.lock. */
+static void leave_protected(uintptr_t start, uintptr_t end)
+{
+    const struct range_table *table = table_now();
+    for (size_t i = table ? table_search(table, start) : 0; table && i < table->count; i++) {
+        const struct range *range = &table->range[i];
+        if (range->start >= end)
+            break;
+        if (range->kind & UMA_MAP_ATOMIC)
+            uma_protect_forget(range->uma, range->start > start ? range->start : start,
+                               range->end < end ? range->end : end);
+    }
+}
+
+void uma_map_leaving(void *addr, size_t length)
+{
+    uintptr_t start = (uintptr_t)addr, end = page_end(addr, length);
+    if (end <= start || !range_meets(start, end))
+        return;
+    map_lock();
+    leave_protected(start, end);
+    shlock_release(&map.lock);
+}
+
+/* Before the mapping counts. *kind loses what cannot be: the kernel serves the file. Under map.lock. */
+static int begin_protected(struct uma *uma, void *addr, size_t length, unsigned *kind)
+{
+    if (!(*kind & UMA_MAP_ATOMIC))
+        return 0;
+    if (uma_is_attached(uma) &&
+        atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) != INDEX_MODE_PASSTHROUGH)
+        return uma_protect_begin(uma);
+    *kind = (*kind & ~(unsigned)UMA_MAP_ATOMIC) | UMA_MAP_STORES;
+    return *kind & UMA_MAP_WRITABLE ? sys_mprotect(addr, length, PROT_READ | PROT_WRITE) : 0;
+}
+
 /* ---- mappings ---- */
 
 /* Attaches where that can be. 0: it is attached, or the kernel serves the file. */
@@ -303,7 +341,10 @@ int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset,
     if (error)
         return error;
     map_lock();
-    error = edit_begin(&edit, span, NO_SPAN, 1);
+    error = begin_protected(uma, addr, length, &range.kind);
+    kind = range.kind;
+    if (!error)
+        error = edit_begin(&edit, span, NO_SPAN, 1);
     if (!error) {
         error = uma_mapped_more(uma, kind); /* the mode first: from then on its address is used */
         if (error)
@@ -347,6 +388,7 @@ static void *over_run(const struct over *over)
         shlock_release(&map.lock);
         return (void *)(intptr_t)error;
     }
+    leave_protected(start, end);
     void *result = over_call(over);
     if (sys_is_error(result)) {
         table_unused(edit.new);
@@ -401,6 +443,9 @@ static void *remap_locked(void *old, size_t old_length, size_t length, int flags
     int error = edit_begin(&edit, (struct span){0, UINTPTR_MAX}, NO_SPAN, all + 2);
     if (error)
         return (void *)(intptr_t)error;
+    leave_protected((uintptr_t)old, (uintptr_t)old + old_length);
+    if (flags & MREMAP_FIXED)
+        leave_protected((uintptr_t) new, (uintptr_t) new + length);
     void *result = sys_mremap(old, old_length, length, flags, new);
     if (sys_is_error(result)) {
         table_unused(edit.new);
@@ -429,8 +474,70 @@ void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *ne
     return result;
 }
 
+/* ---- mprotect ---- */
+
+/* The kernel's call and the mark for the ranges in [start, end), which is in the table. Under map.lock. */
+static int protect_locked(uintptr_t start, uintptr_t end, int prot)
+{
+    struct edit edit;
+    int error = edit_begin(&edit, (struct span){start, end}, NO_SPAN, table_now()->count * 2);
+    if (error)
+        return error;
+    leave_protected(start, end);
+    uintptr_t at = start;
+    for (size_t i = edit.from; i < edit.to && !error; i++) {
+        const struct range *range = &edit.old->range[i];
+        uintptr_t from = range->start > start ? range->start : start, to = range->end < end ? range->end : end;
+        if (from > at)
+            error = sys_mprotect((void *)at, from - at, prot);
+        if (!error)
+            error = sys_mprotect((void *)from, to - from, range->kind & UMA_MAP_ATOMIC ? prot & ~PROT_WRITE : prot);
+        at = to;
+    }
+    if (!error && at < end)
+        error = sys_mprotect((void *)at, end - at, prot);
+    if (error) {
+        table_free(edit.new);
+        return error;
+    }
+    edit_keep(&edit);
+    for (size_t i = edit.from; i < edit.to; i++) {
+        struct range range = edit.old->range[i];
+        uintptr_t from = range.start > start ? range.start : start, to = range.end < end ? range.end : end;
+        range.kind = (range.kind & ~(unsigned)UMA_MAP_WRITABLE) | (prot & PROT_WRITE ? UMA_MAP_WRITABLE : 0);
+        edit_put(&edit, &range, from, to);
+    }
+    edit_end(&edit);
+    return 0;
+}
+
+int uma_map_protect(void *addr, size_t length, int prot)
+{
+    uintptr_t start = (uintptr_t)addr, end = page_end(addr, length);
+    if (end <= start || !range_meets(start, end))
+        return sys_mprotect(addr, length, prot);
+    map_lock();
+    int error = protect_locked(start, end, prot);
+    shlock_release(&map.lock);
+    return error;
+}
+
+/* ---- fork ---- */
+
+/* The child's own protection, before anything of it stores. It is alone: no lock. */
+static void protect_inherited(void)
+{
+    const struct range_table *table = table_now();
+    for (size_t i = 0; table && i < table->count; i++) {
+        const struct range *range = &table->range[i];
+        if (range->kind & UMA_MAP_ATOMIC)
+            sys_mprotect((void *)range->start, range->end - range->start, PROT_READ);
+    }
+}
+
 void uma_map_inherited(void)
 {
+    protect_inherited();
     for (size_t i = 0;; i++) {
         struct uma *uma = NULL;
         map_lock(); /* not while attaching: the last close of another file takes the attach lock behind this one */

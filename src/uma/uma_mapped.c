@@ -108,6 +108,8 @@ static uint32_t count(struct uma *uma, unsigned kind, uint32_t change)
         atomic_fetch_add_explicit(&uma->stored_maps, change, memory_order_acq_rel);
     if (kind & UMA_MAP_KERNELS)
         atomic_fetch_add_explicit(&uma->kernel_maps, change, memory_order_acq_rel);
+    if (kind & UMA_MAP_ATOMIC)
+        atomic_fetch_add_explicit(&uma->atomic_maps, change, memory_order_acq_rel);
     return atomic_fetch_add_explicit(&uma->maps, change, memory_order_seq_cst);
 }
 
@@ -155,7 +157,8 @@ void uma_mapped_less(struct uma *uma, unsigned kind)
 int uma_mapped_attached(struct uma *uma)
 {
     publish(uma);
-    return atomic_load_explicit(&uma->maps, memory_order_relaxed) ? follow(uma) : 0;
+    int error = atomic_load_explicit(&uma->atomic_maps, memory_order_relaxed) ? uma_protect_begin(uma) : 0;
+    return !error && atomic_load_explicit(&uma->maps, memory_order_relaxed) ? follow(uma) : error;
 }
 
 void uma_mapped_look_again(struct uma *uma)
@@ -183,8 +186,11 @@ bool uma_mapped_review(struct uma *uma, uint32_t ms)
 
 bool uma_wants_kernel(struct uma *uma)
 {
-    if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC)
-        return true;
-    return uma_is_attached(uma) &&
-           (atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_acquire) || uma_size(uma) > UMA_MAPPED_MOST);
+    return uma_is_attached(uma) && uma_size(uma) > UMA_MAPPED_MOST;
+}
+
+bool uma_is_atomic(struct uma *uma)
+{
+    return atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC ||
+           (uma_is_attached(uma) && atomic_load_explicit(&uma_shared(uma)->atomic, memory_order_acquire));
 }

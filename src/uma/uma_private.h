@@ -26,6 +26,7 @@
 #include "log/log.h"
 #include "log/volume.h"
 #include "pm/pm.h"
+#include "pm/pm_guard.h"
 #include "pm/pm_map.h"
 #include "uma/uma.h"
 
@@ -95,6 +96,23 @@ struct uma_scratch {
     char bounce[UMA_BLOCK];
 };
 
+/* A page that was stored to, or may be. */
+struct uma_exposed {
+    uint64_t block; /* of the file */
+    uintptr_t page; /* its address while it may be stored to, else 0 */
+};
+
+/* Failure-atomic mappings of a file in this process (uma_protect.c). */
+struct uma_protect {
+    struct shlock lock;       /* guards list, count, room, exposed; held across mprotect and flushes; innermost */
+    _Atomic uint32_t settler; /* the thread's state (uma_settler.c); a futex word */
+    struct uma_exposed *list;
+    uint32_t count, room;
+    uint32_t exposed;     /* entries with a page, at most */
+    _Atomic uint32_t run; /* of stores in sequence, and where it goes on: guesses */
+    _Atomic uint64_t next;
+};
+
 struct uma {
     struct uma *hash_next; /* registry: under registry lock, read under RCU */
     uint64_t dev, ino;
@@ -129,10 +147,12 @@ struct uma {
     struct pm_map data;
 
     /* mappings of this process, attached or not: changed under map.lock, read by whoever attaches */
-    _Atomic uint32_t maps, stored_maps, kernel_maps; /* all; of kind STORES; KERNELS */
-    _Atomic uint32_t returns;                        /* mode changes back to LOGGED, not long ago */
+    _Atomic uint32_t maps, stored_maps, kernel_maps, atomic_maps; /* all; of kind STORES; KERNELS; ATOMIC */
+    _Atomic uint32_t returns;                                     /* mode changes back to LOGGED, not long ago */
     _Atomic uint32_t review;    /* the last mapping is gone, and the sync thread is to see to the mode */
     _Atomic uint32_t inherited; /* the parent had it attached and mapped */
+
+    struct uma_protect protect;
 
     /* for the sync thread */
     _Atomic uint32_t active;   /* written since the thread looked last */
@@ -314,6 +334,10 @@ int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_chan
 void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t block, unsigned from, unsigned to,
                      const char *source, uint32_t fresh, struct uma_hold *hold);
 
+/* Saves what the block holds, all lines that are not saved in this epoch yet, and shows them as changed in it. */
+void uma_block_save(struct uma *uma, const struct uma_change *change, uint64_t block, uint32_t fresh,
+                    struct uma_hold *hold);
+
 /* After the fence: gives superseded log blocks back and unlocks the slot with its new state. */
 void uma_block_publish(struct uma *uma, struct uma_hold *hold);
 
@@ -440,6 +464,27 @@ bool uma_is_mapped(struct uma *uma);
 bool uma_mapped_review(struct uma *uma, uint32_t ms);
 /* This process has forked, or is the child. */
 void uma_mapped_forked(void);
+
+/* ---- failure-atomic mappings (uma_protect.c, uma_settler.c) ---- */
+
+/* Saves blocks of the file, which is mapped at `page`, and exposes them there. 0 or -errno; -UMA_AGAIN: in no mode for it. */
+int uma_write_save(struct uma *uma, struct index_record *record, uint64_t block, uint32_t blocks, uintptr_t page);
+/* Its last step, behind the entries, inside the guard. */
+int uma_protect_expose(struct uma *uma, uint64_t first, uint32_t blocks, uintptr_t page);
+/* A store faulted: see pm_guard_watch. */
+enum pm_guard_verdict uma_protect_fault(uintptr_t address);
+/* In a commit of `epoch`, when its guard is drained: what was stored through mappings of any process is written back. */
+void uma_protect_settle(struct uma *uma, struct index_record *record, uint64_t epoch);
+void uma_protect_settle_own(struct uma *uma);
+/* Before the first such mapping of an attached file is made, and when it is detached. 0 or -errno. */
+int uma_protect_begin(struct uma *uma);
+void uma_protect_end(struct uma *uma);
+/* The mapping [start, end) is about to go or to move. */
+void uma_protect_forget(struct uma *uma, uintptr_t start, uintptr_t end);
+int uma_settler_start(struct uma *uma);
+void uma_settler_stop(struct uma *uma);
+/* Waits until all other processes have settled the epoch. */
+void uma_settler_ring(struct uma *uma, struct index_record *record, uint64_t epoch);
 
 /* ---- times (uma_times.c) ---- */
 /* A write has to move the mtime, later. Inside the guard: what it flushes the writer fences. */

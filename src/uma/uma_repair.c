@@ -185,6 +185,8 @@ bool uma_repair(struct uma *uma, struct index_record *record)
             if (atomic_load_explicit(&dead->claimed, memory_order_acquire))
                 repair_record(uma, dead);
         }
+        if (atomic_load_explicit(&index_records(&uma->index, p)->protects, memory_order_acquire))
+            atomic_store_explicit(&shared->strays, 1, memory_order_release); /* before its place is free */
         index_leave(&uma->index, p);
         stats_add(STATS_REPAIRS, 1);
         any = true;

@@ -34,5 +34,6 @@ static bool uma_rescue(uintptr_t address)
 int uma_rescue_install(void)
 {
     pm_guard_rescue(uma_rescue);
+    pm_guard_watch(uma_protect_fault);
     return pm_guard_install();
 }

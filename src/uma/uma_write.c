@@ -102,6 +102,7 @@ struct piece {
     bool moves_size; /* false: zeros behind the end, the size stays */
     bool has_resize; /* the resize lock is held */
     uint32_t mode;   /* that it was prepared for */
+    uintptr_t page;  /* not a write: the blocks are saved, and then this mapping of them is exposed (uma_protect.c) */
     uint64_t first;  /* blocks */
     uint32_t blocks;
     struct uma_hold *hold;
@@ -219,12 +220,20 @@ static int piece_check(struct piece *piece, struct uma_change *change)
 {
     struct index_shared *shared = uma_shared(piece->uma);
     uint32_t mode = atomic_load_explicit(&shared->mode, memory_order_acquire);
-    if (mode == INDEX_MODE_PASSTHROUGH)
+    if (mode == INDEX_MODE_PASSTHROUGH || (piece->page && mode == INDEX_MODE_LOGGED))
         return -UMA_AGAIN;
     if (mode == INDEX_MODE_FAILED)
         return -EIO;
     if (mode != piece->mode) /* mapped meanwhile: what the kernel's file must have for that was not asked for */
         return RETRY_GATE;
+    /* While the mappings are being settled stores through them still belong to the epoch before: what the same thread has
+     * done before them, by a call or through a page that it exposes now, must not come later (uma_protect.c). */
+    if (atomic_load_explicit(&shared->protected, memory_order_acquire) &&
+        atomic_load_explicit(&shared->durable, memory_order_acquire) < change->epoch) {
+        uma_wait_durable(piece->uma, piece->record, change->epoch - 1);
+        if (uma_is_failed(piece->uma))
+            return -EIO;
+    }
     uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
     uint64_t end = piece->offset + piece->length;
     if (piece->moves_size && end > size && !piece->has_resize)
@@ -234,7 +243,7 @@ static int piece_check(struct piece *piece, struct uma_change *change)
         atomic_store_explicit(&shared->garbage_end, end, memory_order_release);
     }
     change->undo = mode == INDEX_MODE_IN_PLACE;
-    change->size_after = uma_max(size, end);
+    change->size_after = piece->page ? size : uma_max(size, end);
     return 0;
 }
 
@@ -260,8 +269,12 @@ static void piece_store(struct piece *piece, const struct uma_change *change)
         struct uma_hold *hold = &piece->hold[i];
         piece_range(piece, i, &from, &to);
         bool takes = hold->set && (!hold->number || hold->relocate);
-        const char *bytes = source_take(piece->source, to - from, piece->bounce);
-        uma_block_store(piece->uma, change, piece->first + i, from, to, bytes, takes ? piece->fresh[next] : 0, hold);
+        uint32_t fresh = takes ? piece->fresh[next] : 0;
+        if (piece->page)
+            uma_block_save(piece->uma, change, piece->first + i, fresh, hold);
+        else
+            uma_block_store(piece->uma, change, piece->first + i, from, to,
+                            source_take(piece->source, to - from, piece->bounce), fresh, hold);
         next += takes;
     }
     pm_fence();
@@ -296,10 +309,12 @@ static int piece_try(struct piece *piece)
     uint64_t end = piece->offset + piece->length;
     if (piece->moves_size && end > atomic_load_explicit(&uma_shared(uma)->size, memory_order_relaxed))
         uma_size_set(uma, change.epoch, end);
+    if (piece->page) /* while nobody else can change the blocks, and before their epoch can end */
+        error = uma_protect_expose(uma, piece->first, piece->blocks, piece->page);
     for (uint32_t i = 0; i < piece->blocks; i++)
         uma_block_publish(uma, &piece->hold[i]);
     uma_guard_leave(piece->record);
-    return uma_is_failed(uma) ? -EIO : 0;
+    return uma_is_failed(uma) ? -EIO : error;
 }
 
 static int piece_write(struct piece *piece)
@@ -374,6 +389,18 @@ static int write_gap(struct uma *uma, struct index_record *record, uint64_t offs
     if (offset / UMA_BLOCK > uma_round_up(size) / UMA_BLOCK)
         uma_drop_reserve(uma, record, offset);
     return size < to ? uma_write_zeros(uma, record, size, to) : 0;
+}
+
+int uma_write_save(struct uma *uma, struct index_record *record, uint64_t block, uint32_t blocks, uintptr_t page)
+{
+    struct source source = {.iov = NULL};
+    struct piece piece = {.uma = uma,
+                          .record = record,
+                          .source = &source,
+                          .offset = block * UMA_BLOCK,
+                          .length = blocks * UMA_BLOCK,
+                          .page = page};
+    return piece_write(&piece);
 }
 
 /* All pieces. Returns bytes written, or an error if it was before the first. */

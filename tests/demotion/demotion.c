@@ -297,15 +297,14 @@ static void run(const struct way *way, enum state state)
 {
     unlink(subject->path);
     subject_make(state);
-    bool maps = way->flags & WAY_MAPS, in_place = maps && state != STATE_ATOMIC;
-    const char *name = maps && !in_place ? "demote.mmap" : way->counter;
-    unsigned long long before = counter(name), demoted = counter("demote.mmap");
+    bool in_place = way->flags & WAY_MAPS;
+    unsigned long long before = counter(way->counter), demoted = counter("demote.mmap");
     errno = 0;
     check(way->go(subject), "does what the kernel does");
     bool unserved = state == STATE_FRESH || state == STATE_UNTOUCHED;
     bool passing = way->flags & WAY_PASSING && unserved;
     bool counted = test.managed && !(way->flags & WAY_IN_CHILD) && !(way->flags & WAY_UNSERVED && unserved) && !passing;
-    check(counter(name) == before + counted, "the counter of the reason");
+    check(counter(way->counter) == before + counted, "the counter of the reason");
     check(!in_place || counter("demote.mmap") == demoted, "a mapping demotes nothing");
     struct stat st = check_plain("after the demotion");
     if (!(way->flags & WAY_CLOSES)) {

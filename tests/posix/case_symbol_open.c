@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <syslog.h>
@@ -336,6 +337,51 @@ SYMBOL_CASE(sendmmsg)
     CALL(sendmmsg(fd, messages, 2, 0));
     CALL(close(ends[0]));
     CALL(close(ends[1]));
+}
+
+/* What comes is stored to a buffer, or the descriptor is none that can be received from. */
+SYMBOL_CASE(recv)
+{
+    int ends[2];
+    char text[8] = "";
+    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    CALL(write(ends[0], "letter", 6));
+    CALL(recv(ends[1], text, sizeof text, 0));
+    say("%s", text);
+    CALL(recv(ends[1], text, sizeof text, MSG_DONTWAIT));
+    CALL(recv(fd, text, sizeof text, 0));
+    CALL(close(ends[0]));
+    CALL(close(ends[1]));
+}
+
+SYMBOL_CASE(recvfrom)
+{
+    int ends[2];
+    char text[8] = "";
+    CALL(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
+    CALL(write(ends[0], "letter", 6));
+    CALL(recvfrom(ends[1], text, 3, MSG_TRUNC, NULL, NULL));
+    say("%s", text);
+    CALL(recvfrom(fd, text, sizeof text, 0, NULL, NULL));
+    CALL(close(ends[0]));
+    CALL(close(ends[1]));
+}
+
+SYMBOL_CASE(getrandom)
+{
+    char random[16];
+    (void)fd;
+    CALL(getrandom(random, sizeof random, 0));
+    CALL(getrandom(random, sizeof random, 1000));
+    CALL(getrandom((void *)1, sizeof random, 0));
+}
+
+SYMBOL_CASE(getentropy)
+{
+    char random[300];
+    (void)fd;
+    CALL(getentropy(random, 256));
+    CALL(getentropy(random, 257));
 }
 
 SYMBOL_CASE(recvmsg)

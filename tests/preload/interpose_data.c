@@ -12,7 +12,9 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -271,6 +273,33 @@ CALL(msync, "msync")
 CALL(madvise, "remove")
 {
     return madvise((void *)4096, INTERPOSE_SIZE, MADV_REMOVE) < 0 && errno == ENOMEM;
+}
+
+CALL(mprotect, "mprotect")
+{
+    return mprotect((void *)1, INTERPOSE_SIZE, PROT_READ) < 0 && errno == EINVAL;
+}
+
+/* Calls that fill a buffer ask the core for it when the kernel cannot store there, or before. */
+CALL(recv, "touch")
+{
+    char byte;
+    return recv(-1, &byte, 1, 0) < 0 && errno == EBADF;
+}
+CALL(recvfrom, "touch")
+{
+    char byte;
+    return recvfrom(-1, &byte, 1, 0, NULL, NULL) < 0 && errno == EBADF;
+}
+CALL(getrandom, "touch")
+{
+    void *volatile nowhere = (void *)1;
+    return getrandom(nowhere, 1, 0) < 0 && errno == EFAULT;
+}
+CALL(getentropy, "touch")
+{
+    void *volatile nowhere = (void *)1;
+    return getentropy(nowhere, 1) < 0 && errno == EFAULT;
 }
 
 CALL(eventfd_read, "read")

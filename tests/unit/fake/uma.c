@@ -425,6 +425,8 @@ static void forget_ranges(const char *addr, size_t length);
 int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, unsigned kind)
 {
     (void)fd;
+    if (kind & UMA_MAP_ATOMIC && kind & UMA_MAP_WRITABLE) /* all pages at once */
+        sys_mprotect(addr, length, PROT_READ | PROT_WRITE);
     forget_ranges(addr, length);
     for (int i = 0; i < FAKE_RANGES; i++) {
         if (umas.range[i].uma)
@@ -441,6 +443,30 @@ int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset,
         return 0;
     }
     return -ENOMEM;
+}
+
+bool uma_is_atomic(struct uma *uma)
+{
+    (void)uma;
+    return false;
+}
+
+int uma_map_protect(void *addr, size_t length, int prot)
+{
+    return sys_mprotect(addr, length, prot);
+}
+
+void uma_map_leaving(void *addr, size_t length)
+{
+    (void)addr;
+    (void)length;
+}
+
+bool uma_protect_touch(const void *addr, size_t length)
+{
+    (void)addr;
+    (void)length;
+    return false;
 }
 
 void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *new)
