@@ -13,7 +13,7 @@
 #include <limits.h>
 #include <sys/socket.h>
 
-enum { BUFFER_VECTORS = 64 }; /* of a vector that are looked at */
+enum { BUFFER_VECTORS = 32 }; /* of a vector that are looked at */
 
 /* Copies what may be at a bad address. */
 static bool copy_safely(void *to, const void *from, size_t length)

@@ -292,4 +292,3 @@ void uma_protect_forget(struct uma *uma, uintptr_t start, uintptr_t end)
     }
     protect_unlock(uma);
 }
-

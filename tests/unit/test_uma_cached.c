@@ -174,7 +174,7 @@ static void test_stores_in_place(void **state)
             assert_int_equal(managed_write(&m, offset, 1 + managed_random(5000), i % 2 ? UMA_WRITE_SYNC : 0) > 0, 1);
             managed_watch();
             assert_int_equal(managed_commit(&m), 0);
-            assert_int_equal(managed_calls(), 0);
+            assert_in_range(managed_calls(), 0, 1); /* 1: the sync thread had just gone to sleep, and is woken */
             managed_check(&m);
             if (!atomic)
                 managed_check_kernel(&m);
