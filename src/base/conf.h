@@ -22,6 +22,7 @@
  *   lease            0         1: a program without nvmmio that opens a file in use reads it as it is then
  *   atomic_map       (none)    patterns of fnmatch(3), with | between them: stores to shared mappings of files whose path
  *                              matches are failure-atomic
+ *   atomic_nvmmap    1         1: so are stores to what nvmmap maps writable and shared; 0: it maps as mmap does
  *   aio              deny      io_uring: deny: there is none; allow: from the first ring on files are the kernel's
  */
 #ifndef BASE_CONF_H
@@ -50,6 +51,7 @@ struct conf {
     uint32_t pool;
     bool atomic;
     char atomic_map[256]; /* "": none */
+    bool atomic_nvmmap;
     bool stats;
     enum conf_aio aio;
     bool lease;

@@ -70,7 +70,8 @@ static unsigned kind_of(const struct fd_handle *handle, int fd, int prot, int fl
 {
     if (!is_shared(flags))
         return 0;
-    bool atomic = handle->writable && (uma_is_atomic(handle->uma) || (!plain && prot & PROT_WRITE) || matches_rule(fd));
+    bool atomic = handle->writable && (uma_is_atomic(handle->uma) ||
+                                       (!plain && prot & PROT_WRITE && conf_get()->atomic_nvmmap) || matches_rule(fd));
     unsigned stores = !handle->writable ? 0 : atomic ? UMA_MAP_ATOMIC : UMA_MAP_STORES;
     return UMA_MAP_SHARED | (prot & PROT_WRITE ? UMA_MAP_WRITABLE : 0) | stores;
 }

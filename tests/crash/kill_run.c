@@ -110,7 +110,7 @@ pid_t kill_spawn(const char *role, uint64_t number, const char *file)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setenv("NVMMIO_ROOT", kill_run.root, 1);
-    setenv("NVMMIO_CONF", "pm:force", 0); /* attach when PM needs it, whether it pays or not */
+    setenv("NVMMIO_CONF", "pm:force,atomic_nvmmap:0", 0); /* attach when PM needs it, whether it pays or not */
     if (kill_option.preload)
         setenv("LD_PRELOAD", kill_option.preload, 1);
     execl(kill_option.worker, kill_option.worker, role, fd, text, file, (char *)NULL);

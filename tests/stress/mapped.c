@@ -360,7 +360,7 @@ int main(int argc, char **argv)
         return 2;
     snprintf(run.path, sizeof run.path, "%s/f", run.dir);
     setenv("NVMMIO_ROOT", run.dir, 1);
-    setenv("NVMMIO_CONF", "pm:force", 0);
+    setenv("NVMMIO_CONF", "pm:force,atomic_nvmmap:0", 0);
     int fd = sys_openat(AT_FDCWD, run.path, O_RDWR | O_CREAT, 0600);
     if (fd < 0 || sys_ftruncate(fd, ROOM))
         return 2;

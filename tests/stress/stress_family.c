@@ -310,6 +310,7 @@ static void restart(char **argv)
     if (mkdir(run.base, 0700) || mkdir(run.root, 0700))
         exit(2);
     setenv("NVMMIO_ROOT", run.root, 1);
+    setenv("NVMMIO_CONF", "atomic_nvmmap:0", 0); /* what is complete must outlive its process */
     execv("/proc/self/exe", argv);
     exit(2);
 }

@@ -333,7 +333,7 @@ int main(int argc, char **argv)
         if (mkdir(run.root, 0700)) /* the library reads the variable at its first use: start again with it set */
             return 2;
         setenv("NVMMIO_ROOT", run.root, 1);
-        setenv("NVMMIO_CONF", "pm:force", 0); /* attach when PM needs it, whether it pays or not */
+        setenv("NVMMIO_CONF", "pm:force,atomic_nvmmap:0", 0); /* attach when PM needs it, whether it pays or not */
         execv("/proc/self/exe", argv);
         return 2;
     }

@@ -109,9 +109,19 @@ def unpack_kernel(image):
 
 # ---- files for the guest ----
 
-def needed_libraries(path):
+def linked_libraries(path):
     done = subprocess.run(["ldd", path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     return re.findall(r"(/\S+)(?: \(0x)", done.stdout.decode())
+
+
+def needed_libraries(path):
+    """Those that it is linked with, and libpmem, which the project's loads itself where a volume is on PM."""
+    needed = linked_libraries(path)
+    if path.startswith(("/lib", "/usr", "/bin", "/sbin")):
+        return needed
+    known = subprocess.run(["/sbin/ldconfig", "-p"], stdout=subprocess.PIPE, check=False).stdout.decode()
+    pmem = re.findall(r"libpmem\.so\.1 .*=> (/\S+)", known)[:1]
+    return needed + pmem + [library for one in pmem for library in linked_libraries(one)]
 
 
 class Archive:

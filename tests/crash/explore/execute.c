@@ -65,7 +65,7 @@ bool execute_begin(unsigned number)
     if (mkdir(world.base, 0700) || mkdir(world.root, 0700))
         return false;
     setenv("NVMMIO_ROOT", world.root, 1);
-    setenv("NVMMIO_CONF", "idle:1000s,commit_interval:1000s,pool:1,pm:force", 1);
+    setenv("NVMMIO_CONF", "idle:1000s,commit_interval:1000s,pool:1,pm:force,atomic_nvmmap:0", 1);
     trace_own();
     conf_get(); /* now: recovery of images must not look at directories */
     world.shared = mmap(NULL, sizeof *world.shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
