@@ -260,7 +260,8 @@ int uma_protect_begin(struct uma *uma)
     if (error)
         return error;
     atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ATOMIC, memory_order_acq_rel);
-    uma_note_atomic(uma);
+    if (!atomic_load_explicit(&shared->atomic, memory_order_acquire)) /* else the log says so, too */
+        uma_note_atomic(uma);
     /* seq_cst: before any page is exposed, which happens in the guard: a committer that has drained it sees both */
     atomic_store_explicit(&index_records(&uma->index, uma->participant)->protects, 1, memory_order_seq_cst);
     atomic_store_explicit(&shared->protected, 1, memory_order_seq_cst);

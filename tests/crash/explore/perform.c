@@ -9,6 +9,7 @@
 #include "file/handle.h"
 #include "nvmmio.h"
 #include "pm/pm.h"
+#include "uma/uma.h"
 #include "uma/uma_private.h"
 
 #include <errno.h>
@@ -207,6 +208,8 @@ static int perform_store(const struct operation *op, unsigned number)
     fill(bytes, number, op->file, from, length);
     if (path_now(op->file) == EXECUTE_KERNEL)
         return or_errno(nvpwrite(run.file[op->file].fd[WAY_MAIN], bytes, length, (off_t)from));
+    /* The fault of a failure-atomic mapping comes before the store is recorded, not in the middle of it. */
+    (void)uma_protect_touch(run.file[op->file].map + from, length);
     pm_store_words(run.file[op->file].map + from, bytes, length);
     return 0;
 }
