@@ -15,6 +15,7 @@
 #include <limits.h>
 
 #define RW_BYTES_MAX UINT64_C(0x7ffff000) /* MAX_RW_COUNT of the kernel */
+#define RW_TOUCHES 16u                    /* of one read's buffers: what then still faults is another address */
 #define RW_SEQUENTIAL ((off_t)-1)         /* in rw_call.offset: at the description's offset */
 
 /* RWF_ flags that change nothing for a file in memory, and those that are understood. Others are EOPNOTSUPP. */
@@ -190,9 +191,10 @@ static __attribute__((noinline, cold)) bool rw_touch(const struct rw_call *call)
 static inline ssize_t rw_run(struct fd_handle *handle, struct rw_call *call, enum rw_direction direction)
 {
     ssize_t result;
+    unsigned touches = 0;
     do
         result = rw_once(handle, call, direction);
-    while (__builtin_expect(result == -EFAULT, 0) && direction == RW_READ && rw_touch(call));
+    while (__builtin_expect(result == -EFAULT, 0) && direction == RW_READ && touches++ < RW_TOUCHES && rw_touch(call));
     return result;
 }
 
