@@ -147,11 +147,12 @@ static bool guard_is_fault(int signal, const siginfo_t *info)
     return info->si_code > 0 && !(signal == SIGBUS && info->si_code == BUS_MCEERR_AO);
 }
 
-static void guard_default(int signal, siginfo_t *info)
+/* `comes_back`: the instruction raises this very signal once more. */
+static void guard_default(int signal, siginfo_t *info, bool comes_back)
 {
     struct sys_action action = {.handler = SIG_DFL};
     sys_sigaction(signal, &action, NULL);
-    if (!guard_is_fault(signal, info))
+    if (!comes_back)
         rawsys(SYS_rt_tgsigqueueinfo, sys_getpid(), sys_gettid(), signal, (long)info, 0, 0);
 }
 
@@ -186,13 +187,13 @@ static struct sys_action guard_deliver(int signal)
     return now;
 }
 
-static void guard_chain(int signal, siginfo_t *info, void *context)
+static void guard_chain(int signal, siginfo_t *info, void *context, bool comes_back)
 {
     struct sys_action wanted = guard_deliver(signal);
     if (guard_has_handler(&wanted))
         guard_call(&wanted, signal, info, context);
     else if (wanted.handler == SIG_DFL || guard_is_fault(signal, info))
-        guard_default(signal, info);
+        guard_default(signal, info, comes_back);
 }
 
 /* Whether the fault was in pm_probe; the return from the handler then goes on behind it. */
@@ -227,6 +228,7 @@ static bool guard_store(int *signal, siginfo_t *info)
 static void guard_handler(int signal, siginfo_t *info, void *context)
 {
     struct pm_guard *guard = pm_guard_armed;
+    const int raised = signal;
     if (guard_is_fault(signal, info) && guard_resume_probe(context)) {
         inside_keep(context);
         return;
@@ -249,7 +251,7 @@ static void guard_handler(int signal, siginfo_t *info, void *context)
         return;
     /* the application's handler may use guards of its own (by calling us), or leave by a jump */
     pm_guard_armed = NULL;
-    guard_chain(signal, info, context);
+    guard_chain(signal, info, context, signal == raised && guard_is_fault(signal, info));
     pm_guard_armed = guard;
 }
 

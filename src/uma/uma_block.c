@@ -365,6 +365,8 @@ static void store_undo(struct uma *uma, const struct uma_change *change, uint64_
 void uma_block_save(struct uma *uma, const struct uma_change *change, uint64_t block, uint32_t fresh,
                     struct uma_hold *hold)
 {
+    if (!hold->set) /* past the committed end: nothing to save, and no log block for it */
+        return;
     if (hold->number)
         hold->superseded = uma_void_superseded(uma, hold->number, hold->entry);
     uint64_t save = hold->set & ~hold->base & ~hold->flip;

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define K 1024
@@ -171,11 +172,37 @@ static void test_end_of_file(void **state)
     assert_int_equal(managed_commit(&m), 0);
     assert_int_equal(signal_of_store(at + 8 * K), SIGBUS);
     assert_int_equal(managed_resize(&m, 20 * K), 0);
-    managed_check(&m); /* zeros behind the old end */
-    store(&m, at, 12 * K, 4);
+    managed_check(&m);        /* zeros behind the old end */
+    store(&m, at, 12 * K, 4); /* past the committed end: nothing is there to save */
+    assert_int_equal(log_header(&m.uma->log)->magic, LOG_MAGIC);
     assert_int_equal(managed_commit(&m), 0);
     managed_check(&m);
     managed_check_kernel(&m);
+    managed_remove(&m);
+}
+
+/* Who has no handler for it dies of a store behind the end, as with the kernel's mappings. The first test: the child is to find
+ * the library unused. */
+static void test_end_of_file_kills(void **state)
+{
+    struct managed m;
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        const struct sys_action action = {.handler = SIG_DFL};
+        managed_open(&m, 5 * K, 64 * K, 0);
+        char *at = map(&m, 0, 64 * K);
+        pm_guard_action(SIGBUS, &action, NULL);
+        alarm(10);
+        *(volatile char *)(at + 8 * K) = 1;
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGBUS);
+    managed_inherit(&m, 64 * K);
+    managed_attach(&m); /* recovers */
     managed_remove(&m);
 }
 
@@ -259,10 +286,10 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_store_only), cmocka_unit_test(test_sequence),
-        cmocka_unit_test(test_beside_calls),     cmocka_unit_test(test_end_of_file),
-        cmocka_unit_test(test_many_pages),       cmocka_unit_test(test_protect_and_move),
-        cmocka_unit_test(test_gone_mapping),
+        cmocka_unit_test(test_end_of_file_kills), cmocka_unit_test(test_first_store_only),
+        cmocka_unit_test(test_sequence),          cmocka_unit_test(test_beside_calls),
+        cmocka_unit_test(test_end_of_file),       cmocka_unit_test(test_many_pages),
+        cmocka_unit_test(test_protect_and_move),  cmocka_unit_test(test_gone_mapping),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
