@@ -55,6 +55,11 @@ extern const struct engine engine_mmap;
 extern const struct engine engine_libpmem;
 extern const struct engine engine_null;
 
+/* For engines that map: how much of `length` bytes at `offset` the mapping has; reading by loads; what counts as the size. */
+size_t engine_map_clip(const struct engine_file *file, size_t length, uint64_t offset);
+ssize_t engine_map_read(struct engine_file *file, void *buf, size_t length, uint64_t offset);
+int engine_map_size(struct engine_file *file, uint64_t *size);
+
 /* NULL if there is none of that name. */
 const struct engine *engine_find(const char *name);
 /* The index-th engine, NULL behind the last. */

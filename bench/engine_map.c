@@ -101,23 +101,23 @@ static int libpmem_open(struct engine_file *file, const char *path, int flags, u
     return map_open(file, path, flags, size, MAP_POPULATE);
 }
 
-static size_t map_clip(const struct engine_file *file, size_t length, uint64_t offset)
+size_t engine_map_clip(const struct engine_file *file, size_t length, uint64_t offset)
 {
     if (offset >= file->map_length)
         return 0;
     return length < file->map_length - offset ? length : (size_t)(file->map_length - offset);
 }
 
-static ssize_t map_read(struct engine_file *file, void *buf, size_t length, uint64_t offset)
+ssize_t engine_map_read(struct engine_file *file, void *buf, size_t length, uint64_t offset)
 {
-    length = map_clip(file, length, offset);
+    length = engine_map_clip(file, length, offset);
     memcpy(buf, file->map + offset, length);
     return (ssize_t)length;
 }
 
 static ssize_t mmap_write(struct engine_file *file, const void *buf, size_t length, uint64_t offset)
 {
-    length = map_clip(file, length, offset);
+    length = engine_map_clip(file, length, offset);
     if (length == 0)
         return -ENOSPC;
     memcpy(file->map + offset, buf, length);
@@ -130,7 +130,7 @@ static ssize_t mmap_write(struct engine_file *file, const void *buf, size_t leng
 
 static ssize_t libpmem_write(struct engine_file *file, const void *buf, size_t length, uint64_t offset)
 {
-    length = map_clip(file, length, offset);
+    length = engine_map_clip(file, length, offset);
     if (length == 0)
         return -ENOSPC;
     pmem.memcpy(file->map + offset, buf, length, PMEM_F_MEM_NONTEMPORAL);
@@ -178,7 +178,7 @@ static int map_truncate(struct engine_file *file, uint64_t size)
     return 0;
 }
 
-static int map_size(struct engine_file *file, uint64_t *size)
+int engine_map_size(struct engine_file *file, uint64_t *size)
 {
     *size = file->end;
     return 0;
@@ -198,12 +198,12 @@ const struct engine engine_mmap = {
     .maps = true,
     .load = mmap_load,
     .open = mmap_open,
-    .read = map_read,
+    .read = engine_map_read,
     .write = mmap_write,
     .append = mmap_append,
     .sync = mmap_sync,
     .truncate = map_truncate,
-    .size = map_size,
+    .size = engine_map_size,
     .close = map_close,
 };
 
@@ -213,11 +213,11 @@ const struct engine engine_libpmem = {
     .maps = true,
     .load = libpmem_load,
     .open = libpmem_open,
-    .read = map_read,
+    .read = engine_map_read,
     .write = libpmem_write,
     .append = libpmem_append,
     .sync = libpmem_sync,
     .truncate = map_truncate,
-    .size = map_size,
+    .size = engine_map_size,
     .close = map_close,
 };

@@ -152,23 +152,9 @@ static int nvmmap_open(struct engine_file *file, const char *path, int flags, ui
     return 0;
 }
 
-static size_t nvmmap_clip(const struct engine_file *file, size_t length, uint64_t offset)
-{
-    if (offset >= file->map_length)
-        return 0;
-    return length < file->map_length - offset ? length : (size_t)(file->map_length - offset);
-}
-
-static ssize_t nvmmap_read(struct engine_file *file, void *buf, size_t length, uint64_t offset)
-{
-    length = nvmmap_clip(file, length, offset);
-    memcpy(buf, file->map + offset, length);
-    return (ssize_t)length;
-}
-
 static ssize_t nvmmap_write(struct engine_file *file, const void *buf, size_t length, uint64_t offset)
 {
-    length = nvmmap_clip(file, length, offset);
+    length = engine_map_clip(file, length, offset);
     if (length == 0)
         return -ENOSPC;
     memcpy(file->map + offset, buf, length);
@@ -179,12 +165,6 @@ static int nvmmap_sync(struct engine_file *file, bool data_only)
 {
     (void)data_only;
     return core.msync(file->map, file->map_length, MS_SYNC) ? -errno : 0;
-}
-
-static int nvmmap_size(struct engine_file *file, uint64_t *size)
-{
-    *size = file->end;
-    return 0;
 }
 
 static int nvmmap_close(struct engine_file *file)
@@ -199,12 +179,12 @@ const struct engine engine_nvmmap = {
     .maps = true,
     .load = nvmmio_load,
     .open = nvmmap_open,
-    .read = nvmmap_read,
+    .read = engine_map_read,
     .write = nvmmap_write,
     .append = nvmmap_write,
     .sync = nvmmap_sync,
     .truncate = nvmmio_truncate,
-    .size = nvmmap_size,
+    .size = engine_map_size,
     .close = nvmmap_close,
 };
 

@@ -48,11 +48,9 @@ void birth_note(void)
 void birth_meet(void)
 {
     _Atomic uint8_t *page = atomic_load_explicit(&birth_page, memory_order_acquire);
-    uint64_t all = ~UINT64_C(0);
-    uint64_t mask = 0;
     if (birth_busy)
         return;
-    sys_sigprocmask(SIG_SETMASK, &all, &mask); /* a handler of this thread would wait for it */
+    uint64_t mask = sys_block_signals(); /* a handler of this thread would wait for it */
     uint8_t state = BIRTH_NEW;
     /* acquire on failure: what the other thread has set up is seen */
     while (!atomic_compare_exchange_strong_explicit(page, &state, BIRTH_MEETING, memory_order_acquire,
@@ -68,5 +66,5 @@ void birth_meet(void)
         birth_busy = false;
         birth_note();
     }
-    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+    sys_unblock_signals(mask);
 }

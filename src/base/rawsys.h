@@ -255,6 +255,17 @@ static inline int sys_sigprocmask(int how, const uint64_t *set, uint64_t *old)
 {
     return (int)rawsys(SYS_rt_sigprocmask, how, (long)set, (long)old, sizeof *set, 0, 0);
 }
+/* Blocks all signals of this thread: the mask to give back to sys_unblock_signals. */
+static inline uint64_t sys_block_signals(void)
+{
+    uint64_t all = ~UINT64_C(0), mask = 0;
+    sys_sigprocmask(SIG_SETMASK, &all, &mask);
+    return mask;
+}
+static inline void sys_unblock_signals(uint64_t mask)
+{
+    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+}
 static inline int sys_sigpending(uint64_t *set)
 {
     return (int)rawsys(SYS_rt_sigpending, (long)set, sizeof *set, 0, 0, 0, 0);

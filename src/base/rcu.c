@@ -39,14 +39,6 @@ static void rcu_unlock(_Atomic bool *word)
     atomic_store_explicit(word, false, memory_order_release);
 }
 
-static uint64_t rcu_block_signals(void)
-{
-    uint64_t all = ~UINT64_C(0);
-    uint64_t mask = 0;
-    sys_sigprocmask(SIG_SETMASK, &all, &mask);
-    return mask;
-}
-
 static void rcu_note(void)
 {
     rcu_known = true;
@@ -57,12 +49,12 @@ void rcu_register(void)
 {
     if (!rcu_known)
         rcu_note();
-    uint64_t mask = rcu_block_signals();
+    uint64_t mask = sys_block_signals();
     rcu_lock(&count.gate);
     urcu_bp_read_lock();
     urcu_bp_read_unlock();
     rcu_unlock(&count.gate);
-    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+    sys_unblock_signals(mask);
 }
 
 /* ---- counted sections ---- */
@@ -121,7 +113,7 @@ static void rcu_counted_reset(void)
 void rcu_before_fork(void)
 {
     if (atomic_load_explicit(&rcu_counted, memory_order_relaxed))
-        count.mask = rcu_block_signals();
+        count.mask = sys_block_signals();
     else
         urcu_bp_before_fork();
 }

@@ -29,6 +29,9 @@ int shlock_try(struct shlock *lock, uint32_t owner);
 #define SHLOCK_PATIENCE_US 2000
 int shlock_acquire(struct shlock *lock, uint32_t owner);
 
+/* Acquires a lock that only threads of this process take: its owner lives, and is waited for. */
+void shlock_acquire_private(struct shlock *lock);
+
 /* Releases by a locked instruction, which also is a persist fence for the calling thread's earlier stores, and wakes a
  * sleeper. */
 void shlock_release(struct shlock *lock);

@@ -176,13 +176,16 @@ struct sync_range {
     void *addr;
     size_t length;
     int flags;
+    bool atomic; /* the mapping is failure-atomic */
 };
 
 static long sync_step(struct file_call *call, enum uma_path path)
 {
     struct sync_range *range = (struct sync_range *)call;
-    /* the kernel's first: it flushes what was stored by plain instructions, and knows what is mapped */
-    int error = sys_msync(range->addr, range->length, range->flags);
+    /* The kernel's first: it flushes what was stored by plain instructions, and knows what is mapped. Of a failure-atomic
+     * mapping the commit does. */
+    bool flushed = range->atomic && path == UMA_PATH_USER;
+    int error = flushed ? 0 : sys_msync(range->addr, range->length, range->flags);
     return !error && path == UMA_PATH_USER && range->flags & MS_SYNC ? uma_commit_written(call->uma) : error;
 }
 
@@ -200,6 +203,7 @@ static int sync_piece(char *addr, size_t length, int flags, size_t *done)
     rcu_enter();
     range.call.uma = uma_at(addr, &place);
     *done = range.length = place_length(&place, length);
+    range.atomic = range.call.uma && place.kind & UMA_MAP_ATOMIC;
     result =
         range.call.uma ? (int)file_call_run(&range.call, UMA_INTENT_SYNC, sync_step) : sys_msync(addr, *done, flags);
     rcu_leave();

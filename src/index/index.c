@@ -30,8 +30,7 @@ static struct index_pool {
 
 static void pool_lock(void)
 {
-    while (shlock_acquire(&pool.lock, 1) == -ETIMEDOUT)
-        ; /* threads of one process: the owner is alive */
+    shlock_acquire_private(&pool.lock);
 }
 
 int index_reserve(struct index *index, uint64_t offset, uint64_t length)

@@ -74,9 +74,7 @@ static void guard_unlock_blocked(void)
 /* A handler of this thread that came between lock and unlock would wait for itself. */
 static uint64_t guard_lock(void)
 {
-    uint64_t all = ~UINT64_C(0);
-    uint64_t mask = 0;
-    sys_sigprocmask(SIG_SETMASK, &all, &mask);
+    uint64_t mask = sys_block_signals();
     guard_lock_blocked();
     return mask;
 }
@@ -84,7 +82,7 @@ static uint64_t guard_lock(void)
 static void guard_unlock(uint64_t mask)
 {
     guard_unlock_blocked();
-    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+    sys_unblock_signals(mask);
 }
 
 void pm_guard_before_fork(void)

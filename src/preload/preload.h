@@ -181,8 +181,23 @@ extern __thread struct preload_thread preload_thread __attribute__((tls_model("i
 /* libc's pthread_setcanceltype. Returns the type before. */
 int preload_cancel_type(int type);
 
+/* A system call that is a cancellation point while it waits, once. */
+static inline long preload_wait_once(long number, long a, long b, long c, long d, long e, long f)
+{
+    if (__builtin_expect(!preload_threaded(), 1))
+        return rawsys(number, a, b, c, d, e, f);
+    /* relaxed: for handlers of this very thread. A jump out of one leaves it set, which does no harm. */
+    atomic_store_explicit(&preload_thread.waiting, true, memory_order_relaxed);
+    int type = preload_cancel_type(PTHREAD_CANCEL_ASYNCHRONOUS);
+    long result = rawsys(number, a, b, c, d, e, f);
+    preload_cancel_type(type);
+    atomic_store_explicit(&preload_thread.waiting, false, memory_order_relaxed);
+    return result;
+}
+
 enum { PRELOAD_TOUCHES = 16 }; /* of one call: what then still faults has another bad address */
-/* After EFAULT: whether the system call, with its first three arguments, can be made again (preload_map.c). */
+/* After EFAULT: whether the system call, with its first three arguments, can be made again (preload_buffer.c). It goes into
+ * the core: not while cancellation is asynchronous. */
 bool preload_touch(long number, long a, long b, long c);
 
 /* A system call that is a cancellation point while it waits. */
@@ -190,20 +205,9 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
 {
     long result;
     unsigned touches = 0;
-    if (__builtin_expect(!preload_threaded(), 1)) {
-        do
-            result = rawsys(number, a, b, c, d, e, f);
-        while (__builtin_expect(result == -EFAULT, 0) && touches++ < PRELOAD_TOUCHES && preload_touch(number, a, b, c));
-        return result;
-    }
-    /* relaxed: for handlers of this very thread. A jump out of one leaves it set, which does no harm. */
-    atomic_store_explicit(&preload_thread.waiting, true, memory_order_relaxed);
-    int type = preload_cancel_type(PTHREAD_CANCEL_ASYNCHRONOUS);
     do
-        result = rawsys(number, a, b, c, d, e, f);
+        result = preload_wait_once(number, a, b, c, d, e, f);
     while (__builtin_expect(result == -EFAULT, 0) && touches++ < PRELOAD_TOUCHES && preload_touch(number, a, b, c));
-    preload_cancel_type(type);
-    atomic_store_explicit(&preload_thread.waiting, false, memory_order_relaxed);
     return result;
 }
 

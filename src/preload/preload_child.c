@@ -80,10 +80,8 @@ static void child_after_fork(void)
  * child_after_bare. */
 static uint64_t child_before_bare(void)
 {
-    uint64_t all = ~UINT64_C(0);
-    uint64_t mask = 0;
     const struct nvmmio_core *core = preload_core();
-    sys_sigprocmask(SIG_SETMASK, &all, &mask);
+    uint64_t mask = sys_block_signals();
     if (core)
         core->before_bare();
     return mask;
@@ -97,7 +95,7 @@ static void child_after_bare(long child, uint64_t mask)
         core->after_bare();
     if (child == 0)
         preload_child_born();
-    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+    sys_unblock_signals(mask);
 }
 
 void preload_child_born(void)

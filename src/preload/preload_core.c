@@ -64,10 +64,8 @@ const struct nvmmio_core *preload_core_load(void)
         return core;
     int saved = errno;
     int cancel;
-    uint64_t all = ~UINT64_C(0);
-    uint64_t mask;
     /* A handler that ran inside the loader could not use the files that it is loaded for. */
-    sys_sigprocmask(SIG_BLOCK, &all, &mask);
+    uint64_t mask = sys_block_signals();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     preload_thread.loading = true;
     core = core_find();
@@ -81,7 +79,7 @@ const struct nvmmio_core *preload_core_load(void)
     }
     preload_thread.loading = false;
     pthread_setcancelstate(cancel, &cancel);
-    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+    sys_unblock_signals(mask);
     errno = saved;
     return core;
 }

@@ -60,26 +60,16 @@ static void root_read_names(const char *text)
     }
 }
 
-/* Between the two no handler runs that could wait for this thread; other threads do wait. What they were told otherwise, that
- * a file is in no root, would hold as long as their descriptor: they would write past everybody else. */
-static uint64_t root_block(void)
-{
-    uint64_t all = ~UINT64_C(0), mask = 0;
-    sys_sigprocmask(SIG_BLOCK, &all, &mask);
-    return mask;
-}
-static void root_unblock(uint64_t mask)
-{
-    sys_sigprocmask(SIG_SETMASK, &mask, NULL);
-}
-
+/* While this thread reads the names, or looks a root up, none of its handlers runs, which could not wait for it; other threads
+ * do wait. What they were told otherwise, that a file is in no root, would hold as long as their descriptor: they would write
+ * past everybody else. */
 static bool root_names(void)
 {
     /* acquire: pairs with the release below */
     int state = atomic_load_explicit(&roots.state, memory_order_acquire);
     if (__builtin_expect(state == ROOT_READ, 1))
         return true;
-    uint64_t mask = root_block();
+    uint64_t mask = sys_block_signals();
     state = ROOT_UNREAD;
     /* relaxed: only the winner goes on, and it reads nothing of others */
     if (atomic_compare_exchange_strong_explicit(&roots.state, &state, ROOT_READING, memory_order_relaxed,
@@ -87,7 +77,7 @@ static bool root_names(void)
         root_read_names(secure_getenv("NVMMIO_ROOT"));
         atomic_store_explicit(&roots.state, ROOT_READ, memory_order_release);
     }
-    root_unblock(mask);
+    sys_unblock_signals(mask);
     while (atomic_load_explicit(&roots.state, memory_order_acquire) != ROOT_READ)
         sys_sched_yield();
     return true;
@@ -146,7 +136,7 @@ static void root_look(struct root *root)
     if (fd < 0)
         return;
     uint32_t known = ROOT_KNOWN_NO;
-    uint64_t mask = root_block();
+    uint64_t mask = sys_block_signals();
     /* acquire: the fields are ours now; whoever loses waits for them in root_is_known */
     if (sys_fstat(fd, &st) == 0 &&
         atomic_compare_exchange_strong_explicit(&root->known, &known, ROOT_KNOWN_BUSY, memory_order_acquire,
@@ -158,7 +148,7 @@ static void root_look(struct root *root)
         /* release: pairs with the acquire in root_is_known */
         atomic_store_explicit(&root->known, length > 0 ? ROOT_KNOWN_YES : ROOT_KNOWN_NO, memory_order_release);
     }
-    root_unblock(mask);
+    sys_unblock_signals(mask);
     sys_close(fd);
 }
 

@@ -17,7 +17,6 @@
 #include <sys/sysmacros.h>
 
 #define HASH_BUCKETS 8192u
-#define PRIVATE_OWNER 1u /* of locks that only threads of this process take */
 
 /* All umas. lock guards the chains (writers) and holders; readers walk the chains under RCU. attach_lock: one attach or
  * detach at a time, before lock in order. */
@@ -28,15 +27,9 @@ static struct registry {
     _Atomic bool exiting;
 } registry;
 
-static void private_lock(struct shlock *lock)
-{
-    while (shlock_acquire(lock, PRIVATE_OWNER) == -ETIMEDOUT)
-        ; /* the owner is a thread of this process */
-}
-
 void uma_registry_lock(void)
 {
-    private_lock(&registry.lock);
+    shlock_acquire_private(&registry.lock);
 }
 void uma_registry_unlock(void)
 {
@@ -44,7 +37,7 @@ void uma_registry_unlock(void)
 }
 void uma_attach_lock(void)
 {
-    private_lock(&registry.attach_lock);
+    shlock_acquire_private(&registry.attach_lock);
 }
 void uma_attach_unlock(void)
 {
@@ -324,10 +317,7 @@ static void child_forget(struct uma *uma)
         atomic_store_explicit(&uma->inherited, mapped, memory_order_relaxed);
         highfd_close(uma->log.fd);
         highfd_close(uma->index.fd);
-        for (unsigned i = 0; i < INDEX_RECORDS; i++) {
-            mem_free(uma->scratch[i], sizeof *uma->scratch[i]);
-            uma->scratch[i] = NULL;
-        }
+        uma_scratch_free(uma);
         atomic_store_explicit(&uma->state, UMA_DETACHED, memory_order_relaxed);
     }
     if (!mapped) { /* else there may be no descriptor any more to open it by: the parent's description serves as well */

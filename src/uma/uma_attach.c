@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * uma_attach.c — from the kernel's path to user space and back. Layer uma; called at the first operation that needs it and
- * at the last close.
+ * uma_attach.c — from the kernel's path to user space; uma_detach.c is the way back. Layer uma; called at the first operation
+ * that needs it.
  *
  * Under the inode's bucket lock, so one process at a time for one file:
  *   fresh    nobody has the file: a ready log and an index object are taken, the log is registered (from then on nobody
@@ -12,8 +12,6 @@
  *            would show is not what was committed
  *   join     the lock is held: another process serves the file; its index object is the one and only
  */
-#include "base/conf.h"
-#include "base/grow.h"
 #include "base/highfd.h"
 #include "base/mem.h"
 #include "base/msg.h"
@@ -23,7 +21,6 @@
 #include "log/log_index.h"
 #include "log/log_recover.h"
 #include "pm/pm.h"
-#include "pm/pm_guard.h"
 #include "uma/uma_private.h"
 
 #include <errno.h>
@@ -84,14 +81,6 @@ static int map_data(struct uma *uma)
         return pm_map_open(&uma->data, uma->data_fd, uma->data_writable, true, sync);
     pm_map_prepare(&uma->data, uma->data_fd, uma->data_writable, true, sync);
     return 0;
-}
-
-static void free_scratch(struct uma *uma)
-{
-    for (unsigned i = 0; i < INDEX_RECORDS; i++) {
-        mem_free(uma->scratch[i], sizeof *uma->scratch[i]);
-        uma->scratch[i] = NULL;
-    }
 }
 
 /* Frees the places of dead processes that were at nothing when they died; true if there was one. */
@@ -386,7 +375,7 @@ static int attach_joined(struct uma *uma, struct log_header *copy)
             pm_map_close(&uma->data);
     }
     if (error) {
-        free_scratch(uma);
+        uma_scratch_free(uma);
         index_close(&uma->index);
     }
     return error;
@@ -480,86 +469,5 @@ int uma_attach(struct uma *uma, int fd)
         uma_lease_attached(uma);
     } else if (error != -EXDEV)
         msg(MSG_WARNING, "inode %llu: not attached, error %d", (unsigned long long)uma->ino, -error);
-    return error;
-}
-
-/* ---- detach ---- */
-
-/* Whether another live process uses the index; repairs after dead ones. Under the bucket lock. */
-static bool others_live(struct uma *uma, struct index_record *record)
-{
-    struct index_shared *shared = uma_shared(uma);
-    uma_repair(uma, record);
-    uint32_t participants = atomic_load_explicit(&shared->participants, memory_order_acquire);
-    for (unsigned p = 0; p < participants && p < INDEX_PARTICIPANTS; p++)
-        if (p != uma->participant && atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire))
-            return true;
-    return false;
-}
-
-/* Brings everything to the file, as far as it is ours to say. */
-static int detach_settle(struct uma *uma, struct index_record *record, bool last)
-{
-    struct index_shared *shared = uma_shared(uma);
-    if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
-        return 0;
-    /* This process goes on without the file, but with mappings that nobody will count: not even the others can log it. */
-    bool keeps_maps = atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ALONE &&
-                      atomic_load_explicit(&uma->maps, memory_order_relaxed);
-    if (last || keeps_maps)
-        return uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
-    /* others go on: an O_ATOMIC file's unsynced changes stay theirs to sync */
-    if (atomic_load_explicit(&shared->atomic, memory_order_acquire))
-        return 0;
-    int error = uma_commit_record(uma, record);
-    int64_t n = error ? 0 : uma_writeback_quietly(uma, record, UINT64_MAX, false);
-    return n < 0 ? (int)n : error;
-}
-
-static void detach_unmap(struct uma *uma)
-{
-    pm_map_close(&uma->data);
-    free_scratch(uma);
-    atomic_store_explicit(&uma->state, UMA_DETACHED, memory_order_release);
-}
-
-int uma_detach(struct uma *uma)
-{
-    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_DETACHED)
-        return 0;
-    int error = volume_lock_inode(uma->volume, uma->ino);
-    if (error)
-        return error;
-    uma_lease_end(uma);
-    uma_work_on(uma); /* the registry does not have it any more */
-    struct index_record *record = uma_claim(uma);
-    bool last = !others_live(uma, record);
-    error = detach_settle(uma, record, last);
-    uma_protect_end(uma);
-    uma_times_deliver(uma, record); /* at the end: while it is pending, nothing needs to put the time back */
-    uma_unclaim(uma, record);
-    uma_work_on(uma); /* once more: what follows stores to the log's header */
-    index_leave(&uma->index, uma->participant);
-    /* Exclusive: nobody else is attached in truth, also none that the index does not know. */
-    if (last && !error && log_lock(&uma->log, LOG_LOCK_EXCLUSIVE) == 0) {
-        log_retire(&uma->log);
-        volume_unregister_log(uma->volume, uma->ino);
-        uint64_t nonce = uma->index.nonce;
-        bool kept = index_destroy(&uma->index, true);
-        if (!kept)
-            pm_store64(&log_header(&uma->log)->index_nonce, 0);
-        if (!volume_give_log(uma->volume, &uma->log) && kept)
-            index_discard(nonce);
-    } else { /* others go on, or the log is needed for another try: recovery at the next attach */
-        log_close(&uma->log);
-        if (last)
-            index_abandon(&uma->index);
-        else
-            index_close(&uma->index);
-    }
-    uma_work_on(NULL);
-    detach_unmap(uma);
-    uma_worth_detached(uma);
-    volume_unlock_inode(uma->volume, uma->ino);
     return error;
 }

@@ -23,6 +23,7 @@
 #include "base/conf.h"
 #include "base/highfd.h"
 #include "base/rawsys.h"
+#include "base/thread.h"
 #include "uma/uma_private.h"
 
 #include <errno.h>
@@ -81,16 +82,6 @@ static void thaw(struct uma *uma)
         uma_sync_wake(uma); /* there is something to write back */
 }
 
-static bool is_shared(const struct uma *uma)
-{
-    struct index_shared *shared = uma_shared(uma);
-    uint32_t participants = atomic_load_explicit(&shared->participants, memory_order_acquire);
-    for (unsigned p = 0; p < participants && p < INDEX_PARTICIPANTS; p++)
-        if (p != uma->participant && atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire))
-            return true;
-    return false;
-}
-
 /* ---- the lease ---- */
 
 static bool waits(uint32_t state)
@@ -142,7 +133,7 @@ static bool is_ours_alone(const struct uma *uma)
     uma_registry_lock();
     bool one = uma->holders == 1;
     uma_registry_unlock();
-    return one && !is_shared(uma);
+    return one && !uma_is_shared(uma);
 }
 
 /* Each time anew: the kernel forgets whom to tell, and by which signal, when a lease is given back, and would send SIGIO to
@@ -233,30 +224,16 @@ static void *lease_main(void *arg)
 
 static int start_thread(void)
 {
-    sigset_t all, before;
     uint64_t signal = UINT64_C(1) << (LEASE_SIGNAL - 1);
-    pthread_attr_t attr;
-    pthread_t thread;
     int fd = (int)rawsys(SYS_signalfd4, -1, (long)&signal, sizeof signal, SFD_CLOEXEC | SFD_NONBLOCK, 0, 0);
     if (fd < 0)
         return fd;
     fd = highfd_move(fd);
     atomic_store_explicit(&lease_thread.signal_fd, fd, memory_order_release);
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV); /* as in uma_sync.c */
-    sigdelset(&all, SIGBUS);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_attr_init(&attr);
-    if (!error) {
-        pthread_attr_setstacksize(&attr, STACK_BYTES);
-        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-        error = pthread_create(&thread, &attr, lease_main, NULL);
-        pthread_attr_destroy(&attr);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = thread_start(lease_main, NULL, STACK_BYTES);
     if (error)
         highfd_close(fd);
-    return -error;
+    return error;
 }
 
 static bool thread_comes(void)

@@ -47,8 +47,7 @@ static struct range_table *table_now(void)
 
 static void map_lock(void)
 {
-    while (shlock_acquire(&map.lock, 1) == -ETIMEDOUT)
-        ; /* threads of this process */
+    shlock_acquire_private(&map.lock);
 }
 
 void uma_map_before_fork(void)

@@ -6,6 +6,7 @@
  * Every operation that takes a lock in shared memory or enters the guard claims one of its process's records first. The
  * record says who owns what, so that others can go on when the process dies.
  */
+#include "base/mem.h"
 #include "base/rawsys.h"
 #include "uma/uma_private.h"
 
@@ -73,6 +74,32 @@ void uma_unclaim(struct uma *uma, struct index_record *record)
     if (atomic_load_explicit(&record->blocks, memory_order_relaxed))
         atomic_store_explicit(&record->blocks, 0, memory_order_relaxed);
     atomic_store_explicit(&record->claimed, 0, memory_order_release);
+}
+
+struct uma_scratch *uma_scratch(struct uma *uma, const struct index_record *record)
+{
+    struct uma_scratch **scratch = &uma->scratch[record - index_records(&uma->index, uma->participant)];
+    if (!*scratch)
+        *scratch = mem_alloc(sizeof **scratch);
+    return *scratch;
+}
+
+void uma_scratch_free(struct uma *uma)
+{
+    for (unsigned i = 0; i < INDEX_RECORDS; i++) {
+        mem_free(uma->scratch[i], sizeof *uma->scratch[i]);
+        uma->scratch[i] = NULL;
+    }
+}
+
+bool uma_is_shared(const struct uma *uma)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint32_t participants = atomic_load_explicit(&shared->participants, memory_order_acquire);
+    for (unsigned p = 0; p < participants && p < INDEX_PARTICIPANTS; p++)
+        if (p != uma->participant && atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire))
+            return true;
+    return false;
 }
 
 void uma_wait_step(struct uma *uma, struct index_record *record, struct uma_wait *wait)

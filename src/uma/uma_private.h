@@ -231,6 +231,11 @@ static inline bool uma_is_failed(const struct uma *uma)
 /* Claims a record of this process for the calling thread; waits while all are taken. */
 struct index_record *uma_claim(struct uma *uma);
 void uma_unclaim(struct uma *uma, struct index_record *record);
+/* The record's scratch memory, made when first needed. NULL: there is none. */
+struct uma_scratch *uma_scratch(struct uma *uma, const struct index_record *record);
+void uma_scratch_free(struct uma *uma); /* of all records */
+/* Whether another process is attached; dead ones count until they are repaired. */
+bool uma_is_shared(const struct uma *uma);
 static inline uint32_t uma_id(const struct uma *uma, const struct index_record *record)
 {
     return index_record_id(&uma->index, record);
@@ -352,7 +357,6 @@ static inline uint32_t uma_void_superseded(struct uma *uma, uint32_t number, con
                : 0;
 }
 void uma_give_chain(struct uma *uma, uint32_t number);
-struct uma_scratch *uma_scratch(struct uma *uma, const struct index_record *record);
 
 /* ---- sizes (uma_size.c) ---- */
 

@@ -38,17 +38,6 @@
     8192u /* pages that are exposed at once: each may be a mapping of its own, and the kernel's count of them has an end */
 #define RUN_MOST 16u /* pages that are exposed ahead of stores in sequence */
 
-static void protect_lock(struct uma *uma)
-{
-    while (shlock_acquire(&uma->protect.lock, 1) == -ETIMEDOUT)
-        ; /* threads of this process */
-}
-
-static void protect_unlock(struct uma *uma)
-{
-    shlock_release(&uma->protect.lock);
-}
-
 /* ---- the list of pages; under protect.lock ---- */
 
 static int list_reserve(struct uma_protect *protect, uint32_t more)
@@ -107,7 +96,7 @@ static void list_protect(struct uma_protect *protect)
 int uma_protect_expose(struct uma *uma, uint64_t first, uint32_t blocks, uintptr_t page)
 {
     struct uma_protect *protect = &uma->protect;
-    protect_lock(uma);
+    shlock_acquire_private(&protect->lock);
     if (protect->exposed + blocks > LIST_MOST)
         list_protect(protect);
     int error = list_reserve(protect, blocks);
@@ -121,20 +110,19 @@ int uma_protect_expose(struct uma *uma, uint64_t first, uint32_t blocks, uintptr
         protect->list[protect->count++] = (struct uma_exposed){first + i, page + i * UMA_BLOCK};
     if (!error)
         protect->exposed += blocks;
-    protect_unlock(uma);
+    shlock_release(&protect->lock);
     return error;
 }
 
 /* How many pages from `block` on to expose for a store to it: stores in sequence double it. A guess: no lock. */
-static uint32_t guess_run(struct uma *uma, uint64_t block)
+static uint32_t guess_run(struct uma_protect *protect, uint64_t block)
 {
-    struct uma_protect *protect = &uma->protect;
     uint32_t run = atomic_load_explicit(&protect->run, memory_order_relaxed);
-    bool follows = atomic_load_explicit(&protect->next, memory_order_relaxed) == block;
-    run = follows ? (run < RUN_MOST ? run * 2 : RUN_MOST) : 1;
-    atomic_store_explicit(&protect->run, run ? run : 1, memory_order_relaxed);
-    atomic_store_explicit(&protect->next, block + (run ? run : 1), memory_order_relaxed);
-    return run ? run : 1;
+    bool follows = run && atomic_load_explicit(&protect->next, memory_order_relaxed) == block;
+    run = follows ? (uint32_t)uma_min(run * 2, RUN_MOST) : 1;
+    atomic_store_explicit(&protect->run, run, memory_order_relaxed);
+    atomic_store_explicit(&protect->next, block + run, memory_order_relaxed);
+    return run;
 }
 
 /* The page at `page`, of a mapping that goes on for `length` bytes, may be stored to afterwards. */
@@ -145,9 +133,7 @@ static int expose(struct uma *uma, uintptr_t page, uint64_t offset, size_t lengt
     uint64_t end = uma_round_up(uma_size(uma)) / UMA_BLOCK;
     if (block >= end)
         return -EFAULT;
-    uint32_t run = (uint32_t)uma_min(guess_run(uma, block), uma_min(end - block, length / UMA_BLOCK));
-    if (run > INDEX_LEAF_SLOTS - block % INDEX_LEAF_SLOTS)
-        run = (uint32_t)(INDEX_LEAF_SLOTS - block % INDEX_LEAF_SLOTS);
+    uint32_t run = (uint32_t)uma_min(guess_run(&uma->protect, block), uma_min(end - block, length / UMA_BLOCK));
     struct index_record *record = uma_claim(uma);
     int error = uma_write_save(uma, record, block, run, page);
     uma_unclaim(uma, record);
@@ -155,6 +141,14 @@ static int expose(struct uma *uma, uintptr_t page, uint64_t offset, size_t lengt
     if (error == -UMA_AGAIN && atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
         error = sys_mprotect((void *)page, length, PROT_READ | PROT_WRITE);
     return error;
+}
+
+/* The uma of the mapping at `addr` if it is failure-atomic and may be stored to, else NULL. In a read section. */
+static struct uma *protected_at(const void *addr, struct uma_place *place)
+{
+    const unsigned wanted = UMA_MAP_ATOMIC | UMA_MAP_WRITABLE;
+    struct uma *uma = uma_at(addr, place);
+    return uma && (place->kind & wanted) == wanted ? uma : NULL;
 }
 
 /* Exposes the page of `address` if it is in such a mapping. */
@@ -165,12 +159,11 @@ static enum pm_guard_verdict expose_at(uintptr_t address)
     int error;
     do {
         rcu_enter();
-        struct uma *uma = uma_at((void *)page, &place);
-        bool ours = uma && place.kind & UMA_MAP_ATOMIC && place.kind & UMA_MAP_WRITABLE;
-        if (ours)
+        struct uma *uma = protected_at((void *)page, &place);
+        if (uma)
             uma_ref(uma); /* the mapping has one of its own, but may go when we have left the section */
         rcu_leave();
-        if (!ours)
+        if (!uma)
             return PM_GUARD_NOT_OURS;
         error = uma_is_attached(uma) ? 0 : uma_attach(uma, -1);
         if (!error)
@@ -197,8 +190,7 @@ bool uma_protect_touch(const void *addr, size_t length)
     for (uintptr_t at = start; at < end; at = (at | (UMA_BLOCK - 1)) + 1) {
         struct uma_place place;
         rcu_enter();
-        struct uma *uma = uma_at((void *)at, &place);
-        bool ours = uma && place.kind & UMA_MAP_ATOMIC && place.kind & UMA_MAP_WRITABLE;
+        bool ours = protected_at((void *)at, &place);
         rcu_leave();
         if (ours)
             any = expose_at(at) == PM_GUARD_RESUME || any;
@@ -215,12 +207,12 @@ bool uma_protect_touch(const void *addr, size_t length)
 void uma_protect_settle_own(struct uma *uma)
 {
     struct uma_protect *protect = &uma->protect;
-    protect_lock(uma);
+    shlock_acquire_private(&protect->lock);
     list_protect(protect);
     for (uint32_t i = 0; i < protect->count; i++)
         pm_flush(pm_map_peek(&uma->data, protect->list[i].block * UMA_BLOCK), UMA_BLOCK); /* saved from there */
     protect->count = 0;
-    protect_unlock(uma);
+    shlock_release(&protect->lock);
     pm_fence();
 }
 
@@ -281,7 +273,7 @@ void uma_protect_end(struct uma *uma)
 void uma_protect_forget(struct uma *uma, uintptr_t start, uintptr_t end)
 {
     struct uma_protect *protect = &uma->protect;
-    protect_lock(uma);
+    shlock_acquire_private(&protect->lock);
     for (uint32_t i = 0; i < protect->count; i++) {
         struct uma_exposed *one = &protect->list[i];
         if (one->page < start || one->page >= end)
@@ -291,5 +283,5 @@ void uma_protect_forget(struct uma *uma, uintptr_t start, uintptr_t end)
         one->page = 0;
         protect->exposed--;
     }
-    protect_unlock(uma);
+    shlock_release(&protect->lock);
 }

@@ -9,12 +9,11 @@
  * stored to the moment it goes on.
  */
 #include "base/rawsys.h"
+#include "base/thread.h"
 #include "uma/uma_private.h"
 
 #include <limits.h>
 #include <linux/futex.h>
-#include <pthread.h>
-#include <signal.h>
 
 #define STACK_BYTES (128u * 1024)
 
@@ -57,25 +56,11 @@ int uma_settler_start(struct uma *uma)
 {
     if (atomic_load_explicit(&uma->protect.settler, memory_order_acquire) != SETTLER_NONE)
         return 0;
-    sigset_t all, before;
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV); /* as in uma_sync.c */
-    sigdelset(&all, SIGBUS);
     atomic_store_explicit(&uma->protect.settler, SETTLER_RUNNING, memory_order_release);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_attr_init(&attr);
-    if (!error) {
-        pthread_attr_setstacksize(&attr, STACK_BYTES);
-        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-        error = pthread_create(&thread, &attr, settler_main, uma);
-        pthread_attr_destroy(&attr);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = thread_start(settler_main, uma, STACK_BYTES);
     if (error)
         atomic_store_explicit(&uma->protect.settler, SETTLER_NONE, memory_order_release);
-    return -error;
+    return error;
 }
 
 void uma_settler_stop(struct uma *uma)

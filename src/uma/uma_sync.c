@@ -11,6 +11,7 @@
 #include "base/conf.h"
 #include "base/place.h"
 #include "base/rawsys.h"
+#include "base/thread.h"
 #include "uma/uma_private.h"
 
 #include <errno.h>
@@ -163,22 +164,8 @@ void uma_sync_start(void)
         !atomic_compare_exchange_strong_explicit(&sync_thread.state, &expected, SYNC_STARTING, memory_order_acq_rel,
                                                  memory_order_relaxed))
         return;
-    sigset_t all, before;
-    pthread_attr_t attr;
-    pthread_t thread;
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV); /* a file that is cut under the thread is a fault that it can do with */
-    sigdelset(&all, SIGBUS);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_attr_init(&attr);
-    if (!error) {
-        pthread_attr_setstacksize(&attr, STACK_BYTES);
-        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-        atomic_store_explicit(&sync_thread.state, SYNC_RUNNING, memory_order_release);
-        error = pthread_create(&thread, &attr, sync_main, NULL);
-        pthread_attr_destroy(&attr);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    atomic_store_explicit(&sync_thread.state, SYNC_RUNNING, memory_order_release); /* before the thread says STOPPED */
+    int error = thread_start(sync_main, NULL, STACK_BYTES);
     if (error) /* without it everything happens at sync and close; tried again at the next attachment */
         atomic_store_explicit(&sync_thread.state, SYNC_NONE, memory_order_release);
 }

@@ -12,7 +12,6 @@
  *     store     data, entries; one fence
  *     publish   size, slots; leave the guard
  */
-#include "base/mem.h"
 #include "base/stats.h"
 #include "pm/pm.h"
 #include "pm/pm_probe.h"
@@ -110,14 +109,6 @@ struct piece {
     uint32_t fresh_count;
     char *bounce;
 };
-
-struct uma_scratch *uma_scratch(struct uma *uma, const struct index_record *record)
-{
-    struct uma_scratch **scratch = &uma->scratch[record - index_records(&uma->index, uma->participant)];
-    if (!*scratch)
-        *scratch = mem_alloc(sizeof **scratch);
-    return *scratch;
-}
 
 static void piece_range(const struct piece *piece, uint32_t i, unsigned *from, unsigned *to)
 {

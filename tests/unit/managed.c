@@ -233,6 +233,13 @@ void managed_end(void)
     }
 }
 
+int managed_group_end(void **state)
+{
+    (void)state;
+    managed_end();
+    return 0;
+}
+
 /* ---- files ---- */
 
 static void open_with_library(struct managed *m, int flags)

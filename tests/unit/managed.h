@@ -35,6 +35,8 @@
 void managed_begin(const char *conf);
 /* Ends the library in this process and removes the root. Fails if logs, index objects or descriptors are left. */
 void managed_end(void);
+/* The same, as the end of a group of tests. */
+int managed_group_end(void **state);
 
 /* ---- random numbers ---- */
 

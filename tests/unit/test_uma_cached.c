@@ -206,13 +206,6 @@ static void test_idle(void **state)
     managed_remove(&m);
 }
 
-static int end(void **state)
-{
-    (void)state;
-    managed_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,5 +214,5 @@ int main(void)
         cmocka_unit_test(test_idle),
     };
     managed_begin("idle:20ms,commit_interval:1000s");
-    return cmocka_run_group_tests(tests, NULL, end);
+    return cmocka_run_group_tests(tests, NULL, managed_group_end);
 }

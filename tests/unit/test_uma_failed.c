@@ -126,20 +126,6 @@ static void test_sticky(void **state)
     managed_remove(&m);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    managed_begin("idle:1000s,commit_interval:1000s,pool:0,pm:force");
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    managed_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,5 +133,6 @@ int main(void)
         cmocka_unit_test(test_lack),
         cmocka_unit_test(test_sticky),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    managed_begin("idle:1000s,commit_interval:1000s,pool:0,pm:force");
+    return cmocka_run_group_tests(tests, NULL, managed_group_end);
 }

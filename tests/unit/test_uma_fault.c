@@ -359,13 +359,6 @@ static void test_no_memory(void **state)
     }
 }
 
-static int end(void **state)
-{
-    (void)state;
-    managed_end();
-    return 0;
-}
-
 int main(void)
 {
     struct CMUnitTest tests[OPERATIONS + 1];
@@ -377,5 +370,5 @@ int main(void)
     managed_open(&m, 1, 1, 0);
     run_map(&m);
     managed_remove(&m);
-    return cmocka_run_group_tests(tests, NULL, end);
+    return cmocka_run_group_tests(tests, NULL, managed_group_end);
 }

@@ -529,13 +529,6 @@ static void test_no_system_calls(void **state)
     managed_remove(&m);
 }
 
-static int end(void **state)
-{
-    (void)state;
-    managed_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,5 +548,5 @@ int main(void)
         cmocka_unit_test(test_no_system_calls),
     };
     managed_begin("pm:force,idle:1000s,commit_interval:1000s");
-    return cmocka_run_group_tests(tests, NULL, end);
+    return cmocka_run_group_tests(tests, NULL, managed_group_end);
 }

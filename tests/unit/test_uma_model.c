@@ -196,13 +196,6 @@ static void test_plan(void **state)
     }
 }
 
-static int end(void **state)
-{
-    (void)state;
-    managed_end();
-    return 0;
-}
-
 /* Arguments: rounds of each plan, steps of a round. */
 int main(int argc, char **argv)
 {
@@ -214,5 +207,5 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < sizeof plans / sizeof *plans; i++)
         tests[i] = (struct CMUnitTest){plans[i].name, test_plan, NULL, NULL, (void *)&plans[i]};
     managed_begin("pm:force,idle:1000s,commit_interval:1000s");
-    return cmocka_run_group_tests(tests, NULL, end);
+    return cmocka_run_group_tests(tests, NULL, managed_group_end);
 }

@@ -269,20 +269,6 @@ static void test_gone_mapping(void **state)
     managed_remove(&m);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    managed_begin("pm:force,idle:1000s,commit_interval:1000s");
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    managed_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -291,5 +277,6 @@ int main(void)
         cmocka_unit_test(test_end_of_file),       cmocka_unit_test(test_many_pages),
         cmocka_unit_test(test_protect_and_move),  cmocka_unit_test(test_gone_mapping),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    managed_begin("pm:force,idle:1000s,commit_interval:1000s");
+    return cmocka_run_group_tests(tests, NULL, managed_group_end);
 }

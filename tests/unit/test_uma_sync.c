@@ -343,13 +343,6 @@ static void test_threads_open_close(void **state)
     managed_remove(&crowd.m);
 }
 
-static int end(void **state)
-{
-    (void)state;
-    managed_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,5 +354,5 @@ int main(void)
         cmocka_unit_test(test_threads_open_close),
     };
     managed_begin("pm:force,idle:20ms,commit_interval:60ms");
-    return cmocka_run_group_tests(tests, NULL, end);
+    return cmocka_run_group_tests(tests, NULL, managed_group_end);
 }

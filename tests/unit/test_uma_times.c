@@ -277,20 +277,6 @@ static void test_dead_deliverer(void **state)
     managed_remove(&m);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    managed_begin("pm:force,idle:1000s,commit_interval:1000s");
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    managed_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,5 +288,6 @@ int main(void)
         cmocka_unit_test(test_two_keepers),
         cmocka_unit_test(test_dead_deliverer),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    managed_begin("pm:force,idle:1000s,commit_interval:1000s");
+    return cmocka_run_group_tests(tests, NULL, managed_group_end);
 }

@@ -123,20 +123,6 @@ static void test_beside_the_root(void **state)
     managed_remove(&m);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    managed_begin("idle:1000s,commit_interval:1000s"); /* without pm:force: emulated PM is what this is about */
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    managed_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,5 +130,6 @@ int main(void)
         cmocka_unit_test(test_bytes_earn),
         cmocka_unit_test(test_beside_the_root),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    managed_begin("idle:1000s,commit_interval:1000s"); /* without pm:force: emulated PM is what this is about */
+    return cmocka_run_group_tests(tests, NULL, managed_group_end);
 }

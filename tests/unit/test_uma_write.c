@@ -550,13 +550,6 @@ static void test_largest(void **state)
     managed_remove(&m);
 }
 
-static int end(void **state)
-{
-    (void)state;
-    managed_end();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -577,5 +570,5 @@ int main(void)
         cmocka_unit_test(test_largest),
     };
     managed_begin("pm:force,idle:1000s,commit_interval:1000s");
-    return cmocka_run_group_tests(tests, NULL, end);
+    return cmocka_run_group_tests(tests, NULL, managed_group_end);
 }

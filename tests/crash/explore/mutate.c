@@ -257,8 +257,6 @@ static const struct {
     {"fence", "repair_slot", ~0u, "the repairer fences before it commits; it is for commits by its other threads"},
     {"fence", "adopt_in_place", ~0u, "the same"},
     {"store", "perform_store", ~0u, "the application's own"},
-    {"fence", "uma_protect_settle_own", ~0u,
-     "in these workloads something that fences comes before the commit line, always"},
     {"flush", "adopt_in_place", ~0u, "both homes are equal until the next write, which flushes the entry"},
     {"sync", "extend_file", ~0u, "needs bytes behind the end in the file's last page, which only other mappings leave"},
     {"sync", "sync_step", ~0u, "for plain stores into a mapping, which no workload makes"},

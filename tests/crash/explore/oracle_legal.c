@@ -145,7 +145,7 @@ static void tell(struct story *story, struct oracle *oracle, unsigned place, siz
     struct oracle_inode *of = &oracle->inode[oracle_inode_of(oracle, place)];
     bool shrinks = op->verb == 't' && op->length < of->version[place]->world[0].size;
     by_library(story, op, place, ended, oracle->workload->atomic, shrinks, ever ? done->result : 0);
-    if (op->verb == 'i')
+    if (op->verb == 'i' && !oracle->workload->atomic) /* else it is failure-atomic, as a write is */
         note_stored(of, op, place);
     if (strchr("fs", op->verb) && syncs(story, op) && ended && done->result >= 0)
         forget_stored(of);
