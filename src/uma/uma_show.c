@@ -8,8 +8,9 @@
  * write-back, which makes the file long first and would show zeros for a moment. Nothing
  * becomes durable or committed by that, and the log stays as it is: behind `kernel_durable` no line has its home in the
  * file, whatever the entries say, so nobody's copy is overwritten; a power cut leaves bytes behind the committed size,
- * which recovery cuts off. The kernel lock keeps write-back from making homes of them meanwhile, the resize lock keeps the
- * end where it is.
+ * which recovery cuts off. In front of that size only committed bytes are shown: recovery would take what is there for the
+ * old content of lines that the log has no old copy of, the zeros of a hole. The kernel lock keeps
+ * write-back from making homes of them meanwhile, the resize lock keeps the end where it is.
  */
 #include "base/grow.h"
 #include "base/rawsys.h"
@@ -19,8 +20,17 @@
 
 #define SHOW_TRIES 4u
 
+/* Whether the lines of the block from byte `offset` of the file on are committed as they are, or need not be. */
+static bool may_be_shown(struct uma *uma, uint64_t offset, uint32_t number)
+{
+    struct index_shared *shared = uma_shared(uma);
+    return offset >= atomic_load_explicit(&shared->committed_size, memory_order_acquire) ||
+           uma_entry_newest(log_entry(&uma->log, number)).epoch <
+               atomic_load_explicit(&shared->durable, memory_order_acquire);
+}
+
 /* Shows the bytes [from, to) of a block as far as they are in the log: the rest is a hole. *end: behind the last byte that
- * was written. False if others keep changing it. */
+ * was written. False if others keep changing it, or a commit must come first. */
 static bool show_block(struct uma *uma, uint64_t block, unsigned from, unsigned to, uint64_t *end)
 {
     struct index_slot *slot = index_find(&uma->index, block);
@@ -33,6 +43,12 @@ static bool show_block(struct uma *uma, uint64_t block, unsigned from, unsigned 
         const char *log = lines && log_has_block(&uma->log, number) ? log_block(&uma->log, number) : NULL;
         if (!log)
             return !lines;
+        bool may = may_be_shown(uma, block * UMA_BLOCK + from, number);
+        atomic_thread_fence(memory_order_acquire); /* the state again behind the entry: views_hold of uma_read.c */
+        if (atomic_load_explicit(&slot->state, memory_order_acquire) != state)
+            continue;
+        if (!may)
+            return false;
         unsigned first, last;
         while (uma_take_run(&lines, &first, &last)) {
             unsigned a = first * UMA_LINE, b = (last + 1) * UMA_LINE;

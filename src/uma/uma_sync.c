@@ -99,6 +99,7 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
         }
         if (flush && uma_writeback_quietly(uma, record, UINT64_MAX, false) >= 0)
             uma_trim(uma, record);
+        uma_show_appended(uma, record, UMA_SHOW_QUIET); /* behind what is committed, which is in the file now */
         uma_unclaim(uma, record);
         if (flush && !waiting) { /* what is uncommitted still waits for a sync, which will wake us */
             atomic_store_explicit(&uma->dirty, 0, memory_order_relaxed);
