@@ -216,17 +216,25 @@ void uma_protect_settle_own(struct uma *uma)
     pm_fence();
 }
 
-/* What dead processes stored, and nobody flushed: in the blocks that are changed in that epoch. */
+/* What dead processes stored, and nobody flushed: in the blocks that are changed in that epoch. This process may never have
+ * mapped them. Where it cannot, the fsync that a commit makes for the kernel's changes is for those pages, too. */
 static void flush_strays(struct uma *uma, uint64_t epoch)
 {
-    for (uint64_t block = 0; (block = index_next(&uma->index, block)) != UINT64_MAX; block++) {
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t reach = uma_round_up(atomic_load_explicit(&shared->kernel_size, memory_order_acquire));
+    uint64_t end = uma_min(reach, UMA_MAPPED_MOST) / UMA_BLOCK;
+    for (uint64_t block = 0; (block = index_next(&uma->index, block)) < end; block++) {
         struct index_slot *slot = index_find(&uma->index, block);
         uint32_t number = slot ? index_state_entry(atomic_load_explicit(&slot->state, memory_order_acquire)) : 0;
         const struct log_entry *entry =
             number && log_has_block(&uma->log, number) ? log_entry(&uma->log, number) : NULL;
-        const char *home = pm_map_peek(&uma->data, block * UMA_BLOCK);
-        if (entry && home && uma_entry_newest(entry).epoch == epoch)
+        if (!entry || uma_entry_newest(entry).epoch != epoch)
+            continue;
+        const char *home = pm_map_at(&uma->data, block * UMA_BLOCK);
+        if (home)
             pm_flush(home, UMA_BLOCK);
+        else
+            atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_release);
     }
     pm_fence();
 }
