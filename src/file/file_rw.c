@@ -38,6 +38,11 @@ struct rw_call {
 
 enum rw_direction { RW_READ, RW_WRITE };
 
+static bool appends(const struct rw_call *call, uint32_t status)
+{
+    return (call->flags & RWF_APPEND) || ((status & O_APPEND) && !(call->flags & RWF_NOAPPEND));
+}
+
 /* ---- the kernel's path ---- */
 
 static ssize_t kernel_transfer(const struct rw_call *call, enum rw_direction direction)
@@ -53,6 +58,14 @@ static ssize_t kernel_transfer(const struct rw_call *call, enum rw_direction dir
                                  : sys_pread(call->fd, iov->iov_base, iov->iov_len, call->offset);
 }
 
+/* Where a write begins: -1 for the file's end. */
+static int64_t kernel_offset(const struct fd_handle *handle, const struct rw_call *call)
+{
+    if (appends(call, ofd_flags(handle->ofd)))
+        return -1;
+    return call->offset == RW_SEQUENTIAL ? sys_lseek(call->fd, 0, SEEK_CUR) : call->offset;
+}
+
 static ssize_t kernel_call(struct fd_handle *handle, const struct rw_call *call, enum rw_direction direction,
                            struct uma_done *done)
 {
@@ -61,6 +74,9 @@ static ssize_t kernel_call(struct fd_handle *handle, const struct rw_call *call,
         if (error)
             return error;
     }
+    if (direction == RW_WRITE && uma_is_unearned(handle->uma) &&
+        uma_earn_whole(handle->uma, call->fd, kernel_offset(handle, call), call->length))
+        return -UMA_AGAIN;
     ssize_t result = kernel_transfer(call, direction);
     if (result > 0) {
         if (direction == RW_WRITE)
@@ -77,7 +93,7 @@ static ssize_t user_write(struct fd_handle *handle, struct rw_call *call, uint64
 {
     struct uma *uma = handle->uma;
     uint32_t status = ofd_flags(handle->ofd);
-    bool append = (call->flags & RWF_APPEND) || ((status & O_APPEND) && !(call->flags & RWF_NOAPPEND));
+    bool append = appends(call, status);
     unsigned how = append ? UMA_WRITE_APPEND : 0;
     if ((status & O_DSYNC) || (call->flags & RW_FLAGS_SYNC)) /* O_SYNC has the bit of O_DSYNC */
         how |= UMA_WRITE_SYNC;

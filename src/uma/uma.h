@@ -131,6 +131,12 @@ void uma_note_read(struct uma *uma);
 /* Makes the file in the kernel as long as it is here, where it is longer here. Best effort. Before RLIMIT_FSIZE changes. */
 void uma_reach(struct uma *uma);
 
+/* Whether only doubt that it pays keeps a file that is written on the kernel's path: there a write that makes it longer may
+ * be torn when the process is killed, and the file have a length that it was never given. */
+bool uma_is_unearned(const struct uma *uma);
+/* Of such a file: true if that write, at `offset` or at the end (-1), is one; the next uma_begin attaches the file. */
+bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length);
+
 /* For a call that the kernel makes by itself on a file that nobody has attached: true if that is so and stays so until
  * uma_end. The caller's count keeps the uma. */
 bool uma_begin_kernel(struct uma *uma, struct uma_op *op);

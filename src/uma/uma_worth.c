@@ -120,6 +120,30 @@ static void reconsider_fresh(struct uma *uma, int fd)
     atomic_store_explicit(&uma->fresh_until, moved * 2, memory_order_relaxed);
 }
 
+bool uma_is_unearned(const struct uma *uma)
+{
+    uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
+    return !(flags & (UMA_FLAG_ALONE | UMA_FLAG_FRESH | UMA_FLAG_OUTSIDE)) && must_earn(uma, flags) && !has_earned(uma);
+}
+
+static bool in_one_block(uint64_t offset, uint64_t length)
+{
+    return offset % UMA_BLOCK + length <= UMA_BLOCK;
+}
+
+/* SIGKILL may end a write of the kernel between two pages, never within one. */
+bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length)
+{
+    struct stat st;
+    if ((offset >= 0 && in_one_block((uint64_t)offset, length)) || sys_fstat(fd, &st) != 0)
+        return false;
+    uint64_t size = (uint64_t)st.st_size, start = offset < 0 ? size : (uint64_t)offset;
+    if (in_one_block(start, length) || start + length <= size)
+        return false;
+    atomic_store_explicit(&uma->kernel_calls, EARN_CALLS, memory_order_relaxed);
+    return true;
+}
+
 bool uma_wants_attach(struct uma *uma, int fd, enum uma_intent intent)
 {
     if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_FRESH && fd >= 0)

@@ -83,6 +83,28 @@ static void test_bytes_earn(void **state)
     managed_remove(&m);
 }
 
+/* A write that makes the file longer, over a block's end, would be torn by the kernel if the process were killed in it: it
+ * earns the attachment at once. No other does. */
+static void test_appends_stay_whole(void **state)
+{
+    struct managed m;
+    (void)state;
+    for (int i = 0; i < SHORT_LIVED; i++)
+        attaches_at_once(O_ATOMIC);
+    managed_open(&m, 8 * K, 64 * K, 0);
+    assert_int_equal(managed_write(&m, 100, 10, 0), 10);
+    assert_true(uma_is_unearned(m.uma));
+    assert_false(uma_earn_whole(m.uma, m.fd, 2 * K, 4 * K)); /* nothing longer */
+    assert_false(uma_earn_whole(m.uma, m.fd, 8 * K, 4 * K)); /* one block */
+    assert_false(uma_earn_whole(m.uma, m.fd, -1, 4 * K));    /* the same, by O_APPEND */
+    assert_true(uma_is_unearned(m.uma));
+    assert_true(uma_earn_whole(m.uma, m.fd, -1, 4 * K + 1));
+    assert_int_equal(managed_write(&m, 8 * K, 4 * K + 1, 0), 4 * K + 1);
+    assert_true(uma_is_attached(m.uma));
+    managed_check(&m);
+    managed_remove(&m);
+}
+
 /* A file on the root's device, but not in the root, is found out when it would be attached, and stays the kernel's. Nothing
  * of the library's is opened for it, not even for a lock. */
 static void test_beside_the_root(void **state)
@@ -128,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_attachments_must_pay),
         cmocka_unit_test(test_bytes_earn),
+        cmocka_unit_test(test_appends_stay_whole),
         cmocka_unit_test(test_beside_the_root),
     };
     managed_begin("idle:1000s,commit_interval:1000s"); /* without pm:force: emulated PM is what this is about */

@@ -1054,9 +1054,8 @@ static void body_open(void)
 static void body_stay(void)
 {
     get_volume();
-    if (atomic_load(&board->step) < 11) /* the first one */
-        step_to(11);
-    wait_step(12);
+    step_to(atomic_load(&board->step) < 11 ? 11 : 12); /* the first one, the second */
+    wait_step(13);
     volume_exit();
 }
 
@@ -1072,9 +1071,10 @@ static void test_reclaim(void **state)
     wait_step(11);
     close(open(index_path(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     kill_child(child);
-    child = start(body_stay);
-    run(body_open); /* somebody had died, or one is there already */
-    step_to(12);
+    child = start(body_stay); /* somebody had died */
+    wait_step(12);
+    run(body_open); /* one is there already */
+    step_to(13);
     finish(child);
 }
 
