@@ -22,12 +22,15 @@ struct stat_call {
     struct file_call call;
     int (*ask)(struct stat_call *stat);                  /* the kernel's answer, into what `answer` points to */
     void (*correct)(struct stat_call *stat, off_t size); /* the size in it */
+    void (*set_mtime)(struct stat_call *stat, const struct timespec *mtime);
+    bool (*inode)(const struct stat_call *stat, struct stat *st); /* which inode it is of; false: none of ours */
     void *answer;
     int dirfd;
     const char *path;
     int flags;
     unsigned mask;  /* statx */
     bool answered;  /* the kernel has been asked already, to find the inode */
+    bool elsewhere; /* and when it was asked again the path was another one's */
     bool corrected; /* its answer was not the last word */
 };
 
@@ -36,12 +39,28 @@ static long stat_step(struct file_call *call, enum uma_path path)
     struct stat_call *stat = (struct stat_call *)call;
     if (path != UMA_PATH_USER)
         return stat->answered ? 0 : stat->ask(stat);
-    bool moved = uma_deliver_times(call->uma);
+    uma_deliver_times(call->uma);
     off_t size = (off_t)uma_size(call->uma);
-    int error = stat->answered && !moved ? 0 : stat->ask(stat);
-    if (!error)
-        stat->correct(stat, size);
-    return error;
+    struct timespec mtime;
+    uint32_t keeps;
+    bool kept;
+    int error;
+    unsigned tries = 0;
+    do { /* the answer may be of a file that somebody is just changing; one by path is asked again, its first was before */
+        keeps = uma_times_keeps(call->uma);
+        kept = uma_times_kept(call->uma, &mtime);
+        error = stat->ask(stat);
+    } while (!error && keeps != uma_times_keeps(call->uma) && ++tries < ASK_TRIES);
+    if (error)
+        return error;
+    struct stat st;
+    stat->elsewhere = stat->path && (!stat->inode(stat, &st) || uma_find(st.st_dev, st.st_ino) != call->uma);
+    if (stat->elsewhere)
+        return 0;
+    stat->correct(stat, size);
+    if (kept)
+        stat->set_mtime(stat, &mtime);
+    return 0;
 }
 
 /* ---- the three calls ---- */
@@ -62,6 +81,11 @@ static void correct_stat(struct stat_call *stat, off_t size)
     ((struct stat *)stat->answer)->st_size = size;
 }
 
+static void set_mtime_stat(struct stat_call *stat, const struct timespec *mtime)
+{
+    ((struct stat *)stat->answer)->st_mtim = *mtime;
+}
+
 static int ask_statx(struct stat_call *stat)
 {
     return sys_statx(stat->dirfd, stat->path, stat->flags, stat->mask, stat->answer);
@@ -71,6 +95,13 @@ static void correct_statx(struct stat_call *stat, off_t size)
 {
     stat->corrected = true;
     ((struct statx *)stat->answer)->stx_size = (uint64_t)size;
+}
+
+static void set_mtime_statx(struct stat_call *stat, const struct timespec *mtime)
+{
+    struct statx_timestamp *told = &((struct statx *)stat->answer)->stx_mtime;
+    told->tv_sec = mtime->tv_sec;
+    told->tv_nsec = (uint32_t)mtime->tv_nsec;
 }
 
 static bool is_gone(void)
@@ -108,6 +139,7 @@ static void ask_of_log(struct stat_call *call, const struct stat *st)
 static void ask_of_inode(struct stat_call *call, const struct stat *st)
 {
     call->answered = true;
+    call->elsewhere = false;
     rcu_enter();
     call->call.uma = uma_find(st->st_dev, st->st_ino);
     call->call.fd = -1;
@@ -116,9 +148,6 @@ static void ask_of_inode(struct stat_call *call, const struct stat *st)
     if (!known)
         ask_of_log(call, st);
 }
-
-/* Which inode the kernel has answered about; false: none of ours. */
-typedef bool stat_inode(const struct stat_call *call, struct stat *st);
 
 static bool inode_of_stat(const struct stat_call *call, struct stat *st)
 {
@@ -139,15 +168,17 @@ static bool inode_of_statx(const struct stat_call *call, struct stat *st)
 
 /* Asks the kernel, then those who know better. A file that goes back to the kernel between the two questions would be told
  * with its old size: asked again. */
-static int ask_both(struct stat_call *call, stat_inode *inode_of)
+static int ask_both(struct stat_call *call)
 {
     struct stat st;
     for (unsigned tries = 0;; tries++) {
         uint64_t handed = volume_handed();
         int error = call->ask(call);
-        if (error || is_gone() || !inode_of(call, &st))
+        if (error || is_gone() || !call->inode(call, &st))
             return error;
         ask_of_inode(call, &st);
+        if (call->elsewhere && tries < ASK_TRIES)
+            continue;
         if (call->corrected || handed == volume_handed() || tries == ASK_TRIES)
             return 0;
     }
@@ -155,10 +186,15 @@ static int ask_both(struct stat_call *call, stat_inode *inode_of)
 
 int file_fstat(int fd, struct stat *st)
 {
-    struct stat_call stat = {.ask = ask_fstat, .correct = correct_stat, .answer = st, .dirfd = fd};
+    struct stat_call stat = {.ask = ask_fstat,
+                             .correct = correct_stat,
+                             .set_mtime = set_mtime_stat,
+                             .inode = inode_of_stat,
+                             .answer = st,
+                             .dirfd = fd};
     struct fd_handle *handle = handle_enter(fd);
     if (!handle) /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
-        return nothing_managed() ? stat.ask(&stat) : ask_both(&stat, inode_of_stat);
+        return nothing_managed() ? stat.ask(&stat) : ask_both(&stat);
     if (!fd_is_handle(handle))
         return -EBADF;
     stat.call.uma = handle->uma;
@@ -170,21 +206,29 @@ int file_fstat(int fd, struct stat *st)
 
 int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
-    struct stat_call stat = {
-        .ask = ask_fstatat, .correct = correct_stat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
-    return ask_both(&stat, inode_of_stat);
+    struct stat_call stat = {.ask = ask_fstatat,
+                             .correct = correct_stat,
+                             .set_mtime = set_mtime_stat,
+                             .inode = inode_of_stat,
+                             .answer = st,
+                             .dirfd = dirfd,
+                             .path = path,
+                             .flags = flags};
+    return ask_both(&stat);
 }
 
 int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
 {
     struct stat_call stat = {.ask = ask_statx,
                              .correct = correct_statx,
+                             .set_mtime = set_mtime_statx,
+                             .inode = inode_of_statx,
                              .answer = stx,
                              .dirfd = dirfd,
                              .path = path,
                              .flags = flags,
                              .mask = mask};
-    return ask_both(&stat, inode_of_statx);
+    return ask_both(&stat);
 }
 
 /* ---- times ---- */

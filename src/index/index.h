@@ -134,8 +134,8 @@ struct index_shared {
     _Atomic uint32_t times_keepers; /* who changes the file and wants its mtime back; raised under times_lock */
     _Atomic uint64_t
         times_tick; /* of the kernel's clock of files, when the mtime was delivered last; under times_lock */
-    _Atomic uint32_t protected; /* somebody has failure-atomic mappings, or had */
-    uint32_t reserved4;
+    _Atomic uint32_t protected;   /* somebody has failure-atomic mappings, or had */
+    _Atomic uint32_t times_keeps; /* how often somebody began to keep the mtime; under times_lock */
 
     /* line 4: allocation of log blocks; under alloc_lock */
     struct shlock alloc_lock;

@@ -123,6 +123,10 @@ int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length);
 /* Delivers a pending mtime (a write in user space does not move it), so that the kernel's stat is right in all but
  * st_size. Whether there was one. */
 bool uma_deliver_times(struct uma *uma);
+/* Who changes the file on the library's behalf puts its mtime back afterwards; meanwhile the kernel tells another. Whether
+ * somebody is about it now, and the time that it will be; and a number that moves whenever one begins. */
+bool uma_times_kept(struct uma *uma, struct timespec *mtime);
+uint32_t uma_times_keeps(struct uma *uma);
 /* utimensat (path NULL: of dirfd itself) on the uma's file: what was written before has its time first. 0 or -errno. */
 int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct timespec times[2], int flags);
 /* A read in user space: it moves the time of access, later. */

@@ -154,6 +154,27 @@ bool uma_deliver_times(struct uma *uma)
     return moved || accessed;
 }
 
+uint32_t uma_times_keeps(struct uma *uma)
+{
+    /* The caller's question to the kernel is between two of these: a system call, behind and before which nothing moves. */
+    return uma_is_attached(uma) ? atomic_load_explicit(&uma_shared(uma)->times_keeps, memory_order_acquire) : 0;
+}
+
+bool uma_times_kept(struct uma *uma, struct timespec *mtime)
+{
+    struct index_shared *shared = uma_is_attached(uma) ? uma_shared(uma) : NULL;
+    if (!shared || !has_keepers(uma))
+        return false;
+    struct index_record *record = uma_claim(uma);
+    uma_lock(uma, record, &shared->times_lock);
+    bool kept = has_keepers(uma);
+    mtime->tv_sec = atomic_load_explicit(&shared->kept_seconds, memory_order_relaxed);
+    mtime->tv_nsec = atomic_load_explicit(&shared->kept_nanoseconds, memory_order_relaxed);
+    shlock_release(&shared->times_lock);
+    uma_unclaim(uma, record);
+    return kept && mtime->tv_nsec != UTIME_OMIT;
+}
+
 int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct timespec times[2], int flags)
 {
     if (!uma_is_attached(uma))
@@ -184,6 +205,8 @@ void uma_times_keep(struct uma *uma, struct index_record *record)
     uma_lock(uma, record, &shared->times_lock);
     if (!has_keepers(uma))
         keep_time_of_now(uma);
+    /* release: before the file is changed, so that whoever sees the moved time sees this, too */
+    atomic_fetch_add_explicit(&shared->times_keeps, 1, memory_order_release);
     /* In this order: if we die in between, somebody keeps a time for nobody, and no count falls below zero. Atomic, since
      * uma_times_let_go counts down without the lock. */
     atomic_fetch_add_explicit(&shared->times_keepers, 1, memory_order_relaxed);

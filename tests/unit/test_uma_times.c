@@ -277,6 +277,37 @@ static void test_dead_deliverer(void **state)
     managed_remove(&m);
 }
 
+/* While the library changes the file the kernel tells a time of its own: a stat is told the one that will be put back. */
+static void test_ask_during_keep(void **state)
+{
+    struct managed m;
+    struct timespec mtime;
+    (void)state;
+    managed_open(&m, 64 * K, 64 * K, 0);
+    managed_attach(&m);
+    assert_int_equal(uma_set_times(m.uma, m.fd, NULL, long_ago, 0), 0);
+    uint32_t keeps = uma_times_keeps(m.uma);
+    assert_false(uma_times_kept(m.uma, &mtime));
+    struct index_record *record = uma_claim(m.uma);
+    uma_times_keep(m.uma, record);
+    assert_int_not_equal(uma_times_keeps(m.uma), keeps);
+    assert_int_equal(futimens(m.fd, NULL), 0);
+    assert_true(later(modified(&m), long_ago[1]));
+    assert_true(uma_times_kept(m.uma, &mtime));
+    assert_int_equal(mtime.tv_sec, LONG_AGO);
+    assert_int_equal(mtime.tv_nsec, long_ago[1].tv_nsec);
+    const struct timespec set[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = LONG_AGO + 1}};
+    assert_int_equal(uma_set_times(m.uma, m.fd, NULL, set, 0), 0);
+    assert_int_equal(futimens(m.fd, NULL), 0);
+    assert_true(uma_times_kept(m.uma, &mtime));
+    assert_int_equal(mtime.tv_sec, LONG_AGO + 1);
+    uma_times_restore(m.uma, record);
+    uma_unclaim(m.uma, record);
+    assert_false(uma_times_kept(m.uma, &mtime));
+    assert_int_equal(modified(&m).tv_sec, LONG_AGO + 1);
+    managed_remove(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_set_during_restore),
         cmocka_unit_test(test_two_keepers),
         cmocka_unit_test(test_dead_deliverer),
+        cmocka_unit_test(test_ask_during_keep),
     };
     managed_begin("pm:force,idle:1000s,commit_interval:1000s");
     return cmocka_run_group_tests(tests, NULL, managed_group_end);

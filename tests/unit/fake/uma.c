@@ -334,6 +334,19 @@ bool uma_deliver_times(struct uma *uma)
     return false;
 }
 
+bool uma_times_kept(struct uma *uma, struct timespec *mtime)
+{
+    check(uma);
+    (void)mtime;
+    return false;
+}
+
+uint32_t uma_times_keeps(struct uma *uma)
+{
+    check(uma);
+    return 0;
+}
+
 void uma_reach(struct uma *uma)
 {
     check(uma);
