@@ -22,6 +22,7 @@ enum conf_kind {
     CONF_KIND_PATTERNS,
     CONF_KIND_PM,
     CONF_KIND_AIO,
+    CONF_KIND_POLICY,
     CONF_KIND_LEVEL,
     CONF_KIND_SIZE,
     CONF_KIND_TIME,
@@ -53,6 +54,7 @@ static const struct conf_key conf_keys[] = {
     {"stats", CONF_KIND_SWITCH, offsetof(struct conf, stats), 0, 1},
     {"lease", CONF_KIND_SWITCH, offsetof(struct conf, lease), 0, 1},
     {"aio", CONF_KIND_AIO, offsetof(struct conf, aio), 0, 0},
+    {"policy", CONF_KIND_POLICY, offsetof(struct conf, policy), 0, 0},
 };
 
 /* A piece of the text: key or value. */
@@ -154,6 +156,17 @@ static int conf_set_aio(enum conf_aio *aio, struct conf_span text)
     return 0;
 }
 
+static int conf_set_policy(enum conf_policy *policy, struct conf_span text)
+{
+    static const char *const words[] = {
+        [CONF_POLICY_REDO] = "redo", [CONF_POLICY_UNDO] = "undo", [CONF_POLICY_HYBRID] = "hybrid"};
+    int word = conf_word(words, sizeof words / sizeof words[0], text);
+    if (word < 0)
+        return word;
+    *policy = (enum conf_policy)word;
+    return 0;
+}
+
 static int conf_set(struct conf *conf, const struct conf_key *key, struct conf_span text)
 {
     void *field = (char *)conf + key->offset;
@@ -166,6 +179,8 @@ static int conf_set(struct conf *conf, const struct conf_key *key, struct conf_s
         return conf_set_pm(field, text);
     if (key->kind == CONF_KIND_AIO)
         return conf_set_aio(field, text);
+    if (key->kind == CONF_KIND_POLICY)
+        return conf_set_policy(field, text);
     int error = conf_number(key, text, &number);
     if (error)
         return error;
@@ -237,6 +252,7 @@ void conf_defaults(struct conf *conf)
     *conf = (struct conf){
         .valid = true,
         .pm = CONF_PM_AUTO,
+        .policy = CONF_POLICY_HYBRID,
         .log_level = MSG_NOTICE,
         .atomic_nvmmap = true,
         .log_max = UINT64_C(8) << 30,

@@ -23,6 +23,8 @@
  *   atomic_map       (none)    patterns of fnmatch(3), with | between them: stores to shared mappings of files whose path
  *                              matches are failure-atomic
  *   atomic_nvmmap    1         1: so are stores to what nvmmap maps writable and shared; 0: it maps as mmap does
+ *   policy           hybrid    first touches of blocks: redo, undo; hybrid: what measures
+ *                              best, redo. Mapped files always undo
  *   aio              deny      io_uring: deny: there is none; allow: from the first ring on files are the kernel's
  */
 #ifndef BASE_CONF_H
@@ -37,6 +39,7 @@
 
 enum conf_pm { CONF_PM_AUTO, CONF_PM_FORCE, CONF_PM_NONE };
 enum conf_aio { CONF_AIO_DENY, CONF_AIO_ALLOW };
+enum conf_policy { CONF_POLICY_REDO, CONF_POLICY_UNDO, CONF_POLICY_HYBRID };
 
 struct conf {
     bool valid;                       /* NVMMIO_CONF was understood */
@@ -54,6 +57,7 @@ struct conf {
     bool atomic_nvmmap;
     bool stats;
     enum conf_aio aio;
+    enum conf_policy policy;
     bool lease;
 };
 

@@ -12,6 +12,7 @@
  *            would show is not what was committed
  *   join     the lock is held: another process serves the file; its index object is the one and only
  */
+#include "base/conf.h"
 #include "base/highfd.h"
 #include "base/mem.h"
 #include "base/msg.h"
@@ -449,6 +450,7 @@ int uma_attach(struct uma *uma, int fd)
             error = attach_fresh(uma);
         }
         if (!error) {
+            atomic_store_explicit(&uma->undo, conf_get()->policy == CONF_POLICY_UNDO, memory_order_relaxed);
             uma_note_atomic(uma);
             (void)uma_mapped_attached(uma); /* failing, as a mapping that cannot be made: FAILED, or without room */
             if (atomic_load_explicit(&uma->torn, memory_order_relaxed)) /* what was stored since is nobody's but ours */

@@ -109,7 +109,7 @@ static inline uint64_t lines_from(uint64_t limit)
 static inline uint64_t home_reach(struct uma *uma, const struct uma_change *change)
 {
     struct index_shared *shared = uma_shared(uma);
-    return atomic_load_explicit(change->undo ? &shared->kernel_size : &shared->kernel_durable, memory_order_acquire);
+    return atomic_load_explicit(change->mapped ? &shared->kernel_size : &shared->kernel_durable, memory_order_acquire);
 }
 
 /* Lines that can be stored where they are, in the log block or in the file as far as it reaches: those past the committed
@@ -197,7 +197,6 @@ int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_chan
     hold->superseded = 0;
     hold->base = hold->flip = 0;
     hold->same_epoch = hold->relocate = false;
-    hold->undo = change->undo;
     if (hold->number) {
         if (!log_has_block(&uma->log, hold->number))
             return -EIO;
@@ -221,12 +220,16 @@ int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_chan
     }
     hold->in_place = plan_in_place(uma, change, start, from, to, range, hold);
     hold->set = range & ~hold->in_place;
-    uint64_t to_file = change->undo ? hold->set : hold->set & hold->base;
+    hold->save = change->mapped || (change->undo && !hold->number) ? hold->set & ~hold->base & ~hold->flip : 0;
+    uint64_t to_file = change->mapped ? hold->set : hold->save | (hold->set & hold->base);
     if (to_file && !home_usable(uma, change, start, hold, to_file)) {
-        if (change->undo)
+        if (change->mapped)
             return -EIO;
-        hold->relocate = true;
-        to_file = 0;
+        hold->save = 0;
+        to_file = hold->set & hold->base;
+        hold->relocate = to_file && !home_usable(uma, change, start, hold, to_file);
+        if (hold->relocate)
+            to_file = 0;
     }
     if ((to_file || hold->in_place & ~hold->newest) && !hold->home) {
         hold->home = pm_map_at(&uma->data, start);
@@ -332,30 +335,33 @@ static void store_fresh(struct uma *uma, const struct uma_change *change, uint64
     hold->newest = lines;
 }
 
-/* Rule 4: the committed lines are saved in the log before the file is touched. */
-static void store_undo(struct uma *uma, const struct uma_change *change, uint64_t block, uint32_t fresh,
-                       const struct block_source *source, struct uma_hold *hold)
+/* Rule 4: committed lines of the file are saved in the log before they are stored to. Their base is the log then, so that
+ * what follows is a write to their other home. */
+static void save_lines(struct uma *uma, const struct uma_change *change, uint64_t block, uint32_t fresh,
+                       struct uma_hold *hold)
 {
-    uint64_t save = hold->set & ~hold->base & ~hold->flip;
     if (!hold->number) {
         hold->number = fresh;
         hold->entry = log_entry(&uma->log, fresh);
         hold->log = log_block(&uma->log, fresh);
-        copy_lines(hold->log, hold->home, save);
+        copy_lines(hold->log, hold->home, hold->save);
         pm_fence();
         atomic_store_explicit(index_superseded(&uma->index, fresh), 0, memory_order_relaxed);
-        entry_make(uma, hold->entry, fresh, block, save, 0, change->epoch);
+        entry_make(uma, hold->entry, fresh, block, hold->save, 0, change->epoch);
         hold->which = 0;
         hold->same_epoch = true;
-        hold->base = save;
+        hold->base = hold->save;
+    } else {
+        copy_lines(hold->log, hold->home, hold->save);
         pm_fence();
-    } else if (save) {
-        copy_lines(hold->log, hold->home, save);
-        pm_fence();
-        entry_update(change, hold, hold->base | save, hold->flip);
-        pm_fence();
+        entry_update(change, hold, hold->base | hold->save, hold->flip);
     }
-    /* the bytes of the write alone: somebody may be storing to the rest of its lines, through a mapping */
+    pm_fence();
+}
+
+/* In a mapped file the bytes of the write alone: somebody may be storing to the rest of its lines, through a mapping. */
+static void store_mapped(const struct uma_change *change, const struct block_source *source, struct uma_hold *hold)
+{
     store_bytes(hold->home, hold->set, source);
     entry_update(change, hold, hold->base, hold->flip | hold->set);
     hold->newest &= ~hold->set;
@@ -369,21 +375,20 @@ void uma_block_save(struct uma *uma, const struct uma_change *change, uint64_t b
         return;
     if (hold->number)
         hold->superseded = uma_void_superseded(uma, hold->number, hold->entry);
-    uint64_t save = hold->set & ~hold->base & ~hold->flip;
     if (!hold->number) {
-        copy_lines(log_block(&uma->log, fresh), hold->home, save);
+        copy_lines(log_block(&uma->log, fresh), hold->home, hold->save);
         pm_fence();
         atomic_store_explicit(index_superseded(&uma->index, fresh), 0, memory_order_relaxed);
-        entry_make(uma, log_entry(&uma->log, fresh), fresh, block, save, save, change->epoch);
+        entry_make(uma, log_entry(&uma->log, fresh), fresh, block, hold->save, hold->save, change->epoch);
         hold->number = fresh;
         return;
     }
-    if (save) {
-        copy_lines(hold->log, hold->home, save);
+    if (hold->save) {
+        copy_lines(hold->log, hold->home, hold->save);
         pm_fence();
     }
     if (!hold->same_epoch || (hold->flip & hold->set) != hold->set)
-        entry_update(change, hold, hold->base | save, hold->flip | hold->set);
+        entry_update(change, hold, hold->base | hold->save, hold->flip | hold->set);
     hold->newest &= ~hold->set;
 }
 
@@ -403,12 +408,14 @@ void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t 
     }
     if (!hold->set)
         return;
-    if (!hold->undo)
+    if (!change->mapped)
         source_edges(uma, change, block * UMA_BLOCK, hold, &source);
     if (hold->number)
         hold->superseded = uma_void_superseded(uma, hold->number, hold->entry);
-    if (hold->undo) {
-        store_undo(uma, change, block, fresh, &source, hold);
+    if (hold->save)
+        save_lines(uma, change, block, fresh, hold);
+    if (change->mapped) {
+        store_mapped(change, &source, hold);
     } else if (!hold->number || hold->relocate) {
         store_fresh(uma, change, block, fresh, &source, hold);
     } else {

@@ -86,7 +86,7 @@ struct uma_hold {
     uint8_t which;           /* record that counts */
     bool same_epoch;         /* that record is of this write's epoch */
     bool relocate;           /* a fresh entry takes the block's newest lines (rule 10) */
-    bool undo;               /* rule 4 */
+    uint64_t save;           /* lines that the log takes from the file before they are stored there (rule 4) */
 };
 
 /* Room for an operation on many blocks, kept for the next one. */
@@ -124,12 +124,14 @@ struct uma {
     _Atomic uint32_t state;                     /* enum uma_state; release at attach pairs with acquire in uma_begin */
     _Atomic uint32_t flags;                     /* enum uma_flags */
     _Atomic uint64_t bytes_read, bytes_written; /* on the kernel's path */
+    _Atomic uint64_t bytes_copied;              /* by write-back, through the kernel */
     _Atomic uint64_t kernel_calls;
     _Atomic uint64_t size_at_open;
     _Atomic uint32_t was_read;    /* in user space: the time of access is to be delivered */
     _Atomic uint64_t access_tick; /* of the kernel's clock of files, when it was delivered last */
     _Atomic uint64_t fresh_until; /* bytes moved, when a fresh file is looked at again */
     uint64_t attached_ns;         /* when, of the monotonic clock; under the attach lock */
+    _Atomic bool undo;            /* rule 4 for first touches, else rule 3; may change at any moment */
 
     /* valid while attached */
     int data_fd;  /* own description of the file; -1: none. Opened before the application's first lock, or at attach */
@@ -325,7 +327,8 @@ static inline bool uma_home_allocated(struct uma *uma, uint64_t block, uint64_t 
 struct uma_change {
     uint64_t epoch;
     uint64_t size_after; /* logical size when the write is done */
-    bool undo;           /* the uma is IN_PLACE */
+    bool mapped;         /* the uma is IN_PLACE: all goes to the file, and no byte more than is written */
+    bool undo;           /* first touches by rule 4, else by rule 3 */
     char edge[2]
              [UMA_LINE]; /* set by the plan: newest copies of the first and last line, where the kernel must be asked */
 };
@@ -449,6 +452,15 @@ static inline void uma_worth_count(_Atomic uint64_t *counter, uint64_t more)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
 }
 bool uma_wants_attach(struct uma *uma, int fd, enum uma_intent intent);
+/* Touching a mapping costs a fault for a page or some pages, the kernel a call each time: it pays when a good part of the
+ * file (`size` bytes) went through the kernel. */
+#define UMA_MAP_SHARE 16u
+static inline bool uma_home_worth_mapping(const struct uma *uma, uint64_t size)
+{
+    uint64_t moved = atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) +
+                     atomic_load_explicit(&uma->bytes_copied, memory_order_relaxed);
+    return moved >= size / UMA_MAP_SHARE;
+}
 /* 0 if the file of fd is of the uma's volume; -EXDEV if it is in no root; -EBADF where fd is -1 and must be asked. */
 int uma_prove(struct uma *uma, int fd);
 void uma_worth_attached(struct uma *uma);

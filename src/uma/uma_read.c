@@ -132,14 +132,6 @@ static bool views_hold(const struct reading *reading)
     return true;
 }
 
-/* Touching a mapping costs a fault for each page, more than the kernel's copy: it pays when the file is read again. */
-static bool home_worth_mapping(struct uma *uma, uint64_t from, uint64_t reach)
-{
-    if (pm_map_peek(&uma->data, from))
-        return true;
-    return atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) >= reach;
-}
-
 /* Bytes [from, to) of the file home: mapped where the file has a block, zeros past the kernel's end, and through the
  * kernel where there may be a hole (touching one in a mapping would fill it). */
 static int copy_home(struct reading *reading, struct sink *sink, uint64_t from, uint64_t to, bool allocated)
@@ -147,12 +139,12 @@ static int copy_home(struct reading *reading, struct sink *sink, uint64_t from, 
     struct uma *uma = reading->uma;
     uint64_t reach = atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire);
     uint64_t end = uma_min(to, uma_max(reach, from));
-    if (allocated && home_worth_mapping(uma, from, reach)) {
+    if (allocated && (pm_map_peek(&uma->data, from) || uma_home_worth_mapping(uma, reach))) {
         while (from < uma_min(end, UMA_MAPPED_MOST)) { /* a run may cross segments of the mapping */
             uint64_t part = uma_min(end, pm_map_segment_start(pm_map_segment(from) + 1)) - from;
             const char *home = pm_map_at(&uma->data, from);
-            if (!home)
-                return -ENOMEM;
+            if (!home) /* no room for a mapping: the kernel reads */
+                break;
             sink_put(sink, home, part);
             from += part;
         }

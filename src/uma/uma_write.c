@@ -233,7 +233,8 @@ static int piece_check(struct piece *piece, struct uma_change *change)
         log_note_past_end(&piece->uma->log); /* both before the stores: we may die in them */
         atomic_store_explicit(&shared->garbage_end, end, memory_order_release);
     }
-    change->undo = mode == INDEX_MODE_IN_PLACE;
+    change->mapped = mode == INDEX_MODE_IN_PLACE;
+    change->undo = atomic_load_explicit(&piece->uma->undo, memory_order_relaxed); /* either is right */
     change->size_after = piece->page ? size : uma_max(size, end);
     return 0;
 }

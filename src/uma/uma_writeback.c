@@ -86,9 +86,10 @@ static int block_copy(struct uma *uma, const struct batch_slot *item, uint64_t m
         return 0;
     char *home = pm_map_peek(&uma->data, start);
     const char *log = log_block(&uma->log, item->number);
-    if (!home && start < UMA_MAPPED_MOST && end > limit) { /* the kernel would refuse what was written before */
+    /* the kernel would refuse what was written before; or there is much to come */
+    if (!home && start < UMA_MAPPED_MOST && (end > limit || uma_home_worth_mapping(uma, most))) {
         home = pm_map_at(&uma->data, start);
-        if (!home)
+        if (!home && end > limit)
             return -ENOMEM;
     }
     *by_kernel = *by_kernel || !home;
@@ -104,6 +105,7 @@ static int block_copy(struct uma *uma, const struct batch_slot *item, uint64_t m
             ssize_t n = sys_pwrite(uma->data_fd, log + from, to - from, (off_t)(start + from));
             if (n != (ssize_t)(to - from))
                 return n < 0 ? (int)n : -EIO;
+            uma_worth_count(&uma->bytes_copied, (uint64_t)n);
         }
     }
     return 0;

@@ -67,6 +67,9 @@ static void test_accepted(void **state)
     assert_int_equal(parse("").aio, CONF_AIO_DENY);
     assert_int_equal(parse("aio:allow").aio, CONF_AIO_ALLOW);
     assert_int_equal(parse("aio:allow,aio:deny").aio, CONF_AIO_DENY);
+    assert_int_equal(parse("").policy, CONF_POLICY_HYBRID);
+    assert_int_equal(parse("policy:undo").policy, CONF_POLICY_UNDO);
+    assert_int_equal(parse("policy:undo,policy:redo").policy, CONF_POLICY_REDO);
     assert_int_equal(parse("pm:none").pm, CONF_PM_NONE);
     assert_int_equal(parse("pm:auto").pm, CONF_PM_AUTO);
     assert_int_equal(parse("log_max:2T").log_max, UINT64_C(2) << 40);
@@ -95,6 +98,8 @@ static void test_refused(void **state)
         {"stats:2", 6},
         {"stats:yes", 6},
         {"stats:01x", 6},
+        {"policy:", 7},
+        {"policy:both", 7},
         {"aio:", 4},
         {"aio:1", 4},
         {"aio:allowed", 4},

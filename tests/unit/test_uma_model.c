@@ -30,7 +30,8 @@ struct plan {
     unsigned weight[STEPS];
     uint64_t most;
     int flags;
-    bool mapped; /* the file is mapped by nvmmap meanwhile: IN_PLACE */
+    bool mapped;   /* the file is mapped by nvmmap meanwhile: IN_PLACE */
+    bool policies; /* the policy for first touches changes all the time */
 };
 
 static const struct plan plans[] = {
@@ -40,6 +41,12 @@ static const struct plan plans[] = {
     {.name = "never synced", .weight = {30, 30, 20, 0, 9, 7, 0, 2, 0, 1, 1}, .most = MOST},
     {.name = "atomic", .weight = {20, 20, 10, 2, 10, 6, 20, 9, 1, 1, 1}, .most = MOST, .flags = O_ATOMIC},
     {.name = "mapped", .weight = {25, 25, 5, 2, 5, 10, 20, 8, 0, 0, 0}, .most = MOST, .mapped = true},
+    {.name = "policies", .weight = {20, 30, 5, 2, 5, 5, 20, 10, 2, 0, 1}, .most = MOST, .policies = true},
+    {.name = "policies, atomic",
+     .weight = {20, 30, 5, 2, 5, 5, 20, 10, 2, 0, 1},
+     .most = MOST,
+     .flags = O_ATOMIC,
+     .policies = true},
     {.name = "over a segment", .weight = {20, 20, 5, 2, 10, 10, 20, 9, 2, 1, 1}, .most = FAR_MOST},
 };
 
@@ -167,6 +174,8 @@ static void run_plan(const struct plan *plan, uint64_t seed, unsigned steps)
         assert_int_equal(uma_map(m.uma, m.fd, mapping, plan->most, 0, UMA_MAP_SHARED), 0);
     }
     for (unsigned i = 0; i < steps; i++) {
+        if (plan->policies)
+            atomic_store(&m.uma->undo, managed_random(2));
         step(&m, plan);
         if (plan->most <= MOST || i % 16 == 0)
             managed_check(&m);

@@ -77,10 +77,17 @@ static void test_same_epoch(void **state)
 }
 
 /* REDO: the first touch stores one copy, in the log; the file keeps what was committed until write-back. */
+static void expect_in_file(const struct managed *m, const uint8_t *want)
+{
+    uint8_t file[4 * K];
+    assert_int_equal(pread(m->fd, file, sizeof file, 8 * K), sizeof file);
+    assert_memory_equal(file, want, sizeof file);
+}
+
 static void test_first_touch(void **state)
 {
     struct managed m;
-    uint8_t before[4 * K], file[4 * K];
+    uint8_t before[4 * K];
     (void)state;
     managed_open(&m, 64 * K, 64 * K, 0);
     managed_attach(&m);
@@ -88,16 +95,50 @@ static void test_first_touch(void **state)
     count_from_here();
     assert_int_equal(managed_write(&m, 8 * K, 4 * K, 0), 4 * K);
     expect_stored(4 * K, 2 * LINE); /* the entry; and the header, once: the mtime is to move */
-    assert_int_equal(pread(m.fd, file, sizeof file, 8 * K), sizeof file);
-    assert_memory_equal(file, before, sizeof file);
+    expect_in_file(&m, before);
     managed_check(&m);
     assert_int_equal(managed_write_back(&m), 0); /* not committed: stays where it is */
-    assert_int_equal(pread(m.fd, file, sizeof file, 8 * K), sizeof file);
-    assert_memory_equal(file, before, sizeof file);
+    expect_in_file(&m, before);
     assert_int_equal(managed_commit(&m), 0);
     assert_int_equal(managed_write_back(&m), 0);
     managed_check_kernel(&m);
     assert_int_equal(managed_log_blocks_used(&m), 0);
+    managed_remove(&m);
+}
+
+/* policy:undo. The first touch saves the block in the log and goes to the file: twice the bytes, and nothing is left for
+ * write-back. From then on the block flips as any other. */
+static void test_first_touch_undo(void **state)
+{
+    struct managed m;
+    uint8_t first[4 * K];
+    (void)state;
+    managed_open(&m, 64 * K, 64 * K, 0);
+    managed_attach(&m);
+    atomic_store(&m.uma->undo, true);
+    count_from_here();
+    assert_int_equal(managed_write(&m, 8 * K, 4 * K, 0), 4 * K);
+    expect_stored(2 * 4 * K, 3 * LINE); /* the entry twice, the header once: the mtime is to move */
+    memcpy(first, m.want + 8 * K, sizeof first);
+    expect_in_file(&m, first);
+    managed_check(&m);
+    assert_int_equal(managed_commit(&m), 0);
+    count_from_here();
+    assert_int_equal(managed_write(&m, 8 * K, 4 * K, 0), 4 * K);
+    expect_stored(4 * K, LINE);
+    expect_in_file(&m, first); /* committed: the new bytes are in the log */
+    managed_check(&m);
+    assert_int_equal(managed_commit(&m), 0);
+    assert_int_equal(managed_write(&m, 8 * K, 4 * K, 0), 4 * K);
+    assert_int_equal(managed_write(&m, 10 * K + 7, 100, 0), 100); /* the same epoch */
+    assert_int_equal(managed_write(&m, 14 * K + 7, 3 * K, 0), 3 * K);
+    assert_int_equal(managed_commit(&m), 0);
+    managed_check_kernel(&m); /* all of it is at home */
+    count_from_here();
+    assert_int_equal(managed_write_back(&m), 0);
+    assert_int_equal(stats_sum(STATS_PM_BYTES), pm_bytes);
+    assert_int_equal(managed_log_blocks_used(&m), 0);
+    managed_check_kernel(&m);
     managed_remove(&m);
 }
 
@@ -556,6 +597,7 @@ int main(void)
         cmocka_unit_test(test_flip),
         cmocka_unit_test(test_same_epoch),
         cmocka_unit_test(test_first_touch),
+        cmocka_unit_test(test_first_touch_undo),
         cmocka_unit_test(test_partial_lines),
         cmocka_unit_test(test_append_in_place),
         cmocka_unit_test(test_relocation),

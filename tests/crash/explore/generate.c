@@ -26,6 +26,7 @@ static const char *const alphabet[] = {
     "y a 200 1000",  /* O_SYNC */
     "b a",           /* write-back */
     "q a",           /* the sync thread's look */
+    "h a",           /* UNDO for first touches */
     "d a",           /* to the kernel */
     "l a",           /* no more space for the log */
     "n a 100 300",   /* nvmmap, nvmemcpy */
@@ -52,6 +53,10 @@ static const char *const thread_workloads[] = {
     "threads : 1 w a 100 200; 1 w a 300 100; 2 w a 150 300; 2 f a",
     "threads : w a 0 4096; f a; w a 0 64; 1 f a; 2 w a 0 64; 2 w a 64 64",
     "threads : w a 0 4096; f a; 1 w a 0 64; 1 w a 128 64; 2 f a; 2 f a",
+    /* the same with UNDO for first touches, and in mid-epoch */
+    "threads : w a 0 64; h a; 1 w a 100 200; 1 w a 64 64; 2 w a 4000 300; 2 f a",
+    "threads : h a; w a 0 4096; f a; 1 b a; 1 w a 0 64; 2 w a 0 128; 2 f a; 2 w a 64 64",
+    "threads : w a 0 64; 1 h a; 1 w a 100 100; 2 w a 4096 64; 2 w a 64 128; 2 f a; 2 r a 0 4096",
     /* a commit against appends and truncation */
     "threads : w a 0 64; f a; 1 a a 20; 1 a a 100; 2 f a; 2 w a 0 64",
     "threads : w a 0 64; f a; 1 t a 5000; 1 w a 6000 100; 2 f a",
@@ -93,6 +98,8 @@ static const char *const process_workloads[] = {
     "processes : w a 0 64; f a; 1 p a 0 5000; 2 w a 100 100; 2 f a",
     "processes : w a 0 64; f a; 1 n a 0 200; 1 n a 64 64; 2 f a; 2 w a 0 64",
     "processes : w a 0 64; f a; 1 w a 8192 1000; 1 w a 9192 4000; 2 f a; 2 b a",
+    "processes : w a 0 64; f a; 1 h a; 1 w a 4000 300; 1 f a; 1 w a 4096 64; 2 w a 4100 64; 2 f a; 2 b a; 2 w a 0 10",
+    "processes : h a; w a 0 4096; f a; b a; 1 w a 0 4096; 1 w a 0 64; 2 h a; 2 w a 64 128; 2 f a; 2 w a 64 64; 2 b a",
     "processes : w a 0 64; f a; 1 W a 4096 8192; 2 w a 5000 100; 2 f a; 2 b a",
 };
 
@@ -101,6 +108,7 @@ static const char *const heir_workloads[] = {
     "heir : w a 0 4096; f a; 1 w a 0 64; 1 f a; 1 w a 64 64; 2 a a 100; 2 f a; 2 t a 100; 2 f a",
     "heir : w a 0 4096; f a; w a 0 64; 1 b a; 1 w a 4000 300; 2 w a 0 128; 2 f a; 2 x a; 2 w a 0 10",
     "heir : a a 5000; f a; 1 t a 5000; 1 q a; 1 w a 6000 100; 2 t a 9000; 2 f a; 2 w a 0 64",
+    "heir : h a; w a 0 4096; f a; b a; 1 h a; 1 w a 0 200; 2 w a 0 100; 2 f a; 2 h a; 2 w a 4000 300; 2 f a",
     "heir : w a 0 64; f a; 1 n a 0 200; 1 n a 64 64; 2 w a 0 64; 2 f a; 2 n a 0 100; 2 s a",
     "heir : w a 0 64; f a; 1 m a; 1 w a 0 200; 1 i a 64 64; 1 t a 5000; 2 m a; 2 w a 0 100; 2 M a; 2 f a; 2 w a 0 64",
     "heir : w a 0 64; f a; 1 w a 8192 1000; 1 a a 4000; 1 x a; 2 w a 9000 1000; 2 f a; 2 b a",
@@ -114,6 +122,7 @@ static const char *const mutant_workloads[] = {
     ": w a 0 4096; f a; w a 4096 4096; f a; w a 0 64; f a; b a; f a; w a 8192 100; y a 0 64",
     ": a a 20; f a; a a 5000; f a; t a 5000; f a; q a; t a 12000; f a; b a",
     ": n a 100 300; s a; n a 0 64; n a 100 10; s a; w a 0 128; f a; M a; w a 0 64; f a",
+    ": h a; w a 100 200; f a; w a 64 64; w a 4000 300; f a; b a; w a 0 64; h a; w a 4096 64; f a; w a 0 100; f a",
     ": i a 0 64; s a; i a 64 128; f a; w a 72 64; i a 64 32; M a; f a; w a 0 64",
     ": w a 0 64; m a; w a 64 64; t a 5000; w a 4990 10; t a 9000; i a 8000 64; s a; M a; w a 0 10; f a",
     ": W a 4096 8192; f a; w a 12000 200; f a; w a 9192 64; y a 12100 200; b a; w a 12100 64; f a",
@@ -243,7 +252,7 @@ static uint32_t random_place(uint64_t *state, uint32_t most)
     return place < most ? place : most;
 }
 
-static const char random_verbs[] = "wwwwwwWyyaaatttffffffbbqqnniissMppexxldcCuvD";
+static const char random_verbs[] = "wwwwwwWyyaaatttffffffbbqqnniissMppexxldcCuvDhhhh";
 
 void generate_random(uint64_t seed, uint64_t index, unsigned length, struct workload *workload)
 {

@@ -26,7 +26,7 @@
  *     D  fsync of the directory                        one being gone durably before
  *     d  hand the file to the kernel                  i  store by plain instructions into the nvmmap'ed file, offset
  *     r  read offset length                            length: the whole words in it
- *                                                   q  the sync thread looks: what is idle is written back
+ *     h  the other policy for first touches: redo, undo    q  the sync thread looks: what is idle is written back
  */
 #ifndef CRASH_EXPLORE_OPERATION_H
 #define CRASH_EXPLORE_OPERATION_H

@@ -214,6 +214,16 @@ static int perform_store(const struct operation *op, unsigned number)
     return 0;
 }
 
+/* In this process, until the file is attached again. */
+static int perform_policy(unsigned file)
+{
+    struct uma *uma = uma_of(file);
+    if (!uma || (!uma_is_attached(uma) && uma_attach(uma, run.file[file].fd[WAY_MAIN])))
+        return 0; /* the kernel's */
+    atomic_store(&uma->undo, !atomic_load(&uma->undo));
+    return 0;
+}
+
 static int close_all(unsigned file)
 {
     struct performed *f = &run.file[file];
@@ -338,6 +348,8 @@ static int perform_verb(const struct operation *op, unsigned number)
         return write_back(op->file, true);
     case 'q':
         return write_back(op->file, false);
+    case 'h':
+        return perform_policy(op->file);
     case 'l':
         perform_fill();
         return 0;
