@@ -10,10 +10,11 @@
  *   3. one fence by the writer, before it leaves the guard: the commit of its epoch cannot be stored before
  * UNDO (rule 4): 1a saved lines, fence; 1b base with the saved lines, fence; 1c data to the file; 2 flip, 3.
  */
+#include "uma/uma_block.h"
+
 #include "base/rawsys.h"
 #include "base/stats.h"
 #include "pm/pm.h"
-#include "uma/uma_private.h"
 
 #include <errno.h>
 #include <string.h>

@@ -2,129 +2,25 @@
  * Copyright (c) 2026 the nvmmio authors
  *
  * uma_map.c — mapped ranges of managed files: from an address to a uma. Layer uma; called by file. What follows for the
- * file's mode is uma_mapped.c's.
- *
- * The ranges of this process are an array, sorted by address, that is replaced as a whole: lookups are lock-free, under
- * RCU. Each range references its uma, and counts as a mapping of it.
+ * file's mode is uma_mapped.c's; the table is uma_ranges.c's.
  *
  * The kernel's call that takes a range away (munmap, a mapping put over it, mremap) is made under the lock, when all memory
- * is there, and the array changes behind it if it succeeded: the table never forgets what is still mapped; and what another
+ * is there, and the table changes behind it if it succeeded: it never forgets what is still mapped; and what another
  * thread maps at the same place meanwhile is entered behind us.
  */
-#include "base/mem.h"
 #include "base/rawsys.h"
 #include "base/rcu.h"
-#include "uma/uma_private.h"
+#include "uma/uma_ranges.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
-
-struct range {
-    uintptr_t start, end;
-    uint64_t offset; /* of start in the file */
-    struct uma *uma;
-    unsigned kind; /* enum uma_map_kind */
-};
-
-struct range_table {
-    size_t count, bytes;
-    struct range range[];
-};
-
-/* lock: changes of the table, one at a time; before the attach lock in order, which the last close of a uma takes. */
-static struct range_map {
-    struct shlock lock;
-    struct range_table *_Atomic table; /* RCU */
-    struct range_table *spare;         /* under lock: the last one that was replaced. Fresh memory is slow */
-} map;
-
-/* In a read section, or under map.lock. Acquire: the table is complete; pairs with table_replace. */
-static struct range_table *table_now(void)
-{
-    return atomic_load_explicit(&map.table, memory_order_acquire);
-}
-
-static void map_lock(void)
-{
-    shlock_acquire_private(&map.lock);
-}
-
-void uma_map_before_fork(void)
-{
-    map_lock();
-}
-
-void uma_map_after_fork(void)
-{
-    const struct range_table *table = table_now();
-    if (table && table->count)
-        uma_mapped_forked();
-    shlock_release(&map.lock);
-}
-
-/* Room for so many ranges, and some more so that it can be used again. Under map.lock. */
-static struct range_table *table_new(size_t count)
-{
-    size_t bytes = sizeof(struct range_table) + count * sizeof(struct range);
-    struct range_table *table = map.spare;
-    if (table && table->bytes >= bytes) {
-        map.spare = NULL;
-    } else {
-        bytes += bytes / 2;
-        table = mem_alloc(bytes);
-        if (!table)
-            return NULL;
-        table->bytes = bytes;
-    }
-    table->count = 0;
-    return table;
-}
-
-static void table_free(struct range_table *table)
-{
-    if (table)
-        mem_free(table, table->bytes);
-}
-
-/* One that nobody ever found. */
-static void table_unused(struct range_table *table)
-{
-    bool larger = !map.spare || table->bytes > map.spare->bytes;
-    table_free(larger ? map.spare : table);
-    if (larger)
-        map.spare = table;
-}
-
-/* Nobody finds the table any more: it is the next one's memory. */
-static void table_retire(struct range_table *table)
-{
-    if (!table)
-        return;
-    rcu_wait_for_others();
-    table_unused(table);
-}
-
-/* First range that ends above `address`. */
-static size_t table_search(const struct range_table *table, uintptr_t address)
-{
-    size_t low = 0, high = table->count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (table->range[middle].end > address)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return low;
-}
 
 struct uma *uma_at(const void *addr, struct uma_place *place)
 {
     uintptr_t address = (uintptr_t)addr;
-    const struct range_table *table = table_now();
+    const struct ranges *table = ranges_now();
     place->length = SIZE_MAX;
-    size_t i = table ? table_search(table, address) : 0;
+    size_t i = table ? ranges_search(table, address) : 0;
     if (!table || i == table->count)
         return NULL;
     const struct range *range = &table->range[i];
@@ -138,143 +34,13 @@ struct uma *uma_at(const void *addr, struct uma_place *place)
     return range->kind & UMA_MAP_SHARED ? range->uma : NULL;
 }
 
-static inline uintptr_t page_end(const void *addr, size_t length)
-{
-    return (uintptr_t)addr + ((length + UMA_BLOCK - 1) & ~(size_t)(UMA_BLOCK - 1));
-}
-
-/* Whether any range meets [start, end); without a lock, for the many unmappings that are none of ours. */
-static bool range_meets(uintptr_t start, uintptr_t end)
-{
-    rcu_enter();
-    const struct range_table *table = table_now();
-    size_t i = table ? table_search(table, start) : 0;
-    bool meets = table && i < table->count && table->range[i].start < end;
-    rcu_leave();
-    return meets;
-}
-
-/* ---- changes, under map.lock ---- */
-
-struct span {
-    uintptr_t start, end; /* equal: none */
-};
-#define NO_SPAN ((struct span){0, 0})
-
-/* A change of the table: two spans of addresses go, other ranges come. What meets neither stays as it is. */
-struct edit {
-    const struct range_table *old; /* NULL: none */
-    struct range_table *new;
-    struct span gone[2];
-    size_t from, to; /* ranges of the old table from the first span to the last */
-};
-
-static inline bool span_meets(const struct span *span, const struct range *range)
-{
-    return span->start < range->end && range->start < span->end;
-}
-
-static inline bool edit_drops(const struct edit *edit, const struct range *range)
-{
-    return span_meets(&edit->gone[0], range) || span_meets(&edit->gone[1], range);
-}
-
-/* Takes all the memory that the change may need: `more` ranges, and what a cut leaves on both sides of the spans. */
-static int edit_begin(struct edit *edit, struct span first, struct span second, size_t more)
-{
-    const struct range_table *old = table_now();
-    *edit = (struct edit){.old = old, .gone = {first, second}};
-    if (second.start == second.end)
-        second = first;
-    uintptr_t start = first.start < second.start ? first.start : second.start;
-    uintptr_t end = first.end > second.end ? first.end : second.end;
-    if (old) {
-        edit->from = edit->to = table_search(old, start);
-        while (edit->to < old->count && old->range[edit->to].start < end)
-            edit->to++;
-    }
-    edit->new = table_new((old ? old->count : 0) + 2 + more);
-    if (!edit->new)
-        return -ENOMEM;
-    edit->new->count = edit->from;
-    if (edit->from)
-        memcpy(edit->new->range, old->range, edit->from * sizeof(struct range));
-    return 0;
-}
-
-/* One more range, [start, end) of `range`, at its place by address; its uma is referenced, and it counts. It cannot fail: it
- * is there already, and while others of the file are counted the mode does not change. */
-static void edit_put(struct edit *edit, const struct range *range, uintptr_t start, uintptr_t end)
-{
-    struct range part = *range;
-    part.offset += start - range->start;
-    part.start = start;
-    part.end = end;
-    struct range_table *table = edit->new;
-    size_t at = table->count++;
-    for (; at && table->range[at - 1].start > start; at--)
-        table->range[at] = table->range[at - 1];
-    table->range[at] = part;
-    uma_ref(part.uma);
-    (void)uma_mapped_more(part.uma, part.kind);
-}
-
-/* What is left of a range outside the spans. */
-static void cut_range(struct edit *edit, const struct range *range)
-{
-    for (uintptr_t at = range->start, next; at < range->end; at = next) {
-        bool gone = false;
-        next = range->end;
-        for (unsigned i = 0; i < 2; i++) {
-            const struct span *span = &edit->gone[i];
-            bool inside = at >= span->start && at < span->end;
-            uintptr_t border = inside ? span->end : span->start;
-            gone = gone || inside;
-            if (border > at && border < next)
-                next = border;
-        }
-        if (!gone)
-            edit_put(edit, range, at, next);
-    }
-}
-
-/* All that stays, in part or wholly. */
-static void edit_keep(struct edit *edit)
-{
-    for (size_t i = edit->from; i < edit->to; i++) {
-        const struct range *range = &edit->old->range[i];
-        if (edit_drops(edit, range))
-            cut_range(edit, range);
-        else
-            edit->new->range[edit->new->count++] = *range;
-    }
-}
-
-/* Puts the new table in place and lets go of what is not in it. */
-static void edit_end(struct edit *edit)
-{
-    size_t rest = edit->old ? edit->old->count - edit->to : 0;
-    if (rest)
-        memcpy(edit->new->range + edit->new->count, edit->old->range + edit->to, rest * sizeof(struct range));
-    edit->new->count += rest;
-    atomic_store_explicit(&map.table, edit->new, memory_order_release); /* pairs with table_now */
-    for (size_t i = edit->from; i < edit->to; i++) {
-        const struct range *range = &edit->old->range[i];
-        if (!edit_drops(edit, range))
-            continue;
-        uma_mapped_less(range->uma, range->kind);
-        uma_close(range->uma, -1); /* the last one waits for those who found it in the old table */
-    }
-    table_retire((struct range_table *)edit->old);
-}
-
 /* ---- failure-atomic mappings ---- */
 
-/* The pages of [start, end) are about to go or to move: nobody is to change them later. Under map.lock. */
+/* The pages of [start, end) are about to go or to move: nobody is to change them later. Under ranges.lock. */
 static void leave_protected(uintptr_t start, uintptr_t end)
 {
-    const struct range_table *table = table_now();
-    for (size_t i = table ? table_search(table, start) : 0; table && i < table->count; i++) {
+    const struct ranges *table = ranges_now();
+    for (size_t i = table ? ranges_search(table, start) : 0; table && i < table->count; i++) {
         const struct range *range = &table->range[i];
         if (range->start >= end)
             break;
@@ -286,15 +52,15 @@ static void leave_protected(uintptr_t start, uintptr_t end)
 
 void uma_map_leaving(void *addr, size_t length)
 {
-    uintptr_t start = (uintptr_t)addr, end = page_end(addr, length);
-    if (end <= start || !range_meets(start, end))
+    uintptr_t start = (uintptr_t)addr, end = ranges_page_end(addr, length);
+    if (end <= start || !ranges_meet(start, end))
         return;
-    map_lock();
+    ranges_lock();
     leave_protected(start, end);
-    shlock_release(&map.lock);
+    ranges_unlock();
 }
 
-/* Before the mapping counts. *kind loses what cannot be: the kernel serves the file. Under map.lock. */
+/* Before the mapping counts. *kind loses what cannot be: the kernel serves the file. Under ranges.lock. */
 static int begin_protected(struct uma *uma, void *addr, size_t length, unsigned *kind)
 {
     if (!(*kind & UMA_MAP_ATOMIC))
@@ -333,29 +99,29 @@ static int attach_for_mapping(struct uma *uma, int fd, unsigned kind)
 int uma_map(struct uma *uma, int fd, void *addr, size_t length, uint64_t offset, unsigned kind)
 {
     struct range range = {
-        .start = (uintptr_t)addr, .end = page_end(addr, length), .offset = offset, .uma = uma, .kind = kind};
-    const struct span span = {range.start, range.end};
-    struct edit edit;
+        .start = (uintptr_t)addr, .end = ranges_page_end(addr, length), .offset = offset, .uma = uma, .kind = kind};
+    const struct ranges_span span = {range.start, range.end};
+    struct ranges_edit edit;
     int error = attach_for_mapping(uma, fd, kind);
     if (error)
         return error;
-    map_lock();
+    ranges_lock();
     error = begin_protected(uma, addr, length, &range.kind);
     kind = range.kind;
     if (!error)
-        error = edit_begin(&edit, span, NO_SPAN, 1);
+        error = ranges_edit_begin(&edit, span, RANGES_NO_SPAN, 1);
     if (!error) {
         error = uma_mapped_more(uma, kind); /* the mode first: from then on its address is used */
         if (error)
-            table_unused(edit.new);
+            ranges_edit_cancel(&edit);
     }
     if (!error) {
-        edit_keep(&edit); /* what was there is gone: MAP_FIXED */
-        edit_put(&edit, &range, range.start, range.end);
-        edit_end(&edit);
-        uma_mapped_less(uma, kind); /* edit_put has counted it */
+        ranges_edit_keep(&edit); /* what was there is gone: MAP_FIXED */
+        ranges_edit_put(&edit, &range, range.start, range.end);
+        ranges_edit_end(&edit);
+        uma_mapped_less(uma, kind); /* ranges_edit_put has counted it */
     }
-    shlock_release(&map.lock);
+    ranges_unlock();
     return error;
 }
 
@@ -377,25 +143,25 @@ static void *over_call(const struct over *over)
 
 static void *over_run(const struct over *over)
 {
-    uintptr_t start = (uintptr_t)over->addr, end = page_end(over->addr, over->length);
-    if (end <= start || !range_meets(start, end))
+    uintptr_t start = (uintptr_t)over->addr, end = ranges_page_end(over->addr, over->length);
+    if (end <= start || !ranges_meet(start, end))
         return over_call(over);
-    struct edit edit;
-    map_lock();
-    int error = edit_begin(&edit, (struct span){start, end}, NO_SPAN, 0);
+    struct ranges_edit edit;
+    ranges_lock();
+    int error = ranges_edit_begin(&edit, (struct ranges_span){start, end}, RANGES_NO_SPAN, 0);
     if (error) { /* without memory for the change nothing changes */
-        shlock_release(&map.lock);
+        ranges_unlock();
         return (void *)(intptr_t)error;
     }
     leave_protected(start, end);
     void *result = over_call(over);
     if (sys_is_error(result)) {
-        table_unused(edit.new);
+        ranges_edit_cancel(&edit);
     } else {
-        edit_keep(&edit);
-        edit_end(&edit);
+        ranges_edit_keep(&edit);
+        ranges_edit_end(&edit);
     }
-    shlock_release(&map.lock);
+    ranges_unlock();
     return result;
 }
 
@@ -414,11 +180,11 @@ void *uma_map_over(void *addr, size_t length, int prot, int flags, int fd, off_t
 /* ---- mremap ---- */
 
 /* The ranges that [old, old + old_length) had, now at `to`; the last one as long as the mapping is now. */
-static void move_ranges(struct edit *edit, const struct range_table *old, uintptr_t from, size_t old_length,
+static void move_ranges(struct ranges_edit *edit, const struct ranges *old, uintptr_t from, size_t old_length,
                         uintptr_t to, size_t length)
 {
     uintptr_t from_end = from + (old_length ? old_length : 1);
-    for (size_t i = table_search(old, from); i < old->count && old->range[i].start < from_end; i++) {
+    for (size_t i = ranges_search(old, from); i < old->count && old->range[i].start < from_end; i++) {
         const struct range *range = &old->range[i];
         uintptr_t a = range->start > from ? range->start - from : 0;
         uintptr_t b = range->end < from_end ? range->end - from : length;
@@ -428,18 +194,18 @@ static void move_ranges(struct edit *edit, const struct range_table *old, uintpt
         struct range moved = *range;
         moved.offset += from + a - range->start;
         moved.start = to + a;
-        edit_put(edit, &moved, to + a, to + b);
+        ranges_edit_put(edit, &moved, to + a, to + b);
     }
 }
 
-/* The call, and the table behind it. Under map.lock. The spans are known only when the kernel has told where to: room for
+/* The call, and the table behind it. Under ranges.lock. The spans are known only when the kernel has told where to: room for
  * any is taken before. */
 static void *remap_locked(void *old, size_t old_length, size_t length, int flags, void *new)
 {
-    const struct range_table *table = table_now();
-    struct edit edit;
+    const struct ranges *table = ranges_now();
+    struct ranges_edit edit;
     size_t all = table ? table->count : 0;
-    int error = edit_begin(&edit, (struct span){0, UINTPTR_MAX}, NO_SPAN, all + 2);
+    int error = ranges_edit_begin(&edit, (struct ranges_span){0, UINTPTR_MAX}, RANGES_NO_SPAN, all + 2);
     if (error)
         return (void *)(intptr_t)error;
     leave_protected((uintptr_t)old, (uintptr_t)old + old_length);
@@ -447,17 +213,18 @@ static void *remap_locked(void *old, size_t old_length, size_t length, int flags
         leave_protected((uintptr_t) new, (uintptr_t) new + length);
     void *result = sys_mremap(old, old_length, length, flags, new);
     if (sys_is_error(result)) {
-        table_unused(edit.new);
+        ranges_edit_cancel(&edit);
         return result;
     }
     uintptr_t from = (uintptr_t)old, to = (uintptr_t)result;
-    edit.gone[0] = (struct span){to, to + length};
+    edit.gone[0] = (struct ranges_span){to, to + length};
     /* the old pages stay mapped with MREMAP_DONTUNMAP, and with a length of 0, which only makes a second mapping */
-    edit.gone[1] = flags & MREMAP_DONTUNMAP || !old_length ? NO_SPAN : (struct span){from, from + old_length};
-    edit_keep(&edit);
+    edit.gone[1] =
+        flags & MREMAP_DONTUNMAP || !old_length ? RANGES_NO_SPAN : (struct ranges_span){from, from + old_length};
+    ranges_edit_keep(&edit);
     if (table)
         move_ranges(&edit, table, from, old_length, to, length);
-    edit_end(&edit);
+    ranges_edit_end(&edit);
     return result;
 }
 
@@ -465,21 +232,21 @@ void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *ne
 {
     uintptr_t start = (uintptr_t)old, end = start + (old_length ? old_length : 1);
     uintptr_t to = (uintptr_t) new;
-    if (end < start || (!range_meets(start, end) && !(flags & MREMAP_FIXED && range_meets(to, to + length))))
+    if (end < start || (!ranges_meet(start, end) && !(flags & MREMAP_FIXED && ranges_meet(to, to + length))))
         return sys_mremap(old, old_length, length, flags, new);
-    map_lock();
+    ranges_lock();
     void *result = remap_locked(old, old_length, length, flags, new);
-    shlock_release(&map.lock);
+    ranges_unlock();
     return result;
 }
 
 /* ---- mprotect ---- */
 
-/* The kernel's call and the mark for the ranges in [start, end), which is in the table. Under map.lock. */
+/* The kernel's call and the mark for the ranges in [start, end), which is in the table. Under ranges.lock. */
 static int protect_locked(uintptr_t start, uintptr_t end, int prot)
 {
-    struct edit edit;
-    int error = edit_begin(&edit, (struct span){start, end}, NO_SPAN, table_now()->count * 2);
+    struct ranges_edit edit;
+    int error = ranges_edit_begin(&edit, (struct ranges_span){start, end}, RANGES_NO_SPAN, ranges_now()->count * 2);
     if (error)
         return error;
     leave_protected(start, end);
@@ -496,37 +263,50 @@ static int protect_locked(uintptr_t start, uintptr_t end, int prot)
     if (!error && at < end)
         error = sys_mprotect((void *)at, end - at, prot);
     if (error) {
-        table_free(edit.new);
+        ranges_edit_cancel(&edit);
         return error;
     }
-    edit_keep(&edit);
+    ranges_edit_keep(&edit);
     for (size_t i = edit.from; i < edit.to; i++) {
         struct range range = edit.old->range[i];
         uintptr_t from = range.start > start ? range.start : start, to = range.end < end ? range.end : end;
         range.kind = (range.kind & ~(unsigned)UMA_MAP_WRITABLE) | (prot & PROT_WRITE ? UMA_MAP_WRITABLE : 0);
-        edit_put(&edit, &range, from, to);
+        ranges_edit_put(&edit, &range, from, to);
     }
-    edit_end(&edit);
+    ranges_edit_end(&edit);
     return 0;
 }
 
 int uma_map_protect(void *addr, size_t length, int prot)
 {
-    uintptr_t start = (uintptr_t)addr, end = page_end(addr, length);
-    if (end <= start || !range_meets(start, end))
+    uintptr_t start = (uintptr_t)addr, end = ranges_page_end(addr, length);
+    if (end <= start || !ranges_meet(start, end))
         return sys_mprotect(addr, length, prot);
-    map_lock();
+    ranges_lock();
     int error = protect_locked(start, end, prot);
-    shlock_release(&map.lock);
+    ranges_unlock();
     return error;
 }
 
 /* ---- fork ---- */
 
+void uma_map_before_fork(void)
+{
+    ranges_lock();
+}
+
+void uma_map_after_fork(void)
+{
+    const struct ranges *table = ranges_now();
+    if (table && table->count)
+        uma_mapped_forked();
+    ranges_unlock();
+}
+
 /* The child's own protection, before anything of it stores. It is alone: no lock. */
 static void protect_inherited(void)
 {
-    const struct range_table *table = table_now();
+    const struct ranges *table = ranges_now();
     for (size_t i = 0; table && i < table->count; i++) {
         const struct range *range = &table->range[i];
         if (range->kind & UMA_MAP_ATOMIC)
@@ -539,13 +319,13 @@ void uma_map_inherited(void)
     protect_inherited();
     for (size_t i = 0;; i++) {
         struct uma *uma = NULL;
-        map_lock(); /* not while attaching: the last close of another file takes the attach lock behind this one */
-        const struct range_table *table = table_now();
+        ranges_lock(); /* not while attaching: the last close of another file takes the attach lock behind this one */
+        const struct ranges *table = ranges_now();
         if (table && i < table->count) {
             uma = table->range[i].uma;
             uma_ref(uma);
         }
-        shlock_release(&map.lock);
+        ranges_unlock();
         if (!uma)
             return;
         if (atomic_load_explicit(&uma->inherited, memory_order_relaxed)) {

@@ -8,7 +8,7 @@
  */
 #include "base/mem.h"
 #include "base/rawsys.h"
-#include "uma/uma_private.h"
+#include "uma/uma_block.h"
 
 #include <errno.h>
 

@@ -69,33 +69,6 @@ static inline uint64_t uma_piece_length(uint64_t offset, uint64_t left)
     return left <= UMA_PIECE ? left : UMA_PIECE - offset % UMA_PIECE;
 }
 
-/* What an operation knows of one block whose slot it has locked (uma_block.c). */
-struct uma_hold {
-    struct index_slot *slot;
-    uint64_t old;            /* the slot's state before */
-    uint64_t newest;         /* lines whose newest copy is in the log: before; after uma_block_store: to be published */
-    struct log_entry *entry; /* the block's entry, NULL if it has none */
-    char *log;               /* its log block */
-    char *home;              /* the block in the mapped file, NULL while it is not mapped */
-    bool reached;            /* the kernel's file has the block, or begins it, where it can be mapped */
-    uint64_t set;            /* lines that change homes */
-    uint64_t in_place;       /* lines past the committed end, stored where they are (rule 6) */
-    uint64_t base, flip;     /* of the record that this write makes or extends, before the write */
-    uint32_t number;         /* of the entry, 0: none */
-    uint32_t superseded;     /* entries made void by this write's fence: to be given back */
-    uint8_t which;           /* record that counts */
-    bool same_epoch;         /* that record is of this write's epoch */
-    bool relocate;           /* a fresh entry takes the block's newest lines (rule 10) */
-    uint64_t save;           /* lines that the log takes from the file before they are stored there (rule 4) */
-};
-
-/* Room for an operation on many blocks, kept for the next one. */
-struct uma_scratch {
-    struct uma_hold hold[UMA_PIECE_BLOCKS + 1];
-    uint32_t fresh[UMA_PIECE_BLOCKS + 1];
-    char bounce[UMA_BLOCK];
-};
-
 /* A page that was stored to, or may be. */
 struct uma_exposed {
     uint64_t block; /* of the file */
@@ -149,7 +122,7 @@ struct uma {
     struct index index;
     struct pm_map data;
 
-    /* mappings of this process, attached or not: changed under map.lock, read by whoever attaches */
+    /* mappings of this process, attached or not: changed under ranges.lock, read by whoever attaches */
     _Atomic uint32_t maps, stored_maps, kernel_maps, atomic_maps; /* all; of kind STORES; KERNELS; ATOMIC */
     _Atomic uint32_t returns;                                     /* mode changes back to LOGGED, not long ago */
     _Atomic uint32_t review;    /* the last mapping is gone, and the sync thread is to see to the mode */
@@ -287,81 +260,6 @@ void uma_mark_changed(struct uma *uma, uint64_t epoch);
 /* Repairs what dead processes left behind in this uma; true if there were any. */
 bool uma_repair(struct uma *uma, struct index_record *record);
 
-/* ---- blocks (uma_block.c) ---- */
-
-/* The record of an entry that counts, read once. */
-struct uma_newest {
-    unsigned which; /* 0 or 1 */
-    uint64_t base, flip, epoch;
-};
-static inline struct uma_newest uma_entry_newest(const struct log_entry *entry)
-{
-    /* relaxed: the slot's lock orders us after the writer; the repairer reads a dead process's stores */
-    uint64_t first = atomic_load_explicit(&entry->record[0].epoch, memory_order_relaxed);
-    uint64_t second = atomic_load_explicit(&entry->record[1].epoch, memory_order_relaxed);
-    unsigned which = first >= second ? 0 : 1;
-    return (struct uma_newest){
-        .which = which,
-        .base = atomic_load_explicit(&entry->record[which].base, memory_order_relaxed),
-        .flip = atomic_load_explicit(&entry->record[which].flip, memory_order_relaxed),
-        .epoch = which ? second : first,
-    };
-}
-/* Whether some record of the entry is committed at `durable`. */
-static inline bool uma_entry_committed(const struct log_entry *entry, uint64_t durable)
-{
-    uint64_t first = atomic_load_explicit(&entry->record[0].epoch, memory_order_relaxed);
-    uint64_t second = atomic_load_explicit(&entry->record[1].epoch, memory_order_relaxed);
-    return (first && first < durable) || (second && second < durable);
-}
-/* Zeroes the epochs, the older first, and flushes; the caller fences. */
-void uma_entry_zero(struct log_entry *entry);
-/* Whether the file has an allocated block at this place (`old` is the slot's state). */
-static inline bool uma_home_allocated(struct uma *uma, uint64_t block, uint64_t old)
-{
-    return block < atomic_load_explicit(&uma_shared(uma)->dense_blocks, memory_order_acquire) ||
-           (uint32_t)(old >> 32) & INDEX_HOME_ALLOCATED;
-}
-
-/* One write, in the guard of `epoch`: what uma_block_plan and uma_block_store need to know of it. */
-struct uma_change {
-    uint64_t epoch;
-    uint64_t size_after; /* logical size when the write is done */
-    bool mapped;         /* the uma is IN_PLACE: all goes to the file, and no byte more than is written */
-    bool undo;           /* first touches by rule 4, else by rule 3 */
-    char edge[2]
-             [UMA_LINE]; /* set by the plan: newest copies of the first and last line, where the kernel must be asked */
-};
-
-/* Decides which home each line of the bytes [from, to) of the block goes to; fills *hold, whose slot, old and newest are
- * set. Stores nothing. Returns how many fresh log blocks are needed (0 or 1), or -ENOMEM, -EIO. */
-int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_change *change, uint64_t block,
-                   unsigned from, unsigned to, struct uma_hold *hold);
-
-/* Stores the bytes at `source` and the entry that shows them; flushed, to be fenced by the caller. `fresh`: a log block if
- * the plan asked for one. */
-void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t block, unsigned from, unsigned to,
-                     const char *source, uint32_t fresh, struct uma_hold *hold);
-
-/* Saves what the block holds, all lines that are not saved in this epoch yet, and shows them as changed in it. */
-void uma_block_save(struct uma *uma, const struct uma_change *change, uint64_t block, uint32_t fresh,
-                    struct uma_hold *hold);
-
-/* After the fence: gives superseded log blocks back and unlocks the slot with its new state. */
-void uma_block_publish(struct uma *uma, struct uma_hold *hold);
-
-/* Makes void the entries that entry `number` supersedes, if it has a committed record: returns the first of them, else 0.
- * Flushed; the caller fences and then gives them back with uma_give_chain. */
-uint32_t uma_void_chain(struct uma *uma, uint32_t number, const struct log_entry *entry);
-static inline uint32_t uma_void_superseded(struct uma *uma, uint32_t number, const struct log_entry *entry)
-{
-    /* seldom any; relaxed: under the slot's lock */
-    return atomic_load_explicit(index_superseded(&uma->index, number), memory_order_relaxed)
-               ? uma_void_chain(uma, number, entry)
-               : 0;
-}
-void uma_give_chain(struct uma *uma, uint32_t number);
-
 /* ---- sizes (uma_size.c) ---- */
 
 /* The size that commits with `epoch`. */
@@ -468,7 +366,7 @@ void uma_worth_detached(const struct uma *uma);
 
 /* ---- mapped files (uma_mapped.c) ---- */
 
-/* This process has one mapping more, or less: the mode follows. Under map.lock. The first may fail: -EIO, -ENOSPC. */
+/* This process has one mapping more, or less: the mode follows. Under ranges.lock. The first may fail: -EIO, -ENOSPC. */
 int uma_mapped_more(struct uma *uma, unsigned kind);
 void uma_mapped_less(struct uma *uma, unsigned kind);
 /* The uma is being attached: its mappings, inherited or made before, count from now on. */

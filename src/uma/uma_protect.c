@@ -27,7 +27,7 @@
 #include "base/rawsys.h"
 #include "base/rcu.h"
 #include "pm/pm.h"
-#include "uma/uma_private.h"
+#include "uma/uma_block.h"
 
 #include <errno.h>
 #include <string.h>

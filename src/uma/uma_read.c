@@ -14,7 +14,7 @@
 #include "base/stats.h"
 #include "base/tsan.h"
 #include "pm/pm_guard.h"
-#include "uma/uma_private.h"
+#include "uma/uma_block.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -12,7 +12,7 @@
 #include "base/msg.h"
 #include "base/stats.h"
 #include "pm/pm.h"
-#include "uma/uma_private.h"
+#include "uma/uma_block.h"
 
 #include <errno.h>
 

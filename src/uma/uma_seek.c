@@ -6,7 +6,7 @@
  * A block is data if the kernel's file has data there or if it has an entry: what is newest may be in the log alone.
  */
 #include "base/rawsys.h"
-#include "uma/uma_private.h"
+#include "uma/uma_block.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -14,7 +14,7 @@
  */
 #include "base/grow.h"
 #include "base/rawsys.h"
-#include "uma/uma_private.h"
+#include "uma/uma_block.h"
 
 #include <linux/falloc.h>
 

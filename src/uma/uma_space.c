@@ -10,7 +10,7 @@
 #include "base/msg.h"
 #include "base/rawsys.h"
 #include "base/stats.h"
-#include "uma/uma_private.h"
+#include "uma/uma_block.h"
 
 #include <errno.h>
 

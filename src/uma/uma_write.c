@@ -15,7 +15,7 @@
 #include "base/stats.h"
 #include "pm/pm.h"
 #include "pm/pm_probe.h"
-#include "uma/uma_private.h"
+#include "uma/uma_block.h"
 
 #include <errno.h>
 #include <string.h>

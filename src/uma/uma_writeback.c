@@ -17,7 +17,7 @@
 #include "base/rawsys.h"
 #include "base/stats.h"
 #include "pm/pm.h"
-#include "uma/uma_private.h"
+#include "uma/uma_block.h"
 
 #include <errno.h>
 
