@@ -218,7 +218,8 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
     X(fopen) X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp)           \
     X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync)         \
     X(lio_listio) X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)                \
-    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(io_uring_queue_init) X(io_uring_queue_init_params)          \
+    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(__recv_chk) X(__recvfrom_chk)                                     \
+    X(io_uring_queue_init) X(io_uring_queue_init_params)                                                               \
     X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(pthread_sigmask) X(pthread_setcanceltype)                              \
     X(shm_open) X(setmntent) X(endmntent) X(updwtmp) X(backtrace_symbols_fd) X(wordexp) X(openpty)     \
     X(setuid) X(seteuid) X(setreuid) X(setresuid) X(setfsuid) X(capset) X(ftw) X(ftw64) X(nftw) X(nftw64) X(fts_read) X(fts64_read) X(fts_children) X(fts64_children)
@@ -290,6 +291,9 @@ ssize_t preload_sendmsg(int fd, const struct msghdr *message, int flags);
 int preload_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags);
 ssize_t preload_recv(int fd, void *buf, size_t count, int flags);
 ssize_t preload_recvfrom(int fd, void *buf, size_t count, int flags, struct sockaddr *from, socklen_t *length);
+ssize_t preload_recv_chk(int fd, void *buf, size_t count, size_t size, int flags);
+ssize_t preload_recvfrom_chk(int fd, void *buf, size_t count, size_t size, int flags, struct sockaddr *from,
+                             socklen_t *length);
 ssize_t preload_getrandom(void *buf, size_t count, unsigned flags);
 int preload_getentropy(void *buf, size_t count);
 ssize_t preload_recvmsg(int fd, struct msghdr *message, int flags);

@@ -68,6 +68,28 @@ ssize_t preload_recv(int fd, void *buf, size_t count, int flags)
     return preload_recvfrom(fd, buf, count, flags, NULL, NULL);
 }
 
+/* Checked forms: more than the buffer holds ends the program, in libc. */
+
+ssize_t preload_recvfrom_chk(int fd, void *buf, size_t count, size_t size, int flags, struct sockaddr *from,
+                             socklen_t *length)
+{
+    if (__builtin_expect(count > size, 0)) {
+        ssize_t (*real)(int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *) =
+            preload_real(PRELOAD_REAL___recvfrom_chk);
+        return real ? real(fd, buf, count, size, flags, from, length) : -1;
+    }
+    return preload_recvfrom(fd, buf, count, flags, from, length);
+}
+
+ssize_t preload_recv_chk(int fd, void *buf, size_t count, size_t size, int flags)
+{
+    if (__builtin_expect(count > size, 0)) {
+        ssize_t (*real)(int, void *, size_t, size_t, int) = preload_real(PRELOAD_REAL___recv_chk);
+        return real ? real(fd, buf, count, size, flags) : -1;
+    }
+    return preload_recv(fd, buf, count, flags);
+}
+
 ssize_t preload_getrandom(void *buf, size_t count, unsigned flags)
 {
     return preload_result(preload_wait(SYS_getrandom, (long)buf, (long)count, flags, 0, 0, 0));

@@ -367,6 +367,35 @@ SYMBOL_CASE(recvfrom)
     CALL(close(ends[1]));
 }
 
+ssize_t __recv_chk(int, void *, size_t, size_t, int);
+ssize_t __recvfrom_chk(int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *);
+
+SYMBOL_CASE(__recv_chk)
+{
+    int ends[2];
+    char text[8] = "";
+    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    CALL(write(ends[0], "letter", 6));
+    CALL(__recv_chk(ends[1], text, 4, sizeof text, 0));
+    say("%s", text);
+    CALL(__recv_chk(fd, text, sizeof text, sizeof text, 0));
+    CALL(close(ends[0]));
+    CALL(close(ends[1]));
+}
+
+SYMBOL_CASE(__recvfrom_chk)
+{
+    int ends[2];
+    char text[8] = "";
+    CALL(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
+    CALL(write(ends[0], "letter", 6));
+    CALL(__recvfrom_chk(ends[1], text, 3, sizeof text, MSG_TRUNC, NULL, NULL));
+    say("%s", text);
+    CALL(__recvfrom_chk(fd, text, sizeof text, sizeof text, 0, NULL, NULL));
+    CALL(close(ends[0]));
+    CALL(close(ends[1]));
+}
+
 SYMBOL_CASE(getrandom)
 {
     char random[16];

@@ -24,6 +24,8 @@
 
 ssize_t __read(int, void *, size_t);
 ssize_t __read_chk(int, void *, size_t, size_t);
+ssize_t __recv_chk(int, void *, size_t, size_t, int);
+ssize_t __recvfrom_chk(int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *);
 ssize_t __write(int, const void *, size_t);
 ssize_t __pread64(int, void *, size_t, off_t);
 ssize_t __pwrite64(int, const void *, size_t, off_t);
@@ -290,6 +292,16 @@ CALL(recvfrom, "touch")
 {
     char byte;
     return recvfrom(-1, &byte, 1, 0, NULL, NULL) < 0 && errno == EBADF;
+}
+CALL(__recv_chk, "touch")
+{
+    char byte;
+    return __recv_chk(-1, &byte, 1, 1, 0) < 0 && errno == EBADF;
+}
+CALL(__recvfrom_chk, "touch")
+{
+    char byte;
+    return __recvfrom_chk(-1, &byte, 1, 1, 0, NULL, NULL) < 0 && errno == EBADF;
 }
 CALL(getrandom, "touch")
 {

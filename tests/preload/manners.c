@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -149,6 +150,8 @@ static void test_owner(void)
 
 ssize_t __read_chk(int, void *, size_t, size_t);
 ssize_t __pread64_chk(int, void *, size_t, off_t, size_t);
+ssize_t __recv_chk(int, void *, size_t, size_t, int);
+ssize_t __recvfrom_chk(int, void *, size_t, size_t, int, struct sockaddr *, socklen_t *);
 int __open_2(const char *, int);
 
 static bool aborts(int which)
@@ -164,6 +167,10 @@ static bool aborts(int which)
             (void)!__read_chk(STDIN_FILENO, buffer, 5, sizeof buffer);
         else if (which == 1)
             (void)!__pread64_chk(STDIN_FILENO, buffer, 5, 0, sizeof buffer);
+        else if (which == 2)
+            (void)!__recv_chk(STDIN_FILENO, buffer, 5, sizeof buffer, 0);
+        else if (which == 3)
+            (void)!__recvfrom_chk(STDIN_FILENO, buffer, 5, sizeof buffer, 0, NULL, NULL);
         else
             (void)!__open_2("/dev/null", O_CREAT | O_RDWR);
         _exit(0);
@@ -175,7 +182,9 @@ static void test_checked(void)
 {
     check(aborts(0), "__read_chk of more than the buffer holds aborts");
     check(aborts(1), "__pread64_chk of more than the buffer holds aborts");
-    check(aborts(2), "__open_2 with O_CREAT aborts");
+    check(aborts(2), "__recv_chk of more than the buffer holds aborts");
+    check(aborts(3), "__recvfrom_chk of more than the buffer holds aborts");
+    check(aborts(4), "__open_2 with O_CREAT aborts");
 }
 
 /* ---- requests that the kernel works off ---- */
