@@ -13,8 +13,8 @@ enum {
 };
 
 static const char *const role_names[CUT_ROLES] = {
-    [CUT_ATOMIC] = "atomic", [CUT_PLAIN] = "plain",   [CUT_OSYNC] = "osync",   [CUT_MAPPED] = "mapped",
-    [CUT_FIRST] = "first",   [CUT_SECOND] = "second", [CUT_RENAME] = "rename",
+    [CUT_ATOMIC] = "atomic", [CUT_PLAIN] = "plain", [CUT_OSYNC] = "osync",   [CUT_MAPPED] = "mapped",
+    [CUT_STORED] = "stored", [CUT_FIRST] = "first", [CUT_SECOND] = "second", [CUT_RENAME] = "rename",
 };
 
 const char *cut_role_name(enum cut_role role)
@@ -54,7 +54,7 @@ void cut_base(const struct cut_plan *plan, struct cut_file *file)
     enum cut_role role = is_pair(plan->role) ? CUT_FIRST : plan->role;
     struct tool_rng rng = {.state = number(plan, 0, role)};
     file->size = LEAST_BASE + tool_below(&rng, BASE_STEPS);
-    if (is_pair(role) || role == CUT_MAPPED)
+    if (is_pair(role) || cut_role_maps(role))
         file->size = CUT_BYTES;
     tool_pattern(file->data, file->size, tool_random(&rng), 0);
 }
@@ -104,13 +104,13 @@ static struct cut_op plan_op(struct tool_rng *rng, enum cut_role role, uint64_t 
         plan_chunk(rng, role, size, &op);
         return op;
     }
-    if (dice == 0 && may_cut && role != CUT_MAPPED) {
+    if (dice == 0 && may_cut && !cut_role_maps(role)) {
         op.kind = CUT_TRUNCATE;
         op.offset = tool_below(rng, 2) ? size / 4 + tool_below(rng, size / 2 + 1) : 1 + tool_below(rng, CUT_BYTES);
         return op;
     }
-    plan_write(rng, size, role != CUT_MAPPED, &op);
-    if (dice < 4 && role != CUT_MAPPED)
+    plan_write(rng, size, !cut_role_maps(role), &op);
+    if (dice < 4 && !cut_role_maps(role))
         op.kind = CUT_VECTOR;
     else if (dice < 7 && role != CUT_OSYNC)
         op.kind = CUT_OTHER_FD;

@@ -28,6 +28,7 @@ enum cut_role {
     CUT_PLAIN,  /* no flag */
     CUT_OSYNC,  /* O_SYNC: each write is a sync of its own */
     CUT_MAPPED, /* nvmmap, nvmemcpy, nvmsync */
+    CUT_STORED, /* O_ATOMIC and mapped: plain stores, and msync */
     CUT_FIRST,  /* two processes on one file, each overwriting chunks of its own */
     CUT_SECOND,
     CUT_RENAME, /* whole files, written beside and renamed over */
@@ -60,6 +61,11 @@ struct cut_plan {
     enum cut_role role;
 };
 
+/* Whether it works on a mapping of a file whose size stays. */
+static inline bool cut_role_maps(enum cut_role role)
+{
+    return role == CUT_MAPPED || role == CUT_STORED;
+}
 const char *cut_role_name(enum cut_role role);
 bool cut_role_parse(const char *name, enum cut_role *role);
 

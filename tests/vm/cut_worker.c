@@ -69,6 +69,7 @@ static int open_flags(void)
 {
     switch (w.plan.role) {
     case CUT_ATOMIC:
+    case CUT_STORED:
         return O_RDWR | O_CREAT | O_ATOMIC;
     case CUT_OSYNC:
         return O_RDWR | O_CREAT | O_SYNC;
@@ -97,7 +98,8 @@ static void sync_directory(void)
 
 static bool read_all(const struct nvx *by, const char *path, struct cut_file *file)
 {
-    int fd = by->open(path, O_RDWR | (w.plan.role == CUT_ATOMIC && by == &nvx ? O_ATOMIC : 0));
+    int fd = by->open(path,
+                      O_RDWR | ((w.plan.role == CUT_ATOMIC || w.plan.role == CUT_STORED) && by == &nvx ? O_ATOMIC : 0));
     if (fd < 0 && errno == ENOENT) {
         file->size = 0;
         return false;
@@ -223,7 +225,7 @@ static void open_file(void)
 {
     w.fd = file_open(w.file, open_flags());
     w.other_fd = file_open(w.file, open_flags());
-    if (w.plan.role == CUT_MAPPED) {
+    if (cut_role_maps(w.plan.role)) {
         w.map = nvx.mmap(NULL, CUT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, w.fd, 0);
         must(w.map != MAP_FAILED, "nvmmap");
     }
@@ -256,7 +258,9 @@ static void do_op(const struct cut_op *op)
         return;
     }
     tool_pattern(w.scratch, op->length, op->key, op->offset);
-    if (w.map)
+    if (w.plan.role == CUT_STORED)
+        memcpy(w.map + op->offset, w.scratch, op->length);
+    else if (w.map)
         must(nvx.memcpy(w.map + op->offset, w.scratch, op->length) != NULL, "nvmemcpy");
     else if (op->kind == CUT_VECTOR)
         write_vector(op);

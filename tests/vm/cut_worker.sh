@@ -11,7 +11,7 @@ dir=$(mktemp -d /dev/shm/nvmmio-cut-worker.XXXXXX) || exit 1
 trap 'rm -rf "$dir"' EXIT
 export NVMMIO_ROOT="$dir"
 [ -z "$preload" ] || export LD_PRELOAD="$preload"
-roles="atomic plain osync first rename"
+roles="atomic plain osync stored first rename"
 case $worker in
 *_nv) roles="$roles mapped" ;;
 esac

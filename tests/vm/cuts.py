@@ -14,7 +14,7 @@ import time
 
 import machine
 
-ROLES = ["atomic", "plain", "osync", "mapped", "first", "rename"]
+ROLES = ["atomic", "plain", "osync", "mapped", "stored", "first", "rename"]
 PORT = {role: machine.PORT_FIRST + i for i, role in enumerate(ROLES)}
 SECOND = "second"
 PORT[SECOND] = machine.PORT_FIRST + len(ROLES)

@@ -25,7 +25,7 @@ MIB = 1 << 20
 NVDIMM_BYTES = 512 * MIB  # mkfs.xfs wants 300 MiB
 MEMORY_BYTES = 768 * MIB
 PORT_FIRST = 0x8E0  # debug ports: nothing else of the machine is there
-PORTS = 8
+PORTS = 9
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 # in the order in which they are loaded
 MODULES_PM = ["libnvdimm", "nd_btt", "nd_pmem", "nfit"]
