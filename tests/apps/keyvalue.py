@@ -15,6 +15,7 @@ PROGRAMS = os.environ.get("NVMMIO_KV", "")
 MODES = {"lmdb": ("plain", "map"), "bdb": ("plain", "dsync"), "leveldb": ("plain",),
          "rocksdb": ("plain", "mmap", "direct", "recycle")}
 KEYS, BACK, LONGEST = 5, 40, 3000
+GROUP = 8  # transactions that mode nosync syncs together
 
 
 def program(base):
@@ -122,6 +123,50 @@ def judge(app, side, base, mode, model, told, session):
                  (side, base, mode, session, told, wrong))
 
 
+def kills_between_syncs(base, file, check):
+    """Stores without order into a mapping, synced now and then: safe, as the mapping is failure-atomic. After SIGKILL the
+    database opens, passes its own check, and holds exactly what the last sync covered, with the library and without."""
+    app = App("keyvalue.%s_nosync" % base, mapped=True, conf=",atomic_map:*/" + file)
+    rng = random.Random(12)
+    model = Model()
+    os.mkdir(os.path.join(app.dir["managed"], "db"))
+    rolled_back = 0
+    for session in range(40 * SCALE):
+        first = model.done
+        p = app.start("managed", [program(base), "write", "db", "nosync", str(first), "100000"], stdout=-1, stderr=-1)
+        heard = [p.stdout.readline() for _ in range(rng.randrange(2, 120))]
+        app.kill(p)
+        told = len(heard) + len(p.stdout.read().split(b"\n")) - 1
+        error = p.stderr.read()
+        if not heard[-1]:
+            raise Failed("session %d: %s" % (session, apptest.tail(error)))
+        r = app.run("managed", check)
+        if r.returncode:
+            raise Failed("session %d: %s: %s" % (session, check[0], apptest.tail(r.stderr)))
+        found = dump(app, "managed", base, "nosync")
+        synced = sorted({first + n // GROUP * GROUP for n in (told, told + 1)})
+        for n in synced:
+            model.reach(n)
+            if found == model.dump():
+                break
+        else:
+            raise Failed("session %d: %d transactions were told, not the state after %s" % (session, first + told, synced))
+        if app.library and dump(app, "managed", base, "nosync", False) != found:
+            raise Failed("session %d: another state without the library" % session)
+        rolled_back += model.done < first + told
+    if app.library and not rolled_back:
+        raise Failed("no session was killed between two syncs")
+    finish(app)
+
+
+def lmdb_nosync():
+    kills_between_syncs("lmdb", "data.mdb", ["mdb_stat", "-e", "-a", "db"])
+
+
+def kyoto_nosync():
+    kills_between_syncs("kyoto", "data.kct", ["kctreemgr", "check", "db/data.kct"])
+
+
 def in_user_space(base, mode):
     """By calls: what is written by stores alone nobody serves."""
     return not is_mapped(base, mode)
@@ -206,4 +251,4 @@ def kyoto():
     finish(app)
 
 
-apptest.main(lmdb, lmdb_tools, bdb, bdb_tools, leveldb, rocksdb, rocksdb_tools, kyoto)
+apptest.main(lmdb, lmdb_nosync, kyoto_nosync, lmdb_tools, bdb, bdb_tools, leveldb, rocksdb, rocksdb_tools, kyoto)

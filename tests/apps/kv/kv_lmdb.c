@@ -2,19 +2,22 @@
  * Copyright (c) 2026 the nvmmio authors
  *
  * kv_lmdb.c — LMDB, which reads through a shared mapping what it has written by pwrite, or, mode "map", through the
- * mapping as well.
+ * mapping as well. Mode "nosync": the latter without any order, and a sync of the whole after each KV_GROUP transactions;
+ * it is the mapping that must be failure-atomic.
  */
 #include "kv.h"
 
 #include <lmdb.h>
 #include <string.h>
 
-enum { LMDB_MAP_SIZE = 64 << 20 };
+enum { LMDB_MAP_SIZE = 64 << 20, KV_GROUP = 8 };
 
 static struct kv_lmdb {
     MDB_env *environment;
     MDB_txn *transaction;
     MDB_dbi base;
+    bool grouped;
+    unsigned commits;
 } kv;
 
 static void check(const char *what, int result)
@@ -27,7 +30,9 @@ void kv_open(const char *directory, const char *mode)
 {
     check("create", mdb_env_create(&kv.environment));
     check("size", mdb_env_set_mapsize(kv.environment, LMDB_MAP_SIZE));
-    check("open", mdb_env_open(kv.environment, directory, strcmp(mode, "map") == 0 ? MDB_WRITEMAP : 0, 0644));
+    kv.grouped = strcmp(mode, "nosync") == 0;
+    unsigned flags = kv.grouped ? MDB_WRITEMAP | MDB_NOSYNC : strcmp(mode, "map") == 0 ? MDB_WRITEMAP : 0;
+    check("open", mdb_env_open(kv.environment, directory, flags, 0644));
 }
 
 void kv_close(void)
@@ -58,6 +63,8 @@ void kv_delete(const char *key)
 void kv_commit(void)
 {
     check("commit", mdb_txn_commit(kv.transaction));
+    if (kv.grouped && ++kv.commits % KV_GROUP == 0)
+        check("sync", mdb_env_sync(kv.environment, 1));
 }
 
 void kv_each(void each(const char *key, size_t key_length, const char *value, size_t length))
