@@ -16,6 +16,7 @@
 
 /* More than there are places in an index, at the same time. */
 enum { CROWD = 520 };
+enum { CROWD_WAIT_US = 20000, CROWD_WAITS = 4000 }; /* seldom: the waiting are many, and the others need the processors */
 
 struct crowd {
     _Atomic unsigned here, wrong;
@@ -29,8 +30,8 @@ static void crowd_member(struct crowd *crowd, int number)
     off_t at = (off_t)number * (off_t)sizeof word;
     must(nvx.pwrite(fd, &word, sizeof word, at) == sizeof word, "pwrite by process %d", number);
     crowd->here++;
-    for (int i = 0; crowd->here < CROWD && i < 30000; i++)
-        usleep(1000);
+    for (int i = 0; crowd->here < CROWD && i < CROWD_WAITS; i++)
+        usleep(CROWD_WAIT_US);
     must(crowd->here == CROWD, "only %u processes came", crowd->here);
     /* all have written: everybody sees everything */
     for (int i = 0; i < CROWD; i++) {
