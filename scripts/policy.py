@@ -12,13 +12,10 @@ as often as the others; medians. What is shown: undo / redo, and hybrid / the be
 """
 
 import argparse
-import json
-import os
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
+
+import nvbench
 
 POLICIES = ("redo", "undo", "hybrid")
 MIXES = (0, 10, 30, 50, 70, 90, 100)
@@ -32,15 +29,9 @@ COLOURS = {"redo": "#1f77b4", "undo": "#d62728", "hybrid": "#2ca02c"}
 
 def operations(options, policy, mix, size, amount, more):
     """Operations per second of one run."""
-    root = tempfile.mkdtemp(prefix="nvmmio-policy-", dir=options.dir)
-    env = dict(os.environ, NVMMIO_ROOT=root, NVMMIO_CONF=f"pm:force,policy:{policy}{more}")
-    command = [os.path.join(options.build, "bin/nvbench"), "--ioengine=nvmmio", "--rw=randrw", f"--rwmixread={mix}",
-               "--bs=4k", f"--size={size}", f"--io_size={amount}", "--fsync=32", f"--directory={root}",
-               "--gtod_reduce=1", "--output-format=json", "--name=policy"]
-    try:
-        job = json.loads(subprocess.run(command, env=env, stdout=subprocess.PIPE, check=True).stdout)["jobs"][0]
-    finally:
-        shutil.rmtree(root)
+    job = nvbench.run(options.build, options.dir, f"pm:force,policy:{policy}{more}", "--ioengine=nvmmio", "--rw=randrw",
+                      f"--rwmixread={mix}", "--bs=4k", f"--size={size}", f"--io_size={amount}", "--fsync=32",
+                      "--gtod_reduce=1")
     return job["read"]["iops"] + job["write"]["iops"]
 
 
@@ -81,9 +72,8 @@ def draw(results, path):
 
 
 def main():
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--build", default=os.path.join(here, "build/release"))
+    parser.add_argument("--build", default=nvbench.BUILD)
     parser.add_argument("--dir", default="/dev/shm")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--plot")
