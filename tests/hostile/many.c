@@ -16,7 +16,10 @@
 
 /* More than there are places in an index, at the same time. */
 enum { CROWD = 520 };
-enum { CROWD_WAIT_US = 20000, CROWD_WAITS = 4000 }; /* seldom: the waiting are many, and the others need the processors */
+enum {
+    CROWD_WAIT_US = 20000,
+    CROWD_WAITS = 4000
+}; /* seldom: the waiting are many, and the others need the processors */
 
 struct crowd {
     _Atomic unsigned here, wrong;
