@@ -17,6 +17,7 @@ _Atomic bool rcu_counted;
 __thread unsigned rcu_depth __attribute__((tls_model("initial-exec")));
 _Atomic unsigned rcu_threads;
 __thread bool rcu_known __attribute__((tls_model("initial-exec")));
+__thread bool rcu_registering __attribute__((tls_model("initial-exec")));
 static __thread unsigned rcu_phase_seen; /* by this thread's section, with rcu_depth */
 
 static struct rcu_count {
@@ -51,8 +52,10 @@ void rcu_register(void)
         rcu_note();
     uint64_t mask = sys_block_signals();
     rcu_lock(&count.gate);
+    rcu_registering = true;
     urcu_bp_read_lock();
     urcu_bp_read_unlock();
+    rcu_registering = false;
     rcu_unlock(&count.gate);
     sys_unblock_signals(mask);
 }

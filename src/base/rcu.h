@@ -60,6 +60,10 @@ static inline bool rcu_is_alone(void)
     return atomic_load_explicit(&rcu_threads, memory_order_relaxed) <= (rcu_known ? 1u : 0u);
 }
 
+/* This thread is being made known to liburcu, which takes memory for that, with mmap and mremap, under its lock: under the
+ * preload library these are ours. No section can begin, and what they are of is nobody else's. */
+extern __thread bool rcu_registering __attribute__((tls_model("initial-exec")));
+
 /* A read section: what is unpublished after its begin stays whole until its end. Sections nest. */
 static inline void rcu_enter(void)
 {

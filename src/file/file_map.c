@@ -11,6 +11,7 @@
 #include "base/conf.h"
 #include "base/place.h"
 #include "base/rawsys.h"
+#include "base/rcu.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -34,8 +35,8 @@ static inline bool page_aligned(const void *addr)
 /* No allocation and no lock on the way of mappings that are no managed file's: the program's allocator comes by here. */
 static inline bool none_registered(void)
 {
-    return !atomic_load_explicit(&file_state.mapped,
-                                 memory_order_relaxed); /* set before the address is known to anyone */
+    /* set before the address is known to anyone */
+    return !atomic_load_explicit(&file_state.mapped, memory_order_relaxed) || rcu_registering;
 }
 
 static inline bool is_shared(int flags)
