@@ -79,7 +79,6 @@ struct uma_exposed {
 struct uma_protect {
     struct shlock lock;       /* guards list, count, room, exposed; held across mprotect and flushes; innermost */
     _Atomic uint32_t settler; /* the thread's state (uma_settler.c); a futex word */
-    uint32_t bell;            /* settle_bell when the thread was started */
     struct uma_exposed *list;
     uint32_t count, room;
     uint32_t exposed;     /* entries with a page, at most */

@@ -28,20 +28,21 @@ static void *settler_main(void *arg)
 {
     struct uma *uma = arg;
     struct index_shared *shared = uma_shared(uma);
-    uint32_t heard = uma->protect.bell;
+    struct index_record *first = first_record(uma, uma->participant);
     uma_work_on(uma);
     for (;;) {
-        uint32_t bell;
-        while ((bell = atomic_load_explicit(&shared->settle_bell, memory_order_acquire)) == heard)
-            sys_futex((uint32_t *)&shared->settle_bell, FUTEX_WAIT, bell, NULL);
-        heard = bell;
+        uint32_t bell = atomic_load_explicit(&shared->settle_bell, memory_order_acquire);
         if (atomic_load_explicit(&uma->protect.settler, memory_order_acquire) == SETTLER_STOPPING)
             break;
         /* acquire: whoever exposed a page in that epoch has left its guard, and the page is in our list */
         uint64_t epoch = atomic_load_explicit(&shared->settle_epoch, memory_order_acquire);
-        uma_protect_settle_own(uma);
-        /* release: behind the fence; who sees it may commit */
-        atomic_store_explicit(&first_record(uma, uma->participant)->settled, epoch, memory_order_release);
+        if (atomic_load_explicit(&first->settled, memory_order_relaxed) < epoch) { /* stored to by this thread alone */
+            uma_protect_settle_own(uma);
+            /* release: behind the fence; who sees it may commit */
+            atomic_store_explicit(&first->settled, epoch, memory_order_release);
+        }
+        /* An epoch that came since is stored before the bell: either it was seen above, or this does not wait. */
+        sys_futex((uint32_t *)&shared->settle_bell, FUTEX_WAIT, bell, NULL);
     }
     uma_work_on(NULL);
     atomic_store_explicit(&uma->protect.settler, SETTLER_STOPPED, memory_order_release);
@@ -59,8 +60,11 @@ int uma_settler_start(struct uma *uma)
 {
     if (atomic_load_explicit(&uma->protect.settler, memory_order_acquire) != SETTLER_NONE)
         return 0;
-    /* Before `protects` is set: whoever sees that and rings is heard, and nobody else wakes the thread. */
-    uma->protect.bell = atomic_load_explicit(&uma_shared(uma)->settle_bell, memory_order_acquire);
+    /* Nothing of ours is in an epoch whose guard is drained already. Before `protects` is set: who sees that finds this, not
+     * what the place's last owner left. */
+    atomic_store_explicit(&first_record(uma, uma->participant)->settled,
+                          atomic_load_explicit(&uma_shared(uma)->settle_epoch, memory_order_acquire),
+                          memory_order_release);
     atomic_store_explicit(&uma->protect.settler, SETTLER_RUNNING, memory_order_release);
     int error = thread_start(settler_main, uma, STACK_BYTES);
     if (error)
@@ -83,12 +87,12 @@ void uma_settler_ring(struct uma *uma, struct index_record *record, uint64_t epo
 {
     struct index_shared *shared = uma_shared(uma);
     uint32_t participants = atomic_load_explicit(&shared->participants, memory_order_acquire);
+    bool rung = false; /* once: who begins later looks at settle_epoch first */
     /* release: the guard of the epoch is drained. Under the commit lock */
     atomic_store_explicit(&shared->settle_epoch, epoch, memory_order_release);
     for (unsigned p = 0; p < participants && p < INDEX_PARTICIPANTS; p++) {
         struct index_record *first = first_record(uma, p);
         struct uma_wait wait = {0};
-        bool rung = false; /* for each: one that has begun meanwhile has not heard the last one */
         /* while it lives; uma_wait_step looks after the dead, whose place is then free */
         while (p != uma->participant && atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire) &&
                atomic_load_explicit(&first->protects, memory_order_seq_cst) &&
