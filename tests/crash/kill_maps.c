@@ -11,8 +11,10 @@
  * Each thread counts: step k stores k to cells in five pages, in order, fills a page of its own with k, and writes k by
  * pwrite. Other threads sync now and then, and note on a board, in memory that outlives the processes, what was complete
  * before a sync began and what could have been there when it ended. Then all are killed, with --survivor one a little
- * earlier, and a new process looks at the file. Without failure-atomic mappings the second part fails: stores that nobody
- * has synced are there.
+ * earlier, and a new process looks at the file. Who maps the file when the earlier one was dead may have found it rolled
+ * back: its syncs promise nothing of what that one stored.
+ *
+ * Without failure-atomic mappings it fails: stores that nobody has synced are there.
  */
 #include "support/nvx.h"
 #include "support/place.h"
@@ -53,6 +55,9 @@ struct syncer {
 static struct board {
     _Atomic uint64_t done[MOST];
     struct syncer syncer[MOST];
+    _Atomic bool mapped[MOST]; /* by process */
+    bool heard_of[MOST];       /* by process: it had mapped the file when the early victim was killed */
+    unsigned early;            /* the process that is killed earlier; MOST: none */
 } * board;
 
 static struct {
@@ -135,6 +140,7 @@ static void open_and_map(void)
 static void be_victim(unsigned process)
 {
     pthread_t thread;
+    atomic_store(&board->mapped[process], true);
     for (unsigned i = 0; i < run.threads; i++)
         if (pthread_create(&thread, NULL, count, (void *)(uintptr_t)(process * run.threads + i)))
             fail("thread");
@@ -217,11 +223,12 @@ static int judge(void)
         fail("look at the file");
     for (unsigned t = 0; t < run.processes * run.threads; t++) {
         uint64_t floor = 0, ceiling = 0, done = atomic_load(&board->done[t]);
-        bool in_flight = false;
+        bool in_flight = false, early = t / run.threads == board->early;
         for (unsigned s = 0; s < run.processes; s++) {
             struct syncer *syncer = &board->syncer[s];
             uint64_t f = atomic_load(&syncer->floor[t]), c = atomic_load(&syncer->ceiling[t]);
-            floor = f > floor ? f : floor;
+            if (!early || s == board->early || board->heard_of[s])
+                floor = f > floor ? f : floor;
             ceiling = c > ceiling ? c : ceiling;
             in_flight = in_flight || atomic_load(&syncer->in_flight);
         }
@@ -245,7 +252,9 @@ static void begin_round(void)
             atomic_store(&board->syncer[s].floor[t], done);
             atomic_store(&board->syncer[s].ceiling[t], done);
         }
+        atomic_store(&board->mapped[s], false);
     }
+    board->early = MOST;
 }
 
 static bool round_fails(struct tool_rng *random)
@@ -256,7 +265,10 @@ static bool round_fails(struct tool_rng *random)
     pid_t group = start_victims(victims);
     tool_sleep_us((unsigned)(2000 + tool_random(random) % 40000));
     if (run.survivor) { /* the one whose mapping the second has inherited, or the last */
-        kill(victims[run.processes > 2 && tool_random(random) % 2 ? run.processes - 1 : 0], SIGKILL);
+        board->early = run.processes > 2 && tool_random(random) % 2 ? run.processes - 1 : 0;
+        for (unsigned i = 0; i < run.processes; i++)
+            board->heard_of[i] = atomic_load(&board->mapped[i]);
+        kill(victims[board->early], SIGKILL);
         tool_sleep_us((unsigned)(2000 + tool_random(random) % 20000));
     }
     kill(-group, SIGKILL);
