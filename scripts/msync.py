@@ -21,17 +21,15 @@ WAYS = (("nvmmap", "nvmmap", "dir"), ("kernel, tmpfs", "mmap", "dir"), ("kernel,
         ("raw flushes", "libpmem", "dir"))
 BYTES = (64, 512, 4096)
 SIZES = ("1m", "16m", "256m", "1g", "4g")
-OPERATIONS = {"nvmmap": 20000, "mmap": 20000, "libpmem": 20000}
-DISK_OPERATIONS = 300
+OPERATIONS = {"dir": 20000, "disk": 300}
 
 
 def microseconds(options, way, order, length, size):
-    name, engine, place = way
-    operations = DISK_OPERATIONS if place == "disk" else OPERATIONS[engine]
+    _, engine, place = way
     found = []
     for _ in range(options.rounds):
         job = nvbench.run(options.build, getattr(options, place), "pm:force", f"--ioengine={engine}", f"--rw={order}",
-                          f"--bs={length}", f"--size={size}", f"--number_ios={operations}", "--norandommap", "--fsync=1",
+                          f"--bs={length}", f"--size={size}", f"--number_ios={OPERATIONS[place]}", "--norandommap", "--fsync=1",
                           "--gtod_reduce=1")
         found.append(1e6 / job["write"]["iops"])
     return statistics.median(found)

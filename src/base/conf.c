@@ -127,44 +127,29 @@ static int conf_set_patterns(char *patterns, size_t room, struct conf_span text)
     return 0;
 }
 
-/* The number of the word among `words`, -EINVAL if it is none of them. */
-static int conf_word(const char *const words[], int count, struct conf_span text)
+#define CONF_WORDS_MOST 3u
+
+/* What a key of words may be: the numbers of its enum, in order. */
+static const char *const conf_words[][CONF_WORDS_MOST] = {
+    [CONF_KIND_PM] = {[CONF_PM_AUTO] = "auto", [CONF_PM_FORCE] = "force", [CONF_PM_NONE] = "none"},
+    [CONF_KIND_AIO] = {[CONF_AIO_DENY] = "deny", [CONF_AIO_ALLOW] = "allow"},
+    [CONF_KIND_POLICY] = {[CONF_POLICY_REDO] = "redo", [CONF_POLICY_UNDO] = "undo", [CONF_POLICY_HYBRID] = "hybrid"},
+};
+
+static int conf_word(enum conf_kind kind, struct conf_span text, uint64_t *value)
 {
-    for (int i = 0; i < count; i++)
-        if (conf_span_is(text, words[i]))
-            return i;
+    for (unsigned i = 0; i < CONF_WORDS_MOST && conf_words[kind][i]; i++) {
+        if (conf_span_is(text, conf_words[kind][i])) {
+            *value = i;
+            return 0;
+        }
+    }
     return -EINVAL;
 }
 
-static int conf_set_pm(enum conf_pm *pm, struct conf_span text)
+static inline bool conf_is_word(enum conf_kind kind)
 {
-    static const char *const words[] = {[CONF_PM_AUTO] = "auto", [CONF_PM_FORCE] = "force", [CONF_PM_NONE] = "none"};
-    int word = conf_word(words, sizeof words / sizeof words[0], text);
-    if (word < 0)
-        return word;
-    *pm = (enum conf_pm)word;
-    return 0;
-}
-
-static int conf_set_aio(enum conf_aio *aio, struct conf_span text)
-{
-    static const char *const words[] = {[CONF_AIO_DENY] = "deny", [CONF_AIO_ALLOW] = "allow"};
-    int word = conf_word(words, sizeof words / sizeof words[0], text);
-    if (word < 0)
-        return word;
-    *aio = (enum conf_aio)word;
-    return 0;
-}
-
-static int conf_set_policy(enum conf_policy *policy, struct conf_span text)
-{
-    static const char *const words[] = {
-        [CONF_POLICY_REDO] = "redo", [CONF_POLICY_UNDO] = "undo", [CONF_POLICY_HYBRID] = "hybrid"};
-    int word = conf_word(words, sizeof words / sizeof words[0], text);
-    if (word < 0)
-        return word;
-    *policy = (enum conf_policy)word;
-    return 0;
+    return kind == CONF_KIND_PM || kind == CONF_KIND_AIO || kind == CONF_KIND_POLICY;
 }
 
 static int conf_set(struct conf *conf, const struct conf_key *key, struct conf_span text)
@@ -175,16 +160,19 @@ static int conf_set(struct conf *conf, const struct conf_key *key, struct conf_s
         return conf_set_path(field, sizeof conf->log_path, text);
     if (key->kind == CONF_KIND_PATTERNS)
         return conf_set_patterns(field, sizeof conf->atomic_map, text);
-    if (key->kind == CONF_KIND_PM)
-        return conf_set_pm(field, text);
-    if (key->kind == CONF_KIND_AIO)
-        return conf_set_aio(field, text);
-    if (key->kind == CONF_KIND_POLICY)
-        return conf_set_policy(field, text);
-    int error = conf_number(key, text, &number);
+    int error = conf_is_word(key->kind) ? conf_word(key->kind, text, &number) : conf_number(key, text, &number);
     if (error)
         return error;
     switch (key->kind) {
+    case CONF_KIND_PM:
+        *(enum conf_pm *)field = (enum conf_pm)number;
+        break;
+    case CONF_KIND_AIO:
+        *(enum conf_aio *)field = (enum conf_aio)number;
+        break;
+    case CONF_KIND_POLICY:
+        *(enum conf_policy *)field = (enum conf_policy)number;
+        break;
     case CONF_KIND_SIZE:
         *(uint64_t *)field = number;
         break;

@@ -23,8 +23,8 @@
  *   atomic_map       (none)    patterns of fnmatch(3), with | between them: stores to shared mappings of files whose path
  *                              matches are failure-atomic
  *   atomic_nvmmap    1         1: so are stores to what nvmmap maps writable and shared; 0: it maps as mmap does
- *   policy           hybrid    first touches of blocks: redo, undo; hybrid: what measures
- *                              best, redo. Mapped files always undo
+ *   policy           hybrid    first touches of blocks: redo, undo; hybrid: what measures best, redo. Mapped files always
+ *                              undo
  *   aio              deny      io_uring: deny: there is none; allow: from the first ring on files are the kernel's
  */
 #ifndef BASE_CONF_H

@@ -35,7 +35,7 @@ static inline bool page_aligned(const void *addr)
 /* No allocation and no lock on the way of mappings that are no managed file's: the program's allocator comes by here. */
 static inline bool none_registered(void)
 {
-    /* set before the address is known to anyone */
+    /* set before the address is known to anyone; liburcu's memory is none of those either */
     return !atomic_load_explicit(&file_state.mapped, memory_order_relaxed) || rcu_registering;
 }
 

@@ -17,13 +17,20 @@
 
 #define ASK_TRIES 8u /* while files go back to the kernel all the time the answer may be of a moment ago */
 
+struct stat_call;
+
+/* How an answer is read and corrected: a struct stat, or a struct statx. */
+struct stat_form {
+    void (*set_size)(struct stat_call *stat, off_t size);
+    void (*set_mtime)(struct stat_call *stat, const struct timespec *mtime);
+    bool (*inode)(const struct stat_call *stat, struct stat *st); /* which inode it is of; false: none of ours */
+};
+
 /* What is asked: one of the three calls. */
 struct stat_call {
     struct file_call call;
-    int (*ask)(struct stat_call *stat);                  /* the kernel's answer, into what `answer` points to */
-    void (*correct)(struct stat_call *stat, off_t size); /* the size in it */
-    void (*set_mtime)(struct stat_call *stat, const struct timespec *mtime);
-    bool (*inode)(const struct stat_call *stat, struct stat *st); /* which inode it is of; false: none of ours */
+    int (*ask)(struct stat_call *stat); /* the kernel's answer, into what `answer` points to */
+    const struct stat_form *form;
     void *answer;
     int dirfd;
     const char *path;
@@ -33,6 +40,12 @@ struct stat_call {
     bool elsewhere; /* and when it was asked again the path was another one's */
     bool corrected; /* its answer was not the last word */
 };
+
+static void stat_correct(struct stat_call *stat, off_t size)
+{
+    stat->corrected = true;
+    stat->form->set_size(stat, size);
+}
 
 static long stat_step(struct file_call *call, enum uma_path path)
 {
@@ -54,12 +67,12 @@ static long stat_step(struct file_call *call, enum uma_path path)
     if (error)
         return error;
     struct stat st;
-    stat->elsewhere = stat->path && (!stat->inode(stat, &st) || uma_find(st.st_dev, st.st_ino) != call->uma);
+    stat->elsewhere = stat->path && (!stat->form->inode(stat, &st) || uma_find(st.st_dev, st.st_ino) != call->uma);
     if (stat->elsewhere)
         return 0;
-    stat->correct(stat, size);
+    stat_correct(stat, size);
     if (kept)
-        stat->set_mtime(stat, &mtime);
+        stat->form->set_mtime(stat, &mtime);
     return 0;
 }
 
@@ -75,9 +88,8 @@ static int ask_fstatat(struct stat_call *stat)
     return sys_fstatat(stat->dirfd, stat->path, stat->answer, stat->flags);
 }
 
-static void correct_stat(struct stat_call *stat, off_t size)
+static void set_size_stat(struct stat_call *stat, off_t size)
 {
-    stat->corrected = true;
     ((struct stat *)stat->answer)->st_size = size;
 }
 
@@ -91,9 +103,8 @@ static int ask_statx(struct stat_call *stat)
     return sys_statx(stat->dirfd, stat->path, stat->flags, stat->mask, stat->answer);
 }
 
-static void correct_statx(struct stat_call *stat, off_t size)
+static void set_size_statx(struct stat_call *stat, off_t size)
 {
-    stat->corrected = true;
     ((struct statx *)stat->answer)->stx_size = (uint64_t)size;
 }
 
@@ -103,6 +114,26 @@ static void set_mtime_statx(struct stat_call *stat, const struct timespec *mtime
     told->tv_sec = mtime->tv_sec;
     told->tv_nsec = (uint32_t)mtime->tv_nsec;
 }
+
+static bool inode_of_stat(const struct stat_call *call, struct stat *st)
+{
+    *st = *(const struct stat *)call->answer;
+    return S_ISREG(st->st_mode);
+}
+
+static bool inode_of_statx(const struct stat_call *call, struct stat *st)
+{
+    const struct statx *stx = call->answer;
+    const unsigned needed = STATX_TYPE | STATX_INO | STATX_UID;
+    *st = (struct stat){.st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
+                        .st_ino = stx->stx_ino,
+                        .st_uid = stx->stx_uid,
+                        .st_mode = stx->stx_mode};
+    return (stx->stx_mask & needed) == needed && S_ISREG(stx->stx_mode);
+}
+
+static const struct stat_form form_stat = {set_size_stat, set_mtime_stat, inode_of_stat};
+static const struct stat_form form_statx = {set_size_statx, set_mtime_statx, inode_of_statx};
 
 static bool is_gone(void)
 {
@@ -131,7 +162,7 @@ static void ask_of_log(struct stat_call *call, const struct stat *st)
     int flags = call->path ? call->flags : AT_EMPTY_PATH;
     if (!sys_statx(call->dirfd, path, flags, STATX_BASIC_STATS | STATX_BTIME, &stx) && stx.stx_ino == st->st_ino &&
         makedev(stx.stx_dev_major, stx.stx_dev_minor) == st->st_dev && !volume_size_elsewhere(volume, &stx, &size))
-        call->correct(call, (off_t)size);
+        stat_correct(call, (off_t)size);
 }
 
 /* Corrects the answer if the inode is one of ours. The first answer stands if its size cannot be had: stat by path needs no right
@@ -149,23 +180,6 @@ static void ask_of_inode(struct stat_call *call, const struct stat *st)
         ask_of_log(call, st);
 }
 
-static bool inode_of_stat(const struct stat_call *call, struct stat *st)
-{
-    *st = *(const struct stat *)call->answer;
-    return S_ISREG(st->st_mode);
-}
-
-static bool inode_of_statx(const struct stat_call *call, struct stat *st)
-{
-    const struct statx *stx = call->answer;
-    const unsigned needed = STATX_TYPE | STATX_INO | STATX_UID;
-    *st = (struct stat){.st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
-                        .st_ino = stx->stx_ino,
-                        .st_uid = stx->stx_uid,
-                        .st_mode = stx->stx_mode};
-    return (stx->stx_mask & needed) == needed && S_ISREG(stx->stx_mode);
-}
-
 /* Asks the kernel, then those who know better. A file that goes back to the kernel between the two questions would be told
  * with its old size: asked again. */
 static int ask_both(struct stat_call *call)
@@ -174,7 +188,7 @@ static int ask_both(struct stat_call *call)
     for (unsigned tries = 0;; tries++) {
         uint64_t handed = volume_handed();
         int error = call->ask(call);
-        if (error || is_gone() || !call->inode(call, &st))
+        if (error || is_gone() || !call->form->inode(call, &st))
             return error;
         ask_of_inode(call, &st);
         if (call->elsewhere && tries < ASK_TRIES)
@@ -186,12 +200,7 @@ static int ask_both(struct stat_call *call)
 
 int file_fstat(int fd, struct stat *st)
 {
-    struct stat_call stat = {.ask = ask_fstat,
-                             .correct = correct_stat,
-                             .set_mtime = set_mtime_stat,
-                             .inode = inode_of_stat,
-                             .answer = st,
-                             .dirfd = fd};
+    struct stat_call stat = {.ask = ask_fstat, .form = &form_stat, .answer = st, .dirfd = fd};
     struct fd_handle *handle = handle_enter(fd);
     if (!handle) /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
         return nothing_managed() ? stat.ask(&stat) : ask_both(&stat);
@@ -206,23 +215,15 @@ int file_fstat(int fd, struct stat *st)
 
 int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
-    struct stat_call stat = {.ask = ask_fstatat,
-                             .correct = correct_stat,
-                             .set_mtime = set_mtime_stat,
-                             .inode = inode_of_stat,
-                             .answer = st,
-                             .dirfd = dirfd,
-                             .path = path,
-                             .flags = flags};
+    struct stat_call stat = {
+        .ask = ask_fstatat, .form = &form_stat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
     return ask_both(&stat);
 }
 
 int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
 {
     struct stat_call stat = {.ask = ask_statx,
-                             .correct = correct_statx,
-                             .set_mtime = set_mtime_statx,
-                             .inode = inode_of_statx,
+                             .form = &form_statx,
                              .answer = stx,
                              .dirfd = dirfd,
                              .path = path,

@@ -60,15 +60,15 @@ static void root_read_names(const char *text)
     }
 }
 
-/* While this thread reads the names, or looks a root up, none of its handlers runs, which could not wait for it; other threads
+/* How many roots are named. While this thread reads the names, or looks a root up, none of its handlers runs, which could not wait for it; other threads
  * do wait. What they were told otherwise, that a file is in no root, would hold as long as their descriptor: they would write
  * past everybody else. */
-static bool root_names(void)
+static unsigned root_count(void)
 {
     /* acquire: pairs with the release below */
     int state = atomic_load_explicit(&roots.state, memory_order_acquire);
     if (__builtin_expect(state == ROOT_READ, 1))
-        return true;
+        return roots.count;
     uint64_t mask = sys_block_signals();
     state = ROOT_UNREAD;
     /* relaxed: only the winner goes on, and it reads nothing of others */
@@ -80,7 +80,7 @@ static bool root_names(void)
     sys_unblock_signals(mask);
     while (atomic_load_explicit(&roots.state, memory_order_acquire) != ROOT_READ)
         sys_sched_yield();
-    return true;
+    return roots.count;
 }
 
 void preload_fd_name(int fd, char name[PRELOAD_FD_NAME])
@@ -114,7 +114,7 @@ bool preload_root_begin(char *const envp[])
 
 bool preload_root_named(void)
 {
-    return root_names() && roots.count > 0;
+    return root_count() > 0;
 }
 
 /* The path of an open file, as the kernel knows it, into a page: its length, or -errno. */
@@ -195,9 +195,7 @@ bool preload_root_is_dax(int dirfd, const char *path, int at_flags)
 bool preload_root_holds(int fd)
 {
     struct stat st;
-    if (!root_names())
-        return false;
-    if (!roots.count)
+    if (!root_count())
         return preload_root_is_dax(fd, "", AT_EMPTY_PATH);
     if (sys_fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !root_on_device(st.st_dev))
         return false;
@@ -213,9 +211,7 @@ bool preload_root_holds(int fd)
 bool preload_root_holds_path(int dirfd, const char *path, int at_flags)
 {
     struct stat st;
-    if (!root_names())
-        return false;
-    if (!roots.count)
+    if (!root_count())
         return preload_root_is_dax(dirfd, path, at_flags);
     if (sys_fstatat(dirfd, path, &st, at_flags) != 0 || !S_ISREG(st.st_mode) || !root_on_device(st.st_dev))
         return false;
@@ -267,7 +263,7 @@ static bool root_lists(const struct root *root, const struct stat *st, char *pat
 bool preload_root_is_served(const struct stat *st)
 {
     bool served = false;
-    if (!S_ISREG(st->st_mode) || !preload_hopeful() || !root_names() || !root_on_device(st->st_dev))
+    if (!S_ISREG(st->st_mode) || !preload_hopeful() || !root_count() || !root_on_device(st->st_dev))
         return false;
     char *path = sys_mmap(NULL, ROOT_PATH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (unsigned i = 0; !sys_is_error(path) && i < roots.count && !served; i++)

@@ -337,27 +337,27 @@ static void store_fresh(struct uma *uma, const struct uma_change *change, uint64
 }
 
 /* Rule 4: committed lines of the file are saved in the log before they are stored to. Their base is the log then, so that
- * what follows is a write to their other home. */
+ * what follows is a write to their other home. `changed`: lines that count as changed already. The caller fences. */
 static void save_lines(struct uma *uma, const struct uma_change *change, uint64_t block, uint32_t fresh,
-                       struct uma_hold *hold)
+                       uint64_t changed, struct uma_hold *hold)
 {
-    if (!hold->number) {
-        hold->number = fresh;
-        hold->entry = log_entry(&uma->log, fresh);
-        hold->log = log_block(&uma->log, fresh);
+    if (hold->number) {
         copy_lines(hold->log, hold->home, hold->save);
         pm_fence();
-        atomic_store_explicit(index_superseded(&uma->index, fresh), 0, memory_order_relaxed);
-        entry_make(uma, hold->entry, fresh, block, hold->save, 0, change->epoch);
-        hold->which = 0;
-        hold->same_epoch = true;
-        hold->base = hold->save;
-    } else {
-        copy_lines(hold->log, hold->home, hold->save);
-        pm_fence();
-        entry_update(change, hold, hold->base | hold->save, hold->flip);
+        entry_update(change, hold, hold->base | hold->save, hold->flip | changed);
+        return;
     }
+    hold->number = fresh;
+    hold->entry = log_entry(&uma->log, fresh);
+    hold->log = log_block(&uma->log, fresh);
+    copy_lines(hold->log, hold->home, hold->save);
     pm_fence();
+    atomic_store_explicit(index_superseded(&uma->index, fresh), 0, memory_order_relaxed);
+    entry_make(uma, hold->entry, fresh, block, hold->save, changed, change->epoch);
+    hold->which = 0;
+    hold->same_epoch = true;
+    hold->base = hold->save;
+    hold->flip = changed;
 }
 
 /* In a mapped file the bytes of the write alone: somebody may be storing to the rest of its lines, through a mapping. */
@@ -376,20 +376,10 @@ void uma_block_save(struct uma *uma, const struct uma_change *change, uint64_t b
         return;
     if (hold->number)
         hold->superseded = uma_void_superseded(uma, hold->number, hold->entry);
-    if (!hold->number) {
-        copy_lines(log_block(&uma->log, fresh), hold->home, hold->save);
-        pm_fence();
-        atomic_store_explicit(index_superseded(&uma->index, fresh), 0, memory_order_relaxed);
-        entry_make(uma, log_entry(&uma->log, fresh), fresh, block, hold->save, hold->save, change->epoch);
-        hold->number = fresh;
-        return;
-    }
-    if (hold->save) {
-        copy_lines(hold->log, hold->home, hold->save);
-        pm_fence();
-    }
-    if (!hold->same_epoch || (hold->flip & hold->set) != hold->set)
-        entry_update(change, hold, hold->base | hold->save, hold->flip | hold->set);
+    if (hold->save)
+        save_lines(uma, change, block, fresh, hold->set, hold);
+    else if (!hold->same_epoch || (hold->flip & hold->set) != hold->set)
+        entry_update(change, hold, hold->base, hold->flip | hold->set);
     hold->newest &= ~hold->set;
 }
 
@@ -413,8 +403,10 @@ void uma_block_store(struct uma *uma, const struct uma_change *change, uint64_t 
         source_edges(uma, change, block * UMA_BLOCK, hold, &source);
     if (hold->number)
         hold->superseded = uma_void_superseded(uma, hold->number, hold->entry);
-    if (hold->save)
-        save_lines(uma, change, block, fresh, hold);
+    if (hold->save) {
+        save_lines(uma, change, block, fresh, 0, hold);
+        pm_fence();
+    }
     if (change->mapped) {
         store_mapped(change, &source, hold);
     } else if (!hold->number || hold->relocate) {

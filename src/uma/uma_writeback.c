@@ -77,7 +77,7 @@ static void batch_add(struct uma *uma, struct index_record *record, struct batch
 
 /* Step 2 for one block: bytes behind the end are nobody's and stay out of the file. `most`: so long is the kernel's file.
  * Somebody may be about to make the file longer; he zeroes what was garbage when this slot was locked, but not yet. Where the
- * file is not mapped here the kernel copies, which is faster than faulting the pages in. */
+ * file is not mapped here the kernel copies, until mapping it is worth the faults. */
 static int block_copy(struct uma *uma, const struct batch_slot *item, uint64_t most, uint64_t limit, bool *by_kernel)
 {
     uint64_t start = item->block * UMA_BLOCK;

@@ -84,6 +84,24 @@ def runs(base):
         finish(app)
 
 
+def write_and_kill(app, side, base, mode, first, goal):
+    """A writer of transactions from `first` on is killed when `goal` of them were heard. How many there were told then, all
+    together."""
+    p = app.start(side, [program(base), "write", "db", mode, str(first), "100000"], stdout=-1, stderr=-1)
+    last = -1
+    for _ in range(goal):
+        line = p.stdout.readline()
+        if not line:
+            raise Failed("%s side, %s: %s" % (side, base, apptest.tail(p.stderr.read())))
+        last = int(line)
+    app.kill(p)
+    rest = p.stdout.read().split(b"\n")[:-1]  # told, and not yet heard
+    last = int(rest[-1]) if rest else last
+    p.stdout.close()
+    p.stderr.close()
+    return last + 1
+
+
 def kills(base):
     for mode in MODES[base]:
         app = App("keyvalue.killed.%s.%s" % (base, mode), served=in_user_space(base, mode), mapped=is_mapped(base, mode))
@@ -93,19 +111,7 @@ def kills(base):
         for side in apptest.SIDES:
             model = Model()
             for session, goal in enumerate(told):
-                p = app.start(side, [program(base), "write", "db", mode, str(model.done), "100000"], stdout=-1, stderr=-1)
-                last = -1
-                for _ in range(goal):
-                    line = p.stdout.readline()
-                    if not line:
-                        raise Failed("%s side, %s: %s" % (side, base, apptest.tail(p.stderr.read())))
-                    last = int(line)
-                app.kill(p)
-                rest = p.stdout.read().split(b"\n")[:-1]  # told, and not yet heard
-                last = int(rest[-1]) if rest else last
-                p.stdout.close()
-                p.stderr.close()
-                judge(app, side, base, mode, model, last + 1, session)
+                judge(app, side, base, mode, model, write_and_kill(app, side, base, mode, model.done, goal), session)
         finish(app)
 
 
@@ -133,27 +139,21 @@ def kills_between_syncs(base, file, check):
     rolled_back = 0
     for session in range(40 * SCALE):
         first = model.done
-        p = app.start("managed", [program(base), "write", "db", "nosync", str(first), "100000"], stdout=-1, stderr=-1)
-        heard = [p.stdout.readline() for _ in range(rng.randrange(2, 120))]
-        app.kill(p)
-        told = len(heard) + len(p.stdout.read().split(b"\n")) - 1
-        error = p.stderr.read()
-        if not heard[-1]:
-            raise Failed("session %d: %s" % (session, apptest.tail(error)))
+        told = write_and_kill(app, "managed", base, "nosync", first, rng.randrange(2, 120))
         r = app.run("managed", check)
         if r.returncode:
             raise Failed("session %d: %s: %s" % (session, check[0], apptest.tail(r.stderr)))
         found = dump(app, "managed", base, "nosync")
-        synced = sorted({first + n // GROUP * GROUP for n in (told, told + 1)})
+        synced = sorted({first + (n - first) // GROUP * GROUP for n in (told, told + 1)})
         for n in synced:
             model.reach(n)
             if found == model.dump():
                 break
         else:
-            raise Failed("session %d: %d transactions were told, not the state after %s" % (session, first + told, synced))
+            raise Failed("session %d: %d transactions were told, not the state after %s" % (session, told, synced))
         if app.library and dump(app, "managed", base, "nosync", False) != found:
             raise Failed("session %d: another state without the library" % session)
-        rolled_back += model.done < first + told
+        rolled_back += model.done < told
     if app.library and not rolled_back:
         raise Failed("no session was killed between two syncs")
     finish(app)

@@ -340,31 +340,39 @@ SYMBOL_CASE(sendmmsg)
 }
 
 /* What comes is stored to a buffer, or the descriptor is none that can be received from. */
+static void letter_send(int ends[2], int type)
+{
+    CALL(socketpair(AF_UNIX, type, 0, ends));
+    CALL(write(ends[0], "letter", 6));
+}
+
+static void letter_end(const int ends[2])
+{
+    CALL(close(ends[0]));
+    CALL(close(ends[1]));
+}
+
 SYMBOL_CASE(recv)
 {
     int ends[2];
     char text[8] = "";
-    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
-    CALL(write(ends[0], "letter", 6));
+    letter_send(ends, SOCK_STREAM);
     CALL(recv(ends[1], text, sizeof text, 0));
     say("%s", text);
     CALL(recv(ends[1], text, sizeof text, MSG_DONTWAIT));
     CALL(recv(fd, text, sizeof text, 0));
-    CALL(close(ends[0]));
-    CALL(close(ends[1]));
+    letter_end(ends);
 }
 
 SYMBOL_CASE(recvfrom)
 {
     int ends[2];
     char text[8] = "";
-    CALL(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
-    CALL(write(ends[0], "letter", 6));
+    letter_send(ends, SOCK_DGRAM);
     CALL(recvfrom(ends[1], text, 3, MSG_TRUNC, NULL, NULL));
     say("%s", text);
     CALL(recvfrom(fd, text, sizeof text, 0, NULL, NULL));
-    CALL(close(ends[0]));
-    CALL(close(ends[1]));
+    letter_end(ends);
 }
 
 ssize_t __recv_chk(int, void *, size_t, size_t, int);
@@ -374,26 +382,22 @@ SYMBOL_CASE(__recv_chk)
 {
     int ends[2];
     char text[8] = "";
-    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
-    CALL(write(ends[0], "letter", 6));
+    letter_send(ends, SOCK_STREAM);
     CALL(__recv_chk(ends[1], text, 4, sizeof text, 0));
     say("%s", text);
     CALL(__recv_chk(fd, text, sizeof text, sizeof text, 0));
-    CALL(close(ends[0]));
-    CALL(close(ends[1]));
+    letter_end(ends);
 }
 
 SYMBOL_CASE(__recvfrom_chk)
 {
     int ends[2];
     char text[8] = "";
-    CALL(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
-    CALL(write(ends[0], "letter", 6));
+    letter_send(ends, SOCK_DGRAM);
     CALL(__recvfrom_chk(ends[1], text, 3, sizeof text, MSG_TRUNC, NULL, NULL));
     say("%s", text);
     CALL(__recvfrom_chk(fd, text, sizeof text, sizeof text, 0, NULL, NULL));
-    CALL(close(ends[0]));
-    CALL(close(ends[1]));
+    letter_end(ends);
 }
 
 SYMBOL_CASE(getrandom)

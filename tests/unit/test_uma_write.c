@@ -76,7 +76,7 @@ static void test_same_epoch(void **state)
     managed_remove(&m);
 }
 
-/* REDO: the first touch stores one copy, in the log; the file keeps what was committed until write-back. */
+/* The third block as the kernel's file has it. */
 static void expect_in_file(const struct managed *m, const uint8_t *want)
 {
     uint8_t file[4 * K];
@@ -84,6 +84,7 @@ static void expect_in_file(const struct managed *m, const uint8_t *want)
     assert_memory_equal(file, want, sizeof file);
 }
 
+/* REDO: the first touch stores one copy, in the log; the file keeps what was committed until write-back. */
 static void test_first_touch(void **state)
 {
     struct managed m;

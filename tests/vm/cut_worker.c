@@ -98,8 +98,7 @@ static void sync_directory(void)
 
 static bool read_all(const struct nvx *by, const char *path, struct cut_file *file)
 {
-    int fd = by->open(path,
-                      O_RDWR | ((w.plan.role == CUT_ATOMIC || w.plan.role == CUT_STORED) && by == &nvx ? O_ATOMIC : 0));
+    int fd = by->open(path, O_RDWR | (by == &nvx ? open_flags() & O_ATOMIC : 0));
     if (fd < 0 && errno == ENOENT) {
         file->size = 0;
         return false;

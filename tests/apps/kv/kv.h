@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Mode "nosync" of those that have it: what is synced together. ../keyvalue.py knows it as GROUP. */
+enum { KV_GROUP = 8 };
+
 /* A database's functions end the program with kv_fail where they fail. `mode` is the database's own word. */
 void kv_open(const char *directory, const char *mode);
 void kv_close(void);

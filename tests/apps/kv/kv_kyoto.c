@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KV_GROUP = 8, KV_PATH = 512 };
+enum { KV_PATH = 512 };
 
 static struct kv_kyoto {
     KCDB *base;

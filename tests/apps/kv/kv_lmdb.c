@@ -10,7 +10,7 @@
 #include <lmdb.h>
 #include <string.h>
 
-enum { LMDB_MAP_SIZE = 64 << 20, KV_GROUP = 8 };
+enum { LMDB_MAP_SIZE = 64 << 20 };
 
 static struct kv_lmdb {
     MDB_env *environment;
