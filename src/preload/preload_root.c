@@ -3,8 +3,9 @@
  *
  * preload_root.c — which files may be managed: a cheap test that needs no core. Layer preload.
  *
- * NVMMIO_ROOT is read at the start, or, for a program that sets it itself, at the first open. A root that does not exist yet is looked for again at each open. Without
- * NVMMIO_ROOT every regular file on a DAX mount counts. The core decides in the end.
+ * NVMMIO_ROOT is read at the start, or, for a program that sets it itself, at the first open. A root that does not exist
+ * yet is looked for again at each open. Without NVMMIO_ROOT every regular file on a DAX mount counts. The core decides in
+ * the end.
  */
 #include "base/live.h"
 #include "preload/preload.h"
@@ -17,15 +18,17 @@
 
 #define ROOT_MAX 16u    /* as in base/conf.h */
 #define ROOT_PATH 4096u /* longest path, and a page */
+#define ROOT_SHORT 384u /* most are shorter: no page is mapped for them, which takes some microseconds */
 
 enum root_state { ROOT_UNREAD, ROOT_READING, ROOT_READ };
 enum root_known { ROOT_KNOWN_NO, ROOT_KNOWN_BUSY, ROOT_KNOWN_YES };
 
 struct root {
     char name[ROOT_PATH];   /* as in NVMMIO_ROOT; written before ROOT_READ */
-    _Atomic uint32_t known; /* enum root_known: guards the two below */
+    _Atomic uint32_t known; /* enum root_known: guards what follows */
     dev_t dev;
-    char real[ROOT_PATH]; /* without a slash at its end */
+    size_t length; /* of real, without a slash at its end */
+    char real[ROOT_PATH];
 };
 
 struct root_list {
@@ -60,9 +63,9 @@ static void root_read_names(const char *text)
     }
 }
 
-/* How many roots are named. While this thread reads the names, or looks a root up, none of its handlers runs, which could not wait for it; other threads
- * do wait. What they were told otherwise, that a file is in no root, would hold as long as their descriptor: they would write
- * past everybody else. */
+/* How many roots are named. While this thread reads the names, or looks a root up, none of its handlers runs, which could
+ * not wait for it; other threads do wait. What they were told otherwise, that a file is in no root, would hold as long as
+ * their descriptor: they would write past everybody else. */
 static unsigned root_count(void)
 {
     /* acquire: pairs with the release below */
@@ -117,12 +120,37 @@ bool preload_root_named(void)
     return root_count() > 0;
 }
 
-/* The path of an open file, as the kernel knows it, into a page: its length, or -errno. */
-static ssize_t root_fd_path(int fd, char *path)
+/* Room for a path. The stacks of foreign threads may be small: what is long gets a page of its own. */
+struct root_room {
+    char small[ROOT_SHORT];
+    char *path; /* NULL: no memory */
+    size_t bytes;
+};
+
+static void room_make(struct root_room *room, size_t bytes)
+{
+    room->path = room->small;
+    room->bytes = sizeof room->small;
+    if (bytes <= room->bytes)
+        return;
+    room->bytes = ROOT_PATH;
+    room->path = sys_mmap(NULL, ROOT_PATH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (sys_is_error(room->path))
+        room->path = NULL;
+}
+
+static void room_free(struct root_room *room)
+{
+    if (room->path && room->path != room->small)
+        sys_munmap(room->path, ROOT_PATH);
+}
+
+/* The beginning of the path of an open file, as the kernel knows it: its length, or -errno. */
+static ssize_t root_fd_path(int fd, char *path, size_t bytes)
 {
     char name[PRELOAD_FD_NAME];
     preload_fd_name(fd, name);
-    ssize_t length = sys_readlinkat(AT_FDCWD, name, path, ROOT_PATH - 1);
+    ssize_t length = sys_readlinkat(AT_FDCWD, name, path, bytes - 1);
     if (length >= 0)
         path[length] = 0;
     return length;
@@ -141,10 +169,9 @@ static void root_look(struct root *root)
     if (sys_fstat(fd, &st) == 0 &&
         atomic_compare_exchange_strong_explicit(&root->known, &known, ROOT_KNOWN_BUSY, memory_order_acquire,
                                                 memory_order_relaxed)) {
-        ssize_t length = root_fd_path(fd, root->real);
+        ssize_t length = root_fd_path(fd, root->real, sizeof root->real);
         root->dev = st.st_dev;
-        if (length == 1)
-            root->real[0] = 0; /* "/": every absolute path begins with nothing and a slash */
+        root->length = length > 1 ? (size_t)length : 0; /* "/": every absolute path begins with nothing and a slash */
         /* release: pairs with the acquire in root_is_known */
         atomic_store_explicit(&root->known, length > 0 ? ROOT_KNOWN_YES : ROOT_KNOWN_NO, memory_order_release);
     }
@@ -163,23 +190,26 @@ static bool root_is_known(struct root *root)
     return known == ROOT_KNOWN_YES;
 }
 
-/* Whether a root is on that device. */
-static bool root_on_device(dev_t dev)
+static bool root_is_on(struct root *root, dev_t dev)
 {
+    return root_is_known(root) && root->dev == dev;
+}
+
+/* The length of the longest root on that device, -1: there is none. */
+static ssize_t root_longest_on(dev_t dev)
+{
+    ssize_t longest = -1;
     for (unsigned i = 0; i < roots.count; i++)
-        if (root_is_known(&roots.root[i]) && roots.root[i].dev == dev)
-            return true;
-    return false;
+        if (root_is_on(&roots.root[i], dev) && (ssize_t)roots.root[i].length > longest)
+            longest = (ssize_t)roots.root[i].length;
+    return longest;
 }
 
 static bool root_above(dev_t dev, const char *path)
 {
     for (unsigned i = 0; i < roots.count; i++) {
         struct root *root = &roots.root[i];
-        if (!root_is_known(root) || root->dev != dev)
-            continue;
-        size_t length = strlen(root->real);
-        if (strncmp(path, root->real, length) == 0 && path[length] == '/')
+        if (root_is_on(root, dev) && strncmp(path, root->real, root->length) == 0 && path[root->length] == '/')
             return true;
     }
     return false;
@@ -197,14 +227,15 @@ bool preload_root_holds(int fd)
     struct stat st;
     if (!root_count())
         return preload_root_is_dax(fd, "", AT_EMPTY_PATH);
-    if (sys_fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || !root_on_device(st.st_dev))
+    if (sys_fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
         return false;
-    /* A page of its own: the stacks of foreign threads may be small, and this is done seldom. */
-    char *path = sys_mmap(NULL, ROOT_PATH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (sys_is_error(path))
+    ssize_t longest = root_longest_on(st.st_dev);
+    if (longest < 0)
         return false;
-    bool inside = root_fd_path(fd, path) > 0 && root_above(st.st_dev, path);
-    sys_munmap(path, ROOT_PATH);
+    struct root_room room;
+    room_make(&room, (size_t)longest + sizeof "/"); /* no more of the path counts */
+    bool inside = room.path && root_fd_path(fd, room.path, room.bytes) > 0 && root_above(st.st_dev, room.path);
+    room_free(&room);
     return inside;
 }
 
@@ -213,7 +244,7 @@ bool preload_root_holds_path(int dirfd, const char *path, int at_flags)
     struct stat st;
     if (!root_count())
         return preload_root_is_dax(dirfd, path, at_flags);
-    if (sys_fstatat(dirfd, path, &st, at_flags) != 0 || !S_ISREG(st.st_mode) || !root_on_device(st.st_dev))
+    if (sys_fstatat(dirfd, path, &st, at_flags) != 0 || !S_ISREG(st.st_mode) || root_longest_on(st.st_dev) < 0)
         return false;
     int nofollow = at_flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0;
     int fd = sys_openat(dirfd, path, O_PATH | O_CLOEXEC | nofollow, 0); /* its close drops no locks */
@@ -224,33 +255,40 @@ bool preload_root_holds_path(int dirfd, const char *path, int at_flags)
     return inside;
 }
 
-/* ROOT/.nvmmio/UID.live, into a page: false where that does not fit. */
-static bool root_list_name(const struct root *root, uid_t owner, char *path)
+static const char list_folder[] = "/.nvmmio/", list_suffix[] = ".live";
+enum { LIST_MORE = sizeof list_folder + sizeof "4294967295" + sizeof list_suffix }; /* the largest UID */
+
+/* ROOT/.nvmmio/UID.live: false where that does not fit. */
+static bool root_list_name(const struct root *root, uid_t owner, const struct root_room *room)
 {
-    static const char folder[] = "/.nvmmio/", suffix[] = ".live";
     char digits[PRELOAD_FD_NAME];
-    size_t count = 0, length = strlen(root->real);
+    char *path = room->path;
+    size_t count = 0;
+    if (!path || root->length + LIST_MORE > room->bytes)
+        return false;
     do
         digits[count++] = (char)('0' + owner % 10);
     while ((owner /= 10) != 0);
-    if (length + sizeof folder + count + sizeof suffix > ROOT_PATH)
-        return false;
-    memcpy(path, root->real, length);
-    memcpy(path + length, folder, sizeof folder - 1);
-    path += length + sizeof folder - 1;
+    memcpy(path, root->real, root->length);
+    path += root->length;
+    memcpy(path, list_folder, sizeof list_folder - 1);
+    path += sizeof list_folder - 1;
     while (count)
         *path++ = digits[--count];
-    memcpy(path, suffix, sizeof suffix);
+    memcpy(path, list_suffix, sizeof list_suffix);
     return true;
 }
 
-static bool root_lists(const struct root *root, const struct stat *st, char *path)
+static bool root_lists(const struct root *root, const struct stat *st)
 {
     uint64_t bucket[LIVE_SLOTS];
     bool listed = false;
-    int fd = root_list_name(root, st->st_uid, path)
-                 ? sys_openat(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0)
+    struct root_room room;
+    room_make(&room, root->length + LIST_MORE);
+    int fd = root_list_name(root, st->st_uid, &room)
+                 ? sys_openat(AT_FDCWD, room.path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0)
                  : -1;
+    room_free(&room);
     if (fd < 0)
         return false;
     if (sys_pread(fd, bucket, sizeof bucket, (off_t)(live_bucket(st->st_ino) * sizeof bucket)) == sizeof bucket)
@@ -263,14 +301,10 @@ static bool root_lists(const struct root *root, const struct stat *st, char *pat
 bool preload_root_is_served(const struct stat *st)
 {
     bool served = false;
-    if (!S_ISREG(st->st_mode) || !preload_hopeful() || !root_count() || !root_on_device(st->st_dev))
+    if (!S_ISREG(st->st_mode) || !preload_hopeful())
         return false;
-    char *path = sys_mmap(NULL, ROOT_PATH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    for (unsigned i = 0; !sys_is_error(path) && i < roots.count && !served; i++)
-        served =
-            root_is_known(&roots.root[i]) && roots.root[i].dev == st->st_dev && root_lists(&roots.root[i], st, path);
-    if (!sys_is_error(path))
-        sys_munmap(path, ROOT_PATH);
+    for (unsigned i = 0, count = root_count(); i < count && !served; i++)
+        served = root_is_on(&roots.root[i], st->st_dev) && root_lists(&roots.root[i], st);
     return served;
 }
 
