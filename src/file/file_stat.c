@@ -4,8 +4,9 @@
  * file_stat.c — the stat family and the utimens family. Layer file.
  *
  * The kernel answers; of a file whose logical size is not yet the kernel's, st_size is put right, and a pending mtime is
- * delivered before. By path this needs a second question to the kernel, and only for files that this process has open, or
- * that others have attached: of those the log tells the size.
+ * delivered before. By path the kernel says first which inode it is. A second question follows only for files that this
+ * process has open and whose mtime had to be put right meanwhile, or that others have attached: of those the log tells the
+ * size.
  */
 #include "file/file_private.h"
 
@@ -35,10 +36,11 @@ struct stat_call {
     int dirfd;
     const char *path;
     int flags;
-    unsigned mask;  /* statx */
-    bool answered;  /* the kernel has been asked already, to find the inode */
-    bool elsewhere; /* and when it was asked again the path was another one's */
-    bool corrected; /* its answer was not the last word */
+    unsigned mask;        /* statx */
+    uint64_t corrections; /* volume_corrections before the kernel was asked to find the inode */
+    bool answered;        /* it has been asked for that */
+    bool elsewhere;       /* and when it was asked again the path was another one's */
+    bool corrected;       /* its answer was not the last word */
 };
 
 static void stat_correct(struct stat_call *stat, off_t size)
@@ -52,13 +54,17 @@ static long stat_step(struct file_call *call, enum uma_path path)
     struct stat_call *stat = (struct stat_call *)call;
     if (path != UMA_PATH_USER)
         return stat->answered ? 0 : stat->ask(stat);
-    uma_deliver_times(call->uma);
+    bool moved = uma_deliver_times(call->uma);
     off_t size = (off_t)uma_size(call->uma);
     struct timespec mtime;
     uint32_t keeps;
     bool kept;
     int error;
     unsigned tries = 0;
+    if (stat->answered && !moved && uma_times_are_told(call->uma) && stat->corrections == volume_corrections()) {
+        stat_correct(stat, size);
+        return 0;
+    }
     do { /* the answer may be of a file that somebody is just changing; one by path is asked again, its first was before */
         keeps = uma_times_keeps(call->uma);
         kept = uma_times_kept(call->uma, &mtime);
@@ -186,14 +192,14 @@ static int ask_both(struct stat_call *call)
 {
     struct stat st;
     for (unsigned tries = 0;; tries++) {
-        uint64_t handed = volume_handed();
+        call->corrections = volume_corrections();
         int error = call->ask(call);
         if (error || is_gone() || !call->form->inode(call, &st))
             return error;
         ask_of_inode(call, &st);
         if (call->elsewhere && tries < ASK_TRIES)
             continue;
-        if (call->corrected || handed == volume_handed() || tries == ASK_TRIES)
+        if (call->corrected || call->corrections == volume_corrections() || tries == ASK_TRIES)
             return 0;
     }
 }

@@ -97,12 +97,12 @@ void volume_unregister_log(struct volume *volume, uint64_t ino);
  * so that other users may open it (volume_foreign). */
 void volume_note_passthrough(struct volume *volume, uint64_t ino);
 
-/* Changes whenever a file of one of this process's volumes goes back to the kernel, behind the moment from which on the
- * kernel knows its size and before the one at which it looks like the kernel's: who finds it so, and the number as it was
- * before he asked the kernel, has been told the truth. */
-uint64_t volume_handed(void);
+/* Changes whenever what the kernel tells of a file of one of this process's volumes has been put right: it goes back to the
+ * kernel, which knows its size now; its mtime was delivered, or put back. Behind that moment and before the one at which the
+ * file looks so: who finds it so, and the number as it was before he asked the kernel, has been told the truth. */
+uint64_t volume_corrections(void);
 /* A file is about to look so. */
-void volume_note_handed(struct volume *volume);
+void volume_note_correction(struct volume *volume);
 
 /* Without a lock: whether the inode is attached and not the kernel's, or has a log to recover. For open. */
 bool volume_is_attached(struct volume *volume, uint64_t ino);

@@ -156,18 +156,19 @@ bool volume_may_look(struct volume *volume, uint64_t ino)
     return !atomic_load_explicit(&volume->torn, memory_order_relaxed) && !volume_is_attached(volume, ino);
 }
 
-void volume_note_handed(struct volume *volume)
+void volume_note_correction(struct volume *volume)
 {
-    /* release: whoever sees what comes next sees the number; pairs with volume_handed behind it */
-    atomic_fetch_add_explicit(&volume->table->handed, 1, memory_order_acq_rel);
+    /* release: whoever sees what comes next sees the number; pairs with volume_corrections behind it */
+    atomic_fetch_add_explicit(&volume->table->corrections, 1, memory_order_acq_rel);
 }
 
-uint64_t volume_handed(void)
+uint64_t volume_corrections(void)
 {
     uint64_t sum = 0;
     for (struct volume *volume = volume_first(); volume; volume = volume->next)
         if (atomic_load_explicit(&volume->ready, memory_order_acquire))
-            sum += 1 + atomic_load_explicit(&volume->table->handed, memory_order_acquire); /* 1: a new volume counts */
+            sum += 1 +
+                   atomic_load_explicit(&volume->table->corrections, memory_order_acquire); /* 1: a new volume counts */
     return sum;
 }
 
@@ -287,7 +288,7 @@ void volume_unregister_log(struct volume *volume, uint64_t ino)
     struct volume_slot *slot = find_slot(bucket, ino);
     if (!slot)
         return;
-    volume_note_handed(volume);
+    volume_note_correction(volume);
     atomic_store_explicit(&slot->ino, 0, memory_order_seq_cst);
     atomic_store_explicit(&slot->id, 0, memory_order_relaxed); /* under the lock; id counts only beside an inode */
     volume_live_note(volume, bucket);

@@ -58,7 +58,7 @@ struct volume_table {
     _Atomic uint32_t high; /* entries from here on were never taken */
     uint64_t boot_id[2];
     uint8_t reserved0[64 - 32];
-    _Atomic uint64_t handed; /* counts files whose size the kernel knows from now on, see volume_handed */
+    _Atomic uint64_t corrections; /* of what the kernel tells of files, see volume_corrections */
     uint8_t reserved[4096 - 72];
     struct volume_process process[VOLUME_PROCESSES];
     struct volume_bucket bucket[VOLUME_BUCKETS];

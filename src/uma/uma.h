@@ -127,6 +127,8 @@ bool uma_deliver_times(struct uma *uma);
  * somebody is about it now, and the time that it will be; and a number that moves whenever one begins. */
 bool uma_times_kept(struct uma *uma, struct timespec *mtime);
 uint32_t uma_times_keeps(struct uma *uma);
+/* Whether the kernel tells its mtime, and has told it at any moment since the last of volume_corrections. */
+bool uma_times_are_told(struct uma *uma);
 /* utimensat (path NULL: of dirfd itself) on the uma's file: what was written before has its time first. 0 or -errno. */
 int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct timespec times[2], int flags);
 /* A read in user space: it moves the time of access, later. */

@@ -105,7 +105,7 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
             error = -EIO;
         uma_times_restore(uma, record);
         if (!error && mode == INDEX_MODE_PASSTHROUGH) {
-            volume_note_handed(uma->volume);
+            volume_note_correction(uma->volume);
             uma_set_log_flag(uma, LOG_FLAG_PASSTHROUGH);
             volume_note_passthrough(uma->volume, uma->ino);
         }

@@ -99,6 +99,7 @@ static bool deliver_locked(struct uma *uma)
     atomic_store_explicit(&shared->times_pending, INDEX_TIMES_DELIVERING, memory_order_seq_cst);
     atomic_store_explicit(&shared->times_tick, tick_now(), memory_order_relaxed);
     sys_utimensat(uma->data_fd, NULL, times, 0);
+    volume_note_correction(uma->volume);
     atomic_store_explicit(&uma->announce, 1, memory_order_relaxed);
     if (has_keepers(uma))
         keep_time_of_now(uma);
@@ -152,6 +153,15 @@ bool uma_deliver_times(struct uma *uma)
     shlock_release(&shared->times_lock);
     uma_unclaim(uma, record);
     return moved || accessed;
+}
+
+bool uma_times_are_told(struct uma *uma)
+{
+    struct index_shared *shared = uma_shared(uma);
+    /* acquire, both: who sees that it is delivered, or put back, sees the correction that was noted before */
+    return uma_is_attached(uma) &&
+           atomic_load_explicit(&shared->times_pending, memory_order_acquire) == INDEX_TIMES_SETTLED &&
+           !atomic_load_explicit(&shared->times_keepers, memory_order_acquire);
 }
 
 uint32_t uma_times_keeps(struct uma *uma)
@@ -226,10 +236,13 @@ void uma_times_restore(struct uma *uma, struct index_record *record)
     };
     /* a pending time comes over this one anyway */
     if (!times_are_pending(uma) && both[1].tv_nsec != UTIME_OMIT && sys_fstat(uma->data_fd, &st) == 0 &&
-        (st.st_mtim.tv_sec != both[1].tv_sec || st.st_mtim.tv_nsec != both[1].tv_nsec))
+        (st.st_mtim.tv_sec != both[1].tv_sec || st.st_mtim.tv_nsec != both[1].tv_nsec)) {
         sys_utimensat(uma->data_fd, NULL, both, 0);
+        volume_note_correction(uma->volume);
+    }
     atomic_fetch_sub_explicit(&record->keeping, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&shared->times_keepers, 1, memory_order_relaxed);
+    /* release: behind the note; pairs with uma_times_are_told */
+    atomic_fetch_sub_explicit(&shared->times_keepers, 1, memory_order_release);
     shlock_release(&shared->times_lock);
 }
 

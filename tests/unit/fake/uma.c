@@ -341,6 +341,12 @@ bool uma_times_kept(struct uma *uma, struct timespec *mtime)
     return false;
 }
 
+bool uma_times_are_told(struct uma *uma)
+{
+    check(uma);
+    return false;
+}
+
 uint32_t uma_times_keeps(struct uma *uma)
 {
     check(uma);
