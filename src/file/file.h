@@ -98,6 +98,8 @@ int file_mprotect(void *addr, size_t length, int prot);
 /* After a system call that could not store to the buffer: whether it may be tried again, since the buffer is in a
  * failure-atomic mapping, which is stored to now. */
 bool file_touch(const void *addr, size_t length);
+/* Whether this process has managed files mapped, or had: else file_touch finds nothing. */
+bool file_has_maps(void);
 
 /* ---- leaving user space ---- */
 /* Hands the file of fd to the kernel, its offset included, until its last close. 0 if fd is not managed. */

@@ -200,6 +200,9 @@ enum { PRELOAD_TOUCHES = 16 }; /* of one call: what then still faults has anothe
  * the core: not while cancellation is asynchronous. */
 bool preload_touch(long number, long a, long b, long c);
 
+/* The system call recvmsg, for buffers that may be failure-atomic mappings. */
+long preload_receive(int fd, struct msghdr *message, int flags);
+
 /* A system call that is a cancellation point while it waits. */
 static inline long preload_wait(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -218,7 +221,7 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
     X(fopen) X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp)           \
     X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync)         \
     X(lio_listio) X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)                \
-    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(__recv_chk) X(__recvfrom_chk)                                     \
+    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(__recv_chk) X(__recvfrom_chk) X(fread) X(fread_unlocked) X(__fread_chk) X(__fread_unlocked_chk) \
     X(io_uring_queue_init) X(io_uring_queue_init_params)                                                               \
     X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(pthread_sigmask) X(pthread_setcanceltype)                              \
     X(shm_open) X(setmntent) X(endmntent) X(updwtmp) X(backtrace_symbols_fd) X(wordexp) X(openpty)     \

@@ -5,15 +5,21 @@
  *
  * Pages of such a mapping get the right to be stored to one by one, by a fault (uma_protect.c), and a system call only fails
  * with EFAULT there. So the calls that fill a buffer are made again behind that, when the core says that the buffer can be
- * stored to now. Nothing is lost but by those that take a datagram from a socket before they look at the buffer: for them
- * the buffer is made ready first, and only a commit at the same moment can come between.
+ * stored to now; fread as well, inside which libc makes them. Those that take a datagram from a socket before they look at
+ * the buffer would lose it: what they receive comes into a room apart, and from there by plain stores.
  */
 #include "preload/preload.h"
 
 #include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
-enum { BUFFER_VECTORS = 32 }; /* of a vector that are looked at */
+enum {
+    BUFFER_VECTORS = 32,    /* of a vector that are looked at */
+    BUFFER_MOST = 1u << 30, /* is received by one call; the kernel itself stops at 2 GiB */
+};
 
 /* Copies what may be at a bad address. */
 static bool copy_safely(void *to, const void *from, size_t length)
@@ -36,31 +42,104 @@ static bool touch_vector(const struct nvmmio_core *core, const struct iovec *fro
 bool preload_touch(long number, long a, long b, long c)
 {
     const struct nvmmio_core *core = preload_core();
-    struct msghdr message;
     if (!core)
         return false;
     switch (number) {
     case SYS_read:
     case SYS_pread64:
-    case SYS_recvfrom:
         return core->touch((const void *)b, (size_t)c);
     case SYS_getrandom:
         return core->touch((const void *)a, (size_t)b);
     case SYS_readv:
     case SYS_preadv2:
         return touch_vector(core, (const struct iovec *)b, (size_t)c);
-    case SYS_recvmsg:
-        return copy_safely(&message, (const void *)b, sizeof message) &&
-               touch_vector(core, message.msg_iov, message.msg_iovlen);
     default:
         return false;
     }
 }
 
+/* ---- from sockets ---- */
+
+static void room_free(void *room)
+{
+    const struct iovec *own = room;
+    sys_munmap(own->iov_base, own->iov_len);
+}
+
+/* recvmsg into a room of `most` bytes, and from there to the vectors of the message: as the system call's result. */
+static long receive_apart(int fd, struct msghdr *message, size_t most, int flags)
+{
+    void *base = sys_mmap(NULL, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (sys_is_error(base))
+        return -ENOMEM;
+    struct iovec room = {base, most};
+    const struct iovec *to = message->msg_iov;
+    struct msghdr own = *message;
+    own.msg_iov = &room;
+    own.msg_iovlen = 1;
+    long result;
+    pthread_cleanup_push(room_free, &room);
+    result = preload_wait(SYS_recvmsg, fd, (long)&own, flags, 0, 0, 0);
+    size_t left = result < 0 ? 0 : (size_t)result < most ? (size_t)result : most; /* MSG_TRUNC tells more than came */
+    for (const char *at = base; left; to++) {
+        size_t part = left < to->iov_len ? left : to->iov_len;
+        memcpy(to->iov_base, at, part);
+        at += part;
+        left -= part;
+    }
+    pthread_cleanup_pop(1);
+    message->msg_namelen = own.msg_namelen;
+    message->msg_controllen = own.msg_controllen;
+    message->msg_flags = own.msg_flags;
+    return result;
+}
+
+/* How much may be received if one of the vectors is a failure-atomic mapping, else 0. */
+static size_t vectors_apart(const struct nvmmio_core *core, const struct iovec *iov, size_t count)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < count; i++)
+        most = iov[i].iov_len < BUFFER_MOST - most ? most + iov[i].iov_len : BUFFER_MOST;
+    bool any = false;
+    for (size_t i = 0; i < count && !any; i++)
+        any = core->touch(iov[i].iov_base, iov[i].iov_len);
+    return any ? most : 0;
+}
+
 ssize_t preload_recvfrom(int fd, void *buf, size_t count, int flags, struct sockaddr *from, socklen_t *length)
 {
-    preload_touch(SYS_recvfrom, fd, (long)buf, (long)count);
-    return preload_result(preload_wait(SYS_recvfrom, fd, (long)buf, (long)count, flags, (long)from, (long)length));
+    const struct nvmmio_core *core = preload_core();
+    struct iovec part = {buf, count};
+    size_t most = core && core->has_maps() ? vectors_apart(core, &part, 1) : 0;
+    if (!most)
+        return preload_result(preload_wait(SYS_recvfrom, fd, (long)buf, (long)count, flags, (long)from, (long)length));
+    struct msghdr message = {
+        .msg_name = from, .msg_namelen = from && length ? *length : 0, .msg_iov = &part, .msg_iovlen = 1};
+    long result = receive_apart(fd, &message, most, flags);
+    if (result >= 0 && from && length)
+        *length = message.msg_namelen;
+    return preload_result(result);
+}
+
+long preload_receive(int fd, struct msghdr *message, int flags)
+{
+    const struct nvmmio_core *core = preload_core();
+    struct iovec iov[BUFFER_VECTORS];
+    struct msghdr copy;
+    size_t most = 0;
+    if (core && core->has_maps() && copy_safely(&copy, message, sizeof copy) && copy.msg_iovlen <= BUFFER_VECTORS &&
+        copy_safely(iov, copy.msg_iov, copy.msg_iovlen * sizeof *iov))
+        most = vectors_apart(core, iov, copy.msg_iovlen);
+    if (!most)
+        return preload_wait(SYS_recvmsg, fd, (long)message, flags, 0, 0, 0);
+    copy.msg_iov = iov;
+    long result = receive_apart(fd, &copy, most, flags);
+    if (result >= 0) {
+        message->msg_namelen = copy.msg_namelen;
+        message->msg_controllen = copy.msg_controllen;
+        message->msg_flags = copy.msg_flags;
+    }
+    return result;
 }
 
 ssize_t preload_recv(int fd, void *buf, size_t count, int flags)
@@ -109,6 +188,69 @@ int preload_getentropy(void *buf, size_t count)
         done += n > 0 ? (size_t)n : 0;
     }
     return 0;
+}
+
+/* ---- by libc, for a stream ---- */
+
+typedef size_t buffer_fread(void *buf, size_t size, size_t count, FILE *stream);
+
+/* In bytes, as libc does it: what came before the kernel met the mapping is part of the result. */
+static size_t buffer_read_stream(buffer_fread *real, void *buf, size_t size, size_t count, FILE *stream)
+{
+    const struct nvmmio_core *core = preload_core();
+    size_t bytes;
+    if (!core || !core->has_maps() || !size || __builtin_mul_overflow(size, count, &bytes) || ferror(stream))
+        return real(buf, size, count, stream);
+    int saved = errno;
+    unsigned touches = 0;
+    size_t done = 0;
+    for (;;) {
+        errno = 0;
+        size_t more = real((char *)buf + done, 1, bytes - done, stream);
+        done += more;
+        touches = more ? 0 : touches + 1; /* a commit may have come between; or it is another bad address */
+        if (done == bytes || errno != EFAULT || touches > PRELOAD_TOUCHES ||
+            !core->touch((char *)buf + done, bytes - done))
+            break;
+        clearerr(stream);
+    }
+    errno = errno ? errno : saved;
+    return done == bytes ? count : done / size;
+}
+
+size_t preload_fread(void *buf, size_t size, size_t count, FILE *stream)
+{
+    buffer_fread *real = preload_real(PRELOAD_REAL_fread);
+    return real ? buffer_read_stream(real, buf, size, count, stream) : 0;
+}
+
+size_t preload_fread_unlocked(void *buf, size_t size, size_t count, FILE *stream)
+{
+    buffer_fread *real = preload_real(PRELOAD_REAL_fread_unlocked);
+    return real ? buffer_read_stream(real, buf, size, count, stream) : 0;
+}
+
+/* More than the buffer holds ends the program, in libc. */
+static size_t buffer_read_checked(enum preload_real which, buffer_fread *plain, void *buf, size_t room, size_t size,
+                                  size_t count, FILE *stream)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(size, count, &bytes) || bytes > room) {
+        size_t (*real)(void *, size_t, size_t, size_t, FILE *) = preload_real(which);
+        return real ? real(buf, room, size, count, stream) : 0;
+    }
+    return plain(buf, size, count, stream);
+}
+
+size_t preload_fread_chk(void *buf, size_t room, size_t size, size_t count, FILE *stream)
+{
+    return buffer_read_checked(PRELOAD_REAL___fread_chk, preload_fread, buf, room, size, count, stream);
+}
+
+size_t preload_fread_unlocked_chk(void *buf, size_t room, size_t size, size_t count, FILE *stream)
+{
+    return buffer_read_checked(PRELOAD_REAL___fread_unlocked_chk, preload_fread_unlocked, buf, room, size, count,
+                               stream);
 }
 
 #define PRELOAD_EXPORT_buffer PRELOAD_ALIAS

@@ -238,7 +238,7 @@ static void fd_adopt_received(struct msghdr *message)
 
 ssize_t preload_recvmsg(int fd, struct msghdr *message, int flags)
 {
-    long result = preload_wait(SYS_recvmsg, fd, (long)message, flags, 0, 0, 0);
+    long result = preload_receive(fd, message, flags);
     if (result >= 0 && fd_may_be_managed())
         fd_adopt_received(message);
     return preload_result(result);

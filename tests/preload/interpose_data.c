@@ -314,6 +314,44 @@ CALL(getentropy, "touch")
     return getentropy(nowhere, 1) < 0 && errno == EFAULT;
 }
 
+typedef size_t plain_fread(void *, size_t, size_t, FILE *);
+typedef size_t checked_fread(void *, size_t, size_t, size_t, FILE *);
+extern plain_fread _IO_fread;
+extern checked_fread __fread_chk, __fread_unlocked_chk;
+
+/* More than libc's buffer, so that the kernel stores it itself. */
+static bool read_nowhere(plain_fread *plain, checked_fread *checked)
+{
+    void *volatile nowhere = (void *)1;
+    const size_t count = 65536;
+    FILE *stream = fopen("/dev/zero", "r");
+    if (!stream)
+        return false;
+    size_t came = plain ? plain(nowhere, 1, count, stream) : checked(nowhere, count, 1, count, stream);
+    bool right = came == 0 && errno == EFAULT && ferror(stream);
+    return fclose(stream) == 0 && right;
+}
+CALL(fread, "touch")
+{
+    return read_nowhere(fread, NULL);
+}
+CALL(fread_unlocked, "touch")
+{
+    return read_nowhere(fread_unlocked, NULL);
+}
+CALL(_IO_fread, "touch")
+{
+    return read_nowhere(_IO_fread, NULL);
+}
+CALL(__fread_chk, "touch")
+{
+    return read_nowhere(NULL, __fread_chk);
+}
+CALL(__fread_unlocked_chk, "touch")
+{
+    return read_nowhere(NULL, __fread_unlocked_chk);
+}
+
 CALL(eventfd_read, "read")
 {
     eventfd_t value = 0;

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * buffers.c — promise: memory that is a failure-atomic mapping is a buffer like any other, for the calls that the kernel
+ * fills one by, made by the program or by libc inside fread. Each page of it gets the right to be stored to by a fault, which
+ * the kernel's own stores do not take: before each call a sync has taken that right away.
+ */
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum { PAGE = 4096, PAGES = 16, SIZE = PAGES * PAGE, AT = PAGE / 2, LONG = 5 * PAGE + 100, SHORT = 300 };
+
+static char *map, bytes[LONG];
+static int source, ends[2];
+static char *nowhere = (char *)1;
+static unsigned failures;
+
+static void check(bool right, const char *what)
+{
+    if (right)
+        return;
+    perror(what);
+    failures++;
+}
+
+/* Filled with zeros, and nothing of it may be stored to. */
+static char *fresh(void)
+{
+    memset(map, 0, SIZE);
+    if (msync(map, SIZE, MS_SYNC))
+        perror("msync");
+    return map + AT;
+}
+
+static bool came(const char *at, size_t count)
+{
+    return memcmp(at, bytes, count) == 0 && at[count] == 0 && at[-1] == 0;
+}
+
+static void read_calls(void)
+{
+    char *to = fresh();
+    check(lseek(source, 0, SEEK_SET) == 0 && read(source, to, LONG) == LONG && came(to, LONG), "read");
+    to = fresh();
+    check(pread(source, to, LONG, 0) == LONG && came(to, LONG), "pread");
+    to = fresh();
+    struct iovec parts[] = {{to, SHORT}, {to + SHORT, LONG - SHORT}};
+    check(preadv(source, parts, 2, 0) == LONG && came(to, LONG), "preadv");
+    to = fresh();
+    check(getrandom(to, SHORT, 0) == SHORT, "getrandom");
+}
+
+static void sockets(void)
+{
+    char *to = fresh();
+    check(send(ends[0], bytes, SHORT, 0) == SHORT && recv(ends[1], to, LONG, 0) == SHORT && came(to, SHORT), "recv");
+    to = fresh();
+    struct iovec part = {to, LONG};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    check(send(ends[0], bytes, SHORT, 0) == SHORT && recvmsg(ends[1], &message, 0) == SHORT && came(to, SHORT),
+          "recvmsg");
+}
+
+static void streams(FILE *stream)
+{
+    char *to = fresh();
+    check(fread(to, 1, LONG, stream) == LONG && came(to, LONG), "fread");
+    rewind(stream);
+    to = fresh();
+    check(fread_unlocked(to, LONG / 4, 4, stream) == 4 && came(to, LONG), "fread_unlocked of members");
+    to = fresh();
+    check(fread(to, 1, 1, stream) == 0 && feof(stream) && !ferror(stream), "fread at the end");
+    rewind(stream);
+    to = fresh();
+    check(fread(to, LONG / 2 * 2, 2, stream) == 1 && came(to, LONG) && feof(stream), "fread of members, the last cut");
+    rewind(stream);
+    check(fread(nowhere, 1, LONG, stream) == 0 && ferror(stream), "fread to nowhere");
+}
+
+static void stats(const char *path)
+{
+    struct stat *st = (void *)(fresh());
+    check(fstat(source, st) == 0 && st->st_size == LONG, "fstat");
+    st = (void *)fresh();
+    check(stat(path, st) == 0 && st->st_size == LONG, "stat");
+    struct statx *stx = (void *)fresh();
+    check(statx(AT_FDCWD, path, 0, STATX_SIZE, stx) == 0 && stx->stx_size == LONG, "statx");
+    check(stat(nowhere, st) < 0, "stat of nowhere");
+}
+
+/* The source: a plain file beside the root, or, `managed`, one in it. */
+static void all(const char *path)
+{
+    source = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    check(source >= 0 && pwrite(source, bytes, LONG, 0) == LONG, path);
+    read_calls();
+    sockets();
+    stats(path);
+    FILE *stream = fopen(path, "r");
+    check(stream != NULL, "fopen");
+    if (stream) {
+        streams(stream);
+        fclose(stream);
+    }
+    close(source);
+    unlink(path);
+}
+
+int main(void)
+{
+    char root[] = "/dev/shm/nvmmio-buffers.XXXXXX", path[64], beside[64], command[96];
+    if (!mkdtemp(root) || setenv("NVMMIO_ROOT", root, 1) || setenv("NVMMIO_CONF", "pm:force,atomic_map:*/mapped", 1))
+        return EXIT_FAILURE; /* before the library is used */
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)(1 + i % 251);
+    snprintf(path, sizeof path, "%s/mapped", root);
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    if (fd < 0 || ftruncate(fd, SIZE) || socketpair(AF_UNIX, SOCK_DGRAM, 0, ends))
+        return EXIT_FAILURE;
+    map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return EXIT_FAILURE;
+    snprintf(path, sizeof path, "%s/source", root);
+    snprintf(beside, sizeof beside, "%s.source", root);
+    all(path);
+    all(beside);
+    snprintf(command, sizeof command, "rm -rf %s", root);
+    if (munmap(map, SIZE) || close(fd) || system(command))
+        return EXIT_FAILURE;
+    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
