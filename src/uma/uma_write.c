@@ -14,8 +14,8 @@
  */
 #include "base/stats.h"
 #include "pm/pm.h"
-#include "pm/pm_probe.h"
 #include "uma/uma_block.h"
+#include "uma/uma_source.h"
 
 #include <errno.h>
 #include <string.h>
@@ -27,76 +27,12 @@
 #define RETRY_BLOCKS (-4092) /* more log blocks are needed than were taken */
 #define RETRY_GATE (-4091)   /* the gate is closed, or was: prepare again */
 
-/* ---- the source ---- */
-
-struct source {
-    const struct iovec *iov; /* NULL: zeros */
-    int count;
-    size_t skip; /* of iov[0] */
-};
-
-static const char zeros[UMA_BLOCK];
-
-/* The next n bytes in one piece: in the caller's buffer, or gathered in `bounce`. */
-static const char *source_take(struct source *source, size_t n, char *bounce)
-{
-    if (!source->iov)
-        return zeros;
-    while (source->skip == source->iov->iov_len) {
-        source->iov++;
-        source->count--;
-        source->skip = 0;
-    }
-    const char *at = (const char *)source->iov->iov_base + source->skip;
-    if (source->iov->iov_len - source->skip >= n) {
-        source->skip += n;
-        return at;
-    }
-    for (size_t done = 0; done < n;) {
-        size_t room = source->iov->iov_len - source->skip;
-        size_t take = room < n - done ? room : n - done;
-        memcpy(bounce + done, (const char *)source->iov->iov_base + source->skip, take);
-        done += take;
-        source->skip += take;
-        if (source->skip == source->iov->iov_len && done < n) {
-            source->iov++;
-            source->count--;
-            source->skip = 0;
-        }
-    }
-    return bounce;
-}
-
-/* How many of the next n bytes can be read: touches each page once, before any lock is taken. */
-static size_t source_probe(const struct source *source, size_t n)
-{
-    size_t good = 0;
-    const struct iovec *iov = source->iov;
-    size_t skip = source->skip;
-    while (good < n) {
-        if (skip == iov->iov_len) {
-            iov++;
-            skip = 0;
-            continue;
-        }
-        const char *at = (const char *)iov->iov_base + skip;
-        size_t page = UMA_BLOCK - ((uintptr_t)at & (UMA_BLOCK - 1));
-        size_t take = iov->iov_len - skip;
-        take = take < page ? take : page;
-        if (!pm_probe(at))
-            break;
-        good += take < n - good ? take : n - good;
-        skip += take;
-    }
-    return good;
-}
-
 /* ---- one piece ---- */
 
 struct piece {
     struct uma *uma;
     struct index_record *record;
-    struct source *source;
+    struct uma_source *source;
     uint64_t offset, length;
     bool moves_size; /* false: zeros behind the end, the size stays */
     bool has_resize; /* the resize lock is held */
@@ -266,7 +202,7 @@ static void piece_store(struct piece *piece, const struct uma_change *change)
             uma_block_save(piece->uma, change, piece->first + i, fresh, hold);
         else
             uma_block_store(piece->uma, change, piece->first + i, from, to,
-                            source_take(piece->source, to - from, piece->bounce), fresh, hold);
+                            uma_source_take(piece->source, to - from, piece->bounce), fresh, hold);
         next += takes;
     }
     pm_fence();
@@ -346,7 +282,7 @@ static int piece_write(struct piece *piece)
 /* One piece of zeros; *from moves behind it. */
 static int write_zeros_piece(struct uma *uma, struct index_record *record, uint64_t *from, uint64_t length)
 {
-    struct source source = {.iov = NULL};
+    struct uma_source source = {.iov = NULL};
     struct piece piece = {
         .uma = uma, .record = record, .source = &source, .offset = *from, .length = length, .has_resize = true};
     *from += length;
@@ -385,7 +321,7 @@ static int write_gap(struct uma *uma, struct index_record *record, uint64_t offs
 
 int uma_write_save(struct uma *uma, struct index_record *record, uint64_t block, uint32_t blocks, uintptr_t page)
 {
-    struct source source = {.iov = NULL};
+    struct uma_source source = {.iov = NULL};
     struct piece piece = {.uma = uma,
                           .record = record,
                           .source = &source,
@@ -396,7 +332,7 @@ int uma_write_save(struct uma *uma, struct index_record *record, uint64_t block,
 }
 
 /* All pieces. Returns bytes written, or an error if it was before the first. */
-static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct source *source, uint64_t *offset,
+static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct uma_source *source, uint64_t *offset,
                             uint64_t length, bool append, bool *has_resize)
 {
     struct index_shared *shared = uma_shared(uma);
@@ -413,7 +349,7 @@ static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct
         }
         struct piece piece = {.uma = uma, .record = record, .source = source, .offset = *offset, .moves_size = true};
         piece.length = uma_piece_length(*offset, length - done);
-        size_t readable = source_probe(source, piece.length);
+        size_t readable = uma_source_probe(source, piece.length);
         if (!readable) {
             error = -EFAULT;
             break;
@@ -477,7 +413,7 @@ ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t
     }
     if (offset > (uint64_t)UMA_SIZE_MAX - length && !(flags & UMA_WRITE_APPEND))
         return -EFBIG;
-    struct source source = {.iov = iov, .count = iovcnt};
+    struct uma_source source = {.iov = iov, .count = iovcnt};
     prefetch_block(uma, uma_block_of(offset));
     struct index_record *record = uma_claim(uma);
     bool has_resize = false;
