@@ -67,6 +67,7 @@ CORE_CALL(int, remove, (void *addr, size_t length), (addr, length))
 CORE_CALL(int, mprotect, (void *addr, size_t length, int prot), (addr, length, prot))
 CORE_CALL(bool, has_maps, (void), ())
 CORE_CALL(bool, touch, (const void *addr, size_t length), (addr, length))
+CORE_CALL(bool, peek, (void *to, const void *from, size_t length), (to, from, length))
 #undef CORE_CALL
 
 static int core_demote(int fd, int reason)
@@ -187,6 +188,7 @@ const struct nvmmio_core nvmmio_core = {
     .mprotect = core_mprotect,
     .has_maps = core_has_maps,
     .touch = core_touch,
+    .peek = core_peek,
     .mremap = core_mremap,
     .demote = core_demote,
     .by_kernel = core_by_kernel,

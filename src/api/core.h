@@ -18,7 +18,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define NVMMIO_CORE_VERSION 6u
+#define NVMMIO_CORE_VERSION 7u
 
 struct sys_action; /* base/rawsys.h */
 struct flock;
@@ -71,7 +71,8 @@ struct nvmmio_core {
     int (*remove)(void *addr, size_t length); /* madvise(MADV_REMOVE) */
     int (*mprotect)(void *addr, size_t length, int prot);
     bool (*has_maps)(void); /* whether it has managed files mapped, or had; where not, touch finds nothing */
-    bool (*touch)(const void *addr, size_t length); /* after EFAULT: whether a call may be made again */
+    bool (*touch)(const void *addr, size_t length);          /* after EFAULT: whether a call may be made again */
+    bool (*peek)(void *to, const void *from, size_t length); /* false for a bad address */
     void *(*mremap)(void *old, size_t old_length, size_t length, int flags, void *new);
     int (*demote)(int fd, int reason); /* enum uma_demotion */
     /* makes a call by which the kernel reads `in` (or -1) and writes `out`: see file_by_kernel */

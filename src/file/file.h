@@ -100,6 +100,8 @@ int file_mprotect(void *addr, size_t length, int prot);
 bool file_touch(const void *addr, size_t length);
 /* Whether this process has managed files mapped, or had: else file_touch finds nothing. */
 bool file_has_maps(void);
+/* Copies from the application's memory, which may be anything: false if it cannot be read, or nothing was ever managed. */
+bool file_peek(void *to, const void *from, size_t length);
 
 /* ---- leaving user space ---- */
 /* Hands the file of fd to the kernel, its offset included, until its last close. 0 if fd is not managed. */

@@ -23,6 +23,12 @@ void file_begin_process(void)
     atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* two threads at once store the same */
 }
 
+bool file_peek(void *to, const void *from, size_t length)
+{
+    /* before the first file is managed there is no handler of faults */
+    return atomic_load_explicit(&file_state.pid, memory_order_relaxed) && pm_guard_copy(to, from, length);
+}
+
 bool file_owns_table(void)
 {
     if (atomic_load_explicit(&file_state.gone, memory_order_relaxed))

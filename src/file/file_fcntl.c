@@ -33,17 +33,6 @@ static int fcntl_set_flags(int fd, long arg)
     return result;
 }
 
-/* The application's struct flock; false if it cannot be read. */
-static __attribute__((noinline)) bool lock_read(struct flock *lock, const struct flock *from)
-{
-    struct pm_guard guard;
-    if (pm_guard_begin(&guard))
-        return false;
-    *lock = *from;
-    pm_guard_end();
-    return true;
-}
-
 /* A range that is told from the end or the position: the kernel may know neither. */
 static int lock_from_start(int fd, struct flock *lock)
 {
@@ -84,7 +73,7 @@ static int lock_announce(int fd)
 int file_lock_prepare(int fd, const struct flock *given, struct flock *lock)
 {
     int result = lock_announce(fd);
-    if (!result && !lock_read(lock, given))
+    if (!result && !pm_guard_copy(lock, given, sizeof *lock))
         result = 1; /* the kernel tells */
     return result ? result : lock_from_start(fd, lock);
 }

@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <ucontext.h>
 
 __thread struct pm_guard *pm_guard_armed __attribute__((tls_model("initial-exec")));
@@ -39,6 +40,16 @@ __attribute__((noinline)) void pm_guard_end(void)
 {
     __asm__ volatile("" ::: "memory");
     pm_guard_armed = NULL;
+}
+
+__attribute__((noinline)) bool pm_guard_copy(void *to, const void *from, size_t length)
+{
+    struct pm_guard guard;
+    if (pm_guard_begin(&guard))
+        return false;
+    memcpy(to, from, length);
+    pm_guard_end();
+    return true;
 }
 
 enum guard_state { GUARD_ABSENT, GUARD_INSTALLING, GUARD_INSTALLED };

@@ -15,6 +15,7 @@
 
 #include <setjmp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct pm_guard {
@@ -61,5 +62,8 @@ void pm_guard_end(void);
  * stack slots of what only the branch after a fault reads: the function that contains the guard must be noinline, and all
  * that its branch after a fault reads, parameters too, must be volatile or lie in the guard. */
 #define pm_guard_begin(guard) (__builtin_setjmp((guard)->context) ? 1 : (pm_guard_arm(guard), 0))
+
+/* Copies a few bytes of the user's: false if they cannot be read. pm_guard_install was called before. */
+bool pm_guard_copy(void *to, const void *from, size_t length);
 
 #endif

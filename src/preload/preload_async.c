@@ -12,13 +12,6 @@
 
 /* ---- the kernel's queues: libaio calls by syscall() ---- */
 
-bool preload_peek(void *to, const void *from, size_t length)
-{
-    struct iovec local = {to, length};
-    struct iovec remote = {(void *)from, length};
-    return rawsys(SYS_process_vm_readv, sys_getpid(), (long)&local, 1, (long)&remote, 1, 0) == (long)length;
-}
-
 long preload_io_submit(unsigned long context, long count, void *requests)
 {
     for (long i = 0; preload_core() && i < count; i++) {

@@ -21,9 +21,12 @@ enum {
     BUFFER_MOST = 1u << 30, /* is received by one call; the kernel itself stops at 2 GiB */
 };
 
-/* Copies what may be at a bad address. */
-static bool copy_safely(void *to, const void *from, size_t length)
+/* By the core, which makes no system call; without it, and for what it cannot read, by the kernel. */
+bool preload_peek(void *to, const void *from, size_t length)
 {
+    const struct nvmmio_core *core = preload_core();
+    if (core && core->peek(to, from, length))
+        return true;
     struct iovec local = {to, length}, remote = {(void *)from, length};
     return rawsys(SYS_process_vm_readv, sys_getpid(), (long)&local, 1, (long)&remote, 1, 0) == (long)length;
 }
@@ -32,7 +35,7 @@ static bool touch_vector(const struct nvmmio_core *core, const struct iovec *fro
 {
     struct iovec iov[BUFFER_VECTORS];
     bool any = false;
-    if (!count || count > BUFFER_VECTORS || !copy_safely(iov, from, count * sizeof *iov))
+    if (!count || count > BUFFER_VECTORS || !preload_peek(iov, from, count * sizeof *iov))
         return false;
     for (size_t i = 0; i < count; i++)
         any = core->touch(iov[i].iov_base, iov[i].iov_len) || any;
@@ -127,8 +130,8 @@ long preload_receive(int fd, struct msghdr *message, int flags)
     struct iovec iov[BUFFER_VECTORS];
     struct msghdr copy;
     size_t most = 0;
-    if (core && core->has_maps() && copy_safely(&copy, message, sizeof copy) && copy.msg_iovlen <= BUFFER_VECTORS &&
-        copy_safely(iov, copy.msg_iov, copy.msg_iovlen * sizeof *iov))
+    if (core && core->has_maps() && preload_peek(&copy, message, sizeof copy) && copy.msg_iovlen <= BUFFER_VECTORS &&
+        preload_peek(iov, copy.msg_iov, copy.msg_iovlen * sizeof *iov))
         most = vectors_apart(core, iov, copy.msg_iovlen);
     if (!most)
         return preload_wait(SYS_recvmsg, fd, (long)message, flags, 0, 0, 0);

@@ -91,18 +91,24 @@ static bool copy_ioctl_is_harmless(unsigned long request)
 
 static int copy_demote_dedupe(const struct file_dedupe_range *range)
 {
+    enum { MOST = 4096 }; /* a longer request is refused */
+    struct file_dedupe_range head;
+    struct file_dedupe_range_info info;
     int error = 0;
-    for (unsigned i = 0; range && !error && i < range->dest_count; i++)
-        error = preload_demote((int)range->info[i].dest_fd, UMA_DEMOTE_IOCTL);
+    if (!preload_peek(&head, range, sizeof head) || head.dest_count > (MOST - sizeof head) / sizeof info)
+        return 0;
+    for (unsigned i = 0; !error && i < head.dest_count && preload_peek(&info, &range->info[i], sizeof info); i++)
+        error = preload_demote((int)info.dest_fd, UMA_DEMOTE_IOCTL);
     return error;
 }
 
 /* The file that a request clones from; -1: it is none. */
 static int copy_clone_source(unsigned long request, const void *arg)
 {
+    struct file_clone_range range;
     if (request == FICLONE)
         return (int)(long)arg;
-    return request == FICLONERANGE && arg ? (int)((const struct file_clone_range *)arg)->src_fd : -1;
+    return request == FICLONERANGE && preload_peek(&range, arg, sizeof range) ? (int)range.src_fd : -1;
 }
 
 /* FIONREAD: how far it is from the position to the end, neither of which the kernel knows. */

@@ -173,43 +173,54 @@ int preload_lockf(int fd, int cmd, off_t length)
 
 /* ---- descriptors that are given away ---- */
 
-/* Demotes each managed file whose descriptor the message carries: 0 or -errno. */
-static int fd_demote_passed(const struct msghdr *message)
+/* Demotes the managed files among `count` descriptors: 0 or -errno. Those that cannot be read are not passed. */
+static int fd_demote_each(const char *fds, size_t count)
 {
-    struct msghdr copy; /* CMSG_NXTHDR wants one that is not const */
-    if (!preload_core() || !message || !message->msg_control)
-        return 0;
-    copy = *message;
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&copy); c; c = CMSG_NXTHDR(&copy, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(0))
-            continue;
-        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-            int error = preload_demote(fd, UMA_DEMOTE_FDPASS);
-            if (error)
-                return error;
-        }
+    int error = 0, fd;
+    for (size_t i = 0; !error && i < count && preload_peek(&fd, fds + i * sizeof fd, sizeof fd); i++)
+        error = preload_demote(fd, UMA_DEMOTE_FDPASS);
+    return error;
+}
+
+/* Demotes each managed file whose descriptor the message carries: 0 or -errno. */
+static int fd_demote_control(const char *control, size_t left)
+{
+    struct cmsghdr head;
+    int error = 0;
+    while (!error && left >= sizeof head && preload_peek(&head, control, sizeof head)) {
+        if (head.cmsg_len < sizeof head || head.cmsg_len > left)
+            break; /* refused */
+        if (head.cmsg_level == SOL_SOCKET && head.cmsg_type == SCM_RIGHTS)
+            error = fd_demote_each(control + CMSG_LEN(0), (head.cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        size_t length = CMSG_ALIGN(head.cmsg_len);
+        control += length;
+        left -= length < left ? length : left;
     }
-    return 0;
+    return error;
+}
+
+/* The same for `count` messages, as far as they can be read. */
+static int fd_demote_passed(const void *messages, size_t count, size_t stride)
+{
+    struct msghdr message;
+    int error = 0;
+    for (const char *at = messages; preload_core() && !error && count && preload_peek(&message, at, sizeof message);
+         at += stride, count--)
+        if (message.msg_control)
+            error = fd_demote_control(message.msg_control, message.msg_controllen);
+    return error;
 }
 
 ssize_t preload_sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    int error = fd_demote_passed(message);
+    int error = fd_demote_passed(message, 1, sizeof *message);
     return preload_result(error ? error : preload_wait(SYS_sendmsg, fd, (long)message, flags, 0, 0, 0));
 }
 
 int preload_sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
-    if (preload_core())
-        for (unsigned i = 0; messages && i < count; i++) {
-            int error = fd_demote_passed(&messages[i].msg_hdr);
-            if (error)
-                return (int)preload_result(error);
-        }
-    return (int)preload_result(preload_wait(SYS_sendmmsg, fd, (long)messages, count, flags, 0, 0));
+    int error = fd_demote_passed(messages, count, sizeof *messages);
+    return (int)preload_result(error ? error : preload_wait(SYS_sendmmsg, fd, (long)messages, count, flags, 0, 0));
 }
 
 /* ---- descriptors that are received ---- */

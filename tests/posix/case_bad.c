@@ -6,8 +6,13 @@
 #include "cases.h"
 
 #include <limits.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 
 static void every_call(int fd)
 {
@@ -202,6 +207,58 @@ static void read_only_buffer(void)
     munmap(page, PAGE);
 }
 
+/* What is not data but tells the call what to do. */
+static void bad_requests(void)
+{
+    int fd = subject();
+    void *bad = bad_address();
+    enum { PAGE = 4096 };
+    uint8_t *page = mmap(NULL, (size_t)2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(page + PAGE, PAGE);
+    struct file_dedupe_range *dedupe = (struct file_dedupe_range *)(page + PAGE - sizeof *dedupe);
+    dedupe->src_length = 10;
+    CALL(ioctl(fd, FIDEDUPERANGE, dedupe));
+    for (unsigned shift = 0; shift < 16; shift += 5) { /* the last asks for more than the kernel looks at */
+        dedupe->dest_count = (uint16_t)(1U << shift);
+        CALL(ioctl(fd, FIDEDUPERANGE, dedupe));
+    }
+    CALL(ioctl(fd, FIDEDUPERANGE, bad));
+    CALL(ioctl(fd, FICLONERANGE, bad));
+    CALL(ioctl(fd, FICLONERANGE, page + PAGE - 8));
+    CALL(ioctl(fd, FICLONE, bad));
+    CALL(ioctl(fd, FIONREAD, bad));
+    CALL(fcntl(fd, F_SETLK, bad));
+    CALL(fcntl(fd, F_SETLKW, bad));
+    CALL(fcntl(fd, F_GETLK, bad));
+    CALL(fcntl(fd, F_OFD_SETLK, bad));
+    CALL(fcntl(fd, F_OFD_GETLK, bad));
+    CALL(futimens(fd, bad));
+    CALL(utimensat(AT_FDCWD, SUBJECT, bad, 0));
+    CALL(stat(SUBJECT, bad));
+    CALL(statx(fd, "", AT_EMPTY_PATH, STATX_ALL, bad));
+    CALL(statx(AT_FDCWD, bad, 0, STATX_ALL, (void *)scratch));
+    CALL(open(bad, O_RDWR | O_CREAT, 0600));
+    CALL(truncate(bad, 10));
+    CALL(sendfile(fd, fd, bad, 10));
+    CALL(copy_file_range(fd, bad, fd, NULL, 10, 0));
+    int ends[2];
+    CALL(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+    struct mmsghdr messages[2] = {{.msg_hdr = {.msg_control = bad, .msg_controllen = 100}},
+                                  {.msg_hdr = {.msg_control = page + PAGE - 8, .msg_controllen = 100}}};
+    CALL(sendmsg(ends[0], bad, 0));
+    CALL(sendmsg(ends[0], &messages[0].msg_hdr, 0));
+    CALL(sendmsg(ends[0], &messages[1].msg_hdr, 0));
+    CALL(sendmmsg(ends[0], bad, 2, 0));
+    CALL(sendmmsg(ends[0], messages, 2, 0));
+    CALL(recvmsg(ends[1], bad, 0));
+    CALL(recvmmsg(ends[1], bad, 2, 0, NULL));
+    CALL(close(ends[0]));
+    CALL(close(ends[1]));
+    munmap(page, PAGE);
+    SHOW(fd);
+    CALL(close(fd));
+}
+
 const struct posix_case cases_bad[] = {
     {"bad_descriptors", bad_descriptors, CASE_NV | CASE_ONCE},
     {"closed_descriptor", closed_descriptor, CASE_NV},
@@ -213,5 +270,6 @@ const struct posix_case cases_bad[] = {
     {"bad_buffers", bad_buffers, CASE_NV},
     {"half_bad_buffers", half_bad_buffers, CASE_NV},
     {"read_only_buffer", read_only_buffer, CASE_NV},
+    {"bad_requests", bad_requests, 0},
     {0},
 };

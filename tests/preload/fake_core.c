@@ -362,6 +362,14 @@ static bool fake_touch(const void *addr, size_t length)
     return false;
 }
 
+static bool fake_peek(void *to, const void *from, size_t length)
+{
+    (void)to;
+    (void)from;
+    (void)length;
+    return false; /* the kernel is asked then */
+}
+
 static int fake_remove(void *addr, size_t length)
 {
     fake_call(FAKE_remove);
@@ -478,6 +486,7 @@ FAKE_API const struct nvmmio_core nvmmio_core = {
 #define FAKE_MEMBER(name) .name = fake_##name,
     FAKE_FUNCTIONS(FAKE_MEMBER).relieve = fake_relieve,
     .is_own = fake_is_own,
+    .peek = fake_peek,
     .attend = fake_attend,
     .before_fork = fake_nothing,
     .defer = fake_defer,
