@@ -65,7 +65,6 @@ CORE_CALL(int, nvmunmap, (void *addr, size_t length), (addr, length))
 CORE_CALL(int, nvmsync, (void *addr, size_t length, int flags), (addr, length, flags))
 CORE_CALL(int, remove, (void *addr, size_t length), (addr, length))
 CORE_CALL(int, mprotect, (void *addr, size_t length, int prot), (addr, length, prot))
-CORE_CALL(bool, has_maps, (void), ())
 CORE_CALL(bool, touch, (const void *addr, size_t length), (addr, length))
 CORE_CALL(bool, peek, (void *to, const void *from, size_t length), (to, from, length))
 #undef CORE_CALL
@@ -186,7 +185,6 @@ const struct nvmmio_core nvmmio_core = {
     .msync = core_nvmsync,
     .remove = core_remove,
     .mprotect = core_mprotect,
-    .has_maps = core_has_maps,
     .touch = core_touch,
     .peek = core_peek,
     .mremap = core_mremap,

@@ -70,7 +70,6 @@ struct nvmmio_core {
     int (*msync)(void *addr, size_t length, int flags);
     int (*remove)(void *addr, size_t length); /* madvise(MADV_REMOVE) */
     int (*mprotect)(void *addr, size_t length, int prot);
-    bool (*has_maps)(void); /* whether it has managed files mapped, or had; where not, touch finds nothing */
     bool (*touch)(const void *addr, size_t length);          /* after EFAULT: whether a call may be made again */
     bool (*peek)(void *to, const void *from, size_t length); /* false for a bad address */
     void *(*mremap)(void *old, size_t old_length, size_t length, int flags, void *new);

@@ -98,8 +98,6 @@ int file_mprotect(void *addr, size_t length, int prot);
 /* After a system call that could not store to the buffer: whether it may be tried again, since the buffer is in a
  * failure-atomic mapping, which is stored to now. */
 bool file_touch(const void *addr, size_t length);
-/* Whether this process has managed files mapped, or had: else file_touch finds nothing. */
-bool file_has_maps(void);
 /* Copies from the application's memory, which may be anything: false if it cannot be read, or nothing was ever managed. */
 bool file_peek(void *to, const void *from, size_t length);
 

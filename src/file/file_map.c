@@ -150,11 +150,6 @@ int file_nvmunmap(void *addr, size_t length)
     return uma_unmap(addr, page_up(length));
 }
 
-bool file_has_maps(void)
-{
-    return !none_registered();
-}
-
 bool file_touch(const void *addr, size_t length)
 {
     return !none_registered() && uma_protect_touch(addr, length);

@@ -113,7 +113,7 @@ ssize_t preload_recvfrom(int fd, void *buf, size_t count, int flags, struct sock
 {
     const struct nvmmio_core *core = preload_core();
     struct iovec part = {buf, count};
-    size_t most = core && core->has_maps() ? vectors_apart(core, &part, 1) : 0;
+    size_t most = core ? vectors_apart(core, &part, 1) : 0;
     if (!most)
         return preload_result(preload_wait(SYS_recvfrom, fd, (long)buf, (long)count, flags, (long)from, (long)length));
     struct msghdr message = {
@@ -130,7 +130,7 @@ long preload_receive(int fd, struct msghdr *message, int flags)
     struct iovec iov[BUFFER_VECTORS];
     struct msghdr copy;
     size_t most = 0;
-    if (core && core->has_maps() && preload_peek(&copy, message, sizeof copy) && copy.msg_iovlen <= BUFFER_VECTORS &&
+    if (core && preload_peek(&copy, message, sizeof copy) && copy.msg_iovlen <= BUFFER_VECTORS &&
         preload_peek(iov, copy.msg_iov, copy.msg_iovlen * sizeof *iov))
         most = vectors_apart(core, iov, copy.msg_iovlen);
     if (!most)
@@ -202,7 +202,7 @@ static size_t buffer_read_stream(buffer_fread *real, void *buf, size_t size, siz
 {
     const struct nvmmio_core *core = preload_core();
     size_t bytes;
-    if (!core || !core->has_maps() || !size || __builtin_mul_overflow(size, count, &bytes) || ferror(stream))
+    if (!core || !size || __builtin_mul_overflow(size, count, &bytes) || ferror(stream))
         return real(buf, size, count, stream);
     int saved = errno;
     unsigned touches = 0;

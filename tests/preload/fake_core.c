@@ -24,7 +24,7 @@
     X(openat) X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(lock_prepare) X(is_managed) X(read)        \
     X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
     X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
-    X(mmap) X(munmap) X(msync) X(remove) X(mprotect) X(has_maps) X(touch) X(mremap) X(demote) X(by_kernel) X(demote_inheritable) X(ring_begin) X(before_exec) X(limit_changed) X(sigaction)  \
+    X(mmap) X(munmap) X(msync) X(remove) X(mprotect) X(touch) X(mremap) X(demote) X(by_kernel) X(demote_inheritable) X(ring_begin) X(before_exec) X(limit_changed) X(sigaction)  \
     X(doubt) X(before_move) X(after_move) X(before_user) X(exit)
 /* clang-format on */
 
@@ -346,12 +346,6 @@ static int fake_mprotect(void *addr, size_t length, int prot)
 {
     fake_call(FAKE_mprotect);
     return sys_mprotect(addr, length, prot);
-}
-
-static bool fake_has_maps(void)
-{
-    fake_call(FAKE_has_maps);
-    return true;
 }
 
 static bool fake_touch(const void *addr, size_t length)
