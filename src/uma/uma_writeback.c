@@ -75,6 +75,20 @@ static void batch_add(struct uma *uma, struct index_record *record, struct batch
     batch->count++;
 }
 
+static int copy_by_kernel(struct uma *uma, const char *bytes, uint64_t count, uint64_t at)
+{
+    for (uint64_t done = 0; done < count;) {
+        ssize_t n = sys_pwrite(uma->data_fd, bytes + done, count - done, (off_t)(at + done));
+        if (n < 0 && n != -EINTR)
+            return (int)n;
+        if (n == 0)
+            return -EIO;
+        done += n > 0 ? (uint64_t)n : 0;
+    }
+    uma_worth_count(&uma->bytes_copied, count);
+    return 0;
+}
+
 /* Step 2 for one block: bytes behind the end are nobody's and stay out of the file. `most`: so long is the kernel's file.
  * Somebody may be about to make the file longer; he zeroes what was garbage when this slot was locked, but not yet. Where the
  * file is not mapped here the kernel copies, until mapping it is worth the faults. */
@@ -95,20 +109,17 @@ static int block_copy(struct uma *uma, const struct batch_slot *item, uint64_t m
     *by_kernel = *by_kernel || !home;
     uint64_t lines = atomic_load_explicit(&item->slot->newest, memory_order_relaxed);
     unsigned first, last;
-    while (uma_take_run(&lines, &first, &last)) {
+    int error = 0;
+    while (!error && uma_take_run(&lines, &first, &last)) {
         uint64_t from = first * UMA_LINE, to = uma_min((last + 1) * UMA_LINE, end - start);
         if (from >= to)
             break;
-        if (home) {
+        if (home)
             pm_copy(home + from, log + from, to - from);
-        } else {
-            ssize_t n = sys_pwrite(uma->data_fd, log + from, to - from, (off_t)(start + from));
-            if (n != (ssize_t)(to - from))
-                return n < 0 ? (int)n : -EIO;
-            uma_worth_count(&uma->bytes_copied, (uint64_t)n);
-        }
+        else
+            error = copy_by_kernel(uma, log + from, to - from, start + from);
     }
-    return 0;
+    return error;
 }
 
 static void batch_unlock(struct batch *batch, bool unchanged)

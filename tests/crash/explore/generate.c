@@ -53,6 +53,7 @@ static const char *const thread_workloads[] = {
     "threads : 1 w a 100 200; 1 w a 300 100; 2 w a 150 300; 2 f a",
     "threads : w a 0 4096; f a; w a 0 64; 1 f a; 2 w a 0 64; 2 w a 64 64",
     "threads : w a 0 4096; f a; 1 w a 0 64; 1 w a 128 64; 2 f a; 2 f a",
+    "threads : w a 0 4096; f a; w a 0 64; f a; 1 w a 0 64; 1 w a 128 64; 2 w a 0 64; 2 f a",
     /* the same with UNDO for first touches, and in mid-epoch */
     "threads : w a 0 64; h a; 1 w a 100 200; 1 w a 64 64; 2 w a 4000 300; 2 f a",
     "threads : h a; w a 0 4096; f a; 1 b a; 1 w a 0 64; 2 w a 0 128; 2 f a; 2 w a 64 64",
@@ -84,6 +85,8 @@ static const char *const process_workloads[] = {
     "processes : w a 0 64; f a; 1 w a 0 4096; 1 w a 100 200; 2 w a 64 128; 2 f a; 2 w a 0 64",
     "processes : w a 0 4096; f a; 1 w a 0 64; 1 w a 64 64; 2 f a; 2 w a 0 64; 2 b a",
     "processes : w a 0 4096; f a; 1 w a 0 128; 1 f a; 2 w a 64 128; 2 f a",
+    "processes : w a 0 4096; f a; w a 0 64; f a; 1 w a 0 64; 1 w a 64 64; 2 f a; 2 w a 0 64; 2 b a",
+    "processes : w a 0 4096; f a; w a 0 64; f a; 1 w a 0 128; 1 f a; 2 w a 64 128; 2 f a",
     "processes : w a 0 4096; f a; w a 0 64; 1 f a; 2 w a 0 128; 2 y a 0 64",
     "processes : w a 0 64; f a; 1 w a 4000 300; 2 w a 4090 20; 2 f a; 2 q a",
     "processes : w a 0 4096; f a; 1 b a; 2 w a 0 64; 2 f a; 2 b a",
@@ -107,6 +110,7 @@ static const char *const heir_workloads[] = {
     "heir : w a 0 64; f a; 1 w a 0 4096; 1 w a 100 200; 2 w a 64 128; 2 f a; 2 w a 0 64",
     "heir : w a 0 4096; f a; 1 w a 0 64; 1 f a; 1 w a 64 64; 2 a a 100; 2 f a; 2 t a 100; 2 f a",
     "heir : w a 0 4096; f a; w a 0 64; 1 b a; 1 w a 4000 300; 2 w a 0 128; 2 f a; 2 x a; 2 w a 0 10",
+    "heir : w a 0 4096; f a; w a 0 64; f a; 1 w a 0 64; 1 f a; 1 w a 64 64; 2 a a 100; 2 f a; 2 w a 0 64",
     "heir : a a 5000; f a; 1 t a 5000; 1 q a; 1 w a 6000 100; 2 t a 9000; 2 f a; 2 w a 0 64",
     "heir : h a; w a 0 4096; f a; b a; 1 h a; 1 w a 0 200; 2 w a 0 100; 2 f a; 2 h a; 2 w a 4000 300; 2 f a",
     "heir : w a 0 64; f a; 1 n a 0 200; 1 n a 64 64; 2 w a 0 64; 2 f a; 2 n a 0 100; 2 s a",
@@ -144,6 +148,7 @@ static const char *const mutant_workloads[] = {
 static const char *const mutant_processes[] = {
     "processes : w a 0 64; f a; 1 w a 4096 64; 2 w a 4200 10; 2 f a",
     "processes : w a 4096 64; f a; 1 w a 4096 64; 2 w a 4200 10; 2 f a",
+    "processes : w a 0 4096; f a; w a 0 64; f a; 1 w a 0 64; 2 w a 100 10; 2 f a",
     "processes : w a 0 4096; f a; 1 b a; 2 w a 0 64; 2 f a; 2 b a",
     "processes : n a 0 64; s a; 1 n a 64 64; 2 n a 200 10; 2 s a; 2 w a 0 10",
     "processes : w a 0 64; t a 5000; f a; 1 q a; 2 w a 6000 100; 2 f a",
