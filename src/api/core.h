@@ -106,4 +106,7 @@ struct nvmmio_core {
 
 extern const struct nvmmio_core nvmmio_core __attribute__((visibility("default")));
 
+/* The preload library's, if it is loaded: from now on the calls it stands for concern this core. By the first nvopen. */
+void nvmmio_preload_attend(const struct nvmmio_core *core) __attribute__((weak, visibility("default")));
+
 #endif

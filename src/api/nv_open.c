@@ -3,6 +3,7 @@
  *
  * nv_open.c — nv* entry points that make and end descriptors. Layer api.
  */
+#include "api/core.h"
 #include "api/nv_ret.h"
 #include "file/file.h"
 #include "nvmmio.h"
@@ -16,6 +17,14 @@ static int takes_mode(int flags)
     return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
+static int open_managed(int dirfd, const char *path, int flags, mode_t mode)
+{
+    if (nvmmio_preload_attend) /* libc's calls may be mixed with ours from now on */
+        nvmmio_preload_attend(&nvmmio_core);
+    nv_enter();
+    return (int)nv_leave(file_openat(dirfd, path, flags, mode));
+}
+
 int nvopen(const char *path, int flags, ...)
 {
     mode_t mode = 0;
@@ -25,8 +34,7 @@ int nvopen(const char *path, int flags, ...)
         mode = va_arg(args, mode_t);
         va_end(args);
     }
-    nv_enter();
-    return (int)nv_leave(file_openat(AT_FDCWD, path, flags, mode));
+    return open_managed(AT_FDCWD, path, flags, mode);
 }
 
 int nvopenat(int dirfd, const char *path, int flags, ...)
@@ -38,14 +46,12 @@ int nvopenat(int dirfd, const char *path, int flags, ...)
         mode = va_arg(args, mode_t);
         va_end(args);
     }
-    nv_enter();
-    return (int)nv_leave(file_openat(dirfd, path, flags, mode));
+    return open_managed(dirfd, path, flags, mode);
 }
 
 int nvcreat(const char *path, mode_t mode)
 {
-    nv_enter();
-    return (int)nv_leave(file_openat(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode));
+    return open_managed(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
 }
 
 int nvclose(int fd)

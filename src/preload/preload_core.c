@@ -6,7 +6,11 @@
  * The library is looked for beside this one first. No lock is held while it is loaded: the loader has its own, which a
  * thread that runs a constructor holds already, and one of ours would then be taken in both orders. Whoever comes second
  * gets the same library from dlopen.
+ *
+ * A program that uses the API brings the core itself, and its descriptors and mappings concern this library from the first
+ * nvopen on: that one tells it (nvmmio_preload_attend).
  */
+#include "api/core.h"
 #include "preload/preload.h"
 
 #include <dlfcn.h>
@@ -46,15 +50,36 @@ static bool core_foreign(void)
     return preload_foreign();
 }
 
+static bool core_fits(const struct nvmmio_core *core)
+{
+    return core && core->version == NVMMIO_CORE_VERSION && core->size == sizeof *core;
+}
+
 static const struct nvmmio_core *core_find(void)
 {
+    static const char name[] = "nvmmio_core";
+    const struct nvmmio_core *core = dlsym(RTLD_DEFAULT, name); /* the program is linked with it */
+    if (core)
+        return core_fits(core) ? core : NULL; /* never a second one */
     void *library = core_open_beside();
     if (!library)
         library = dlopen(CORE_SONAME, RTLD_NOW | RTLD_LOCAL);
-    const struct nvmmio_core *core = library ? dlsym(library, "nvmmio_core") : NULL;
-    if (!core || core->version != NVMMIO_CORE_VERSION || core->size != sizeof *core)
-        return NULL; /* the library stays: its threads and handlers may be there already */
-    return core;
+    core = library ? dlsym(library, name) : NULL;
+    return core_fits(core) ? core : NULL; /* the library stays: its threads and handlers may be there already */
+}
+
+static void core_use(const struct nvmmio_core *core)
+{
+    core->attend(core_foreign);
+    /* release: the library's constructors have run; pairs with preload_core */
+    atomic_store_explicit(&preload_state.core, core, memory_order_release);
+    core->limit_changed(); /* from now on it is told */
+}
+
+void nvmmio_preload_attend(const struct nvmmio_core *core)
+{
+    if (!preload_core() && !preload_thread.loading && core_fits(core) && !preload_foreign())
+        core_use(core);
 }
 
 const struct nvmmio_core *preload_core_load(void)
@@ -69,14 +94,10 @@ const struct nvmmio_core *preload_core_load(void)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     preload_thread.loading = true;
     core = core_find();
-    if (core) {
-        core->attend(core_foreign);
-        /* release: the library's constructors have run; pairs with preload_core */
-        atomic_store_explicit(&preload_state.core, core, memory_order_release);
-        core->limit_changed(); /* from now on it is told */
-    } else {
+    if (core)
+        core_use(core);
+    else
         atomic_store_explicit(&preload_state.failed, true, memory_order_relaxed);
-    }
     preload_thread.loading = false;
     pthread_setcancelstate(cancel, &cancel);
     sys_unblock_signals(mask);
