@@ -37,15 +37,28 @@ static void stdio_release(FILE *stream)
     core->release(fd);
 }
 
+/* libc has put a stream that only appends at the end that the kernel knew: that is where the file ends now. */
+static void stdio_seek_end(FILE *stream, int flags)
+{
+    int saved = errno;
+    if (flags & O_APPEND && (flags & O_ACCMODE) == O_WRONLY)
+        fseeko(stream, 0, SEEK_END);
+    errno = saved;
+}
+
 /* A stream that libc has just opened: the stream, or NULL where the file cannot be handed to the kernel. */
 static FILE *stdio_opened(FILE *stream)
 {
     if (!stream)
         return NULL;
     int fd = stdio_number(stream);
-    int error = fd >= 0 ? preload_adopt(fd, sys_fcntl(fd, F_GETFL, 0)) : 0;
+    int flags = fd >= 0 ? sys_fcntl(fd, F_GETFL, 0) : -1;
+    int error = flags >= 0 ? preload_adopt(fd, flags) : 0;
+    bool served = flags >= 0 && preload_serves(fd);
     if (!error)
         error = preload_demote(fd, UMA_DEMOTE_STDIO);
+    if (!error && served)
+        stdio_seek_end(stream, flags);
     if (!error)
         return stream;
     int (*real)(FILE *) = preload_real(PRELOAD_REAL_fclose);

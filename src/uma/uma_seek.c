@@ -3,7 +3,8 @@
  *
  * uma_seek.c — where data and holes are (lseek SEEK_DATA, SEEK_HOLE). Layer uma; called by file.
  *
- * A block is data if the kernel's file has data there or if it has an entry: what is newest may be in the log alone.
+ * A block is data if the kernel's file has data there or if it has an entry: what is newest may be in the log alone. Where
+ * the file is reached by the application's own description (uma_lease.c) its offset is not to be moved: all is data.
  */
 #include "base/rawsys.h"
 #include "uma/uma_block.h"
@@ -30,6 +31,8 @@ static uint64_t next_entry(struct uma *uma, uint64_t block)
  * moves in between would be in neither, and who zeroes what is behind the end would leave old bytes there. */
 uint64_t uma_next_data(struct uma *uma, uint64_t offset)
 {
+    if (uma->borrowed)
+        return offset;
     uint64_t block = next_entry(uma, uma_block_of(offset));
     off_t kernel = sys_lseek(uma->data_fd, (off_t)offset, SEEK_DATA);
     if (kernel < 0 && kernel != -ENXIO)
@@ -42,7 +45,7 @@ uint64_t uma_next_data(struct uma *uma, uint64_t offset)
 
 uint64_t uma_next_hole(struct uma *uma, uint64_t offset)
 {
-    for (;;) {
+    while (!uma->borrowed) {
         if (has_entry(uma, uma_block_of(offset))) {
             offset = (uma_block_of(offset) + 1) << UMA_BLOCK_SHIFT;
             continue;
@@ -55,6 +58,7 @@ uint64_t uma_next_hole(struct uma *uma, uint64_t offset)
         /* the kernel's implicit hole at its end may be inside a block with an entry: look again from there */
         offset = (uint64_t)hole;
     }
+    return UINT64_MAX;
 }
 
 int64_t uma_seek_data(struct uma *uma, uint64_t offset)

@@ -87,8 +87,8 @@ static int size_change(struct uma *uma, struct index_record *record, uint64_t si
 
 uint64_t uma_size_most(struct uma *uma, uint64_t end)
 {
-    /* The kernel takes an offset that a file may have, and no other. */
-    if (end <= UMA_SIZE_SURE || sys_lseek(uma->data_fd, (off_t)end, SEEK_SET) >= 0)
+    /* The kernel takes an offset that a file may have, and no other. One that is the application's is not to be moved. */
+    if (end <= UMA_SIZE_SURE || uma->borrowed || sys_lseek(uma->data_fd, (off_t)end, SEEK_SET) >= 0)
         return end;
     uint64_t good = UMA_SIZE_SURE;
     for (uint64_t bad = end; bad - good > 1;) {

@@ -83,6 +83,29 @@ static void stream_reads(void)
     CALL(nvx.close(fd));
 }
 
+/* A stream that appends begins where the file ends now, not where the kernel last knew it to end. */
+static void stream_appends(void)
+{
+    static const char *const modes[] = {"a", "a+"};
+    watch_errno = false;
+    int fd = subject();
+    for (unsigned i = 0; i < 4; i++) {
+        CALL(nvx.pwrite(fd, bytes + 1, 100, 33000 + i * 1000));
+        if (i & 2)
+            CALL(nvx.ftruncate(fd, 77));
+        FILE *stream;
+        CALL_POINTER(stream = fopen(SUBJECT, modes[i & 1]));
+        CALL(ftell(stream));
+        CALL(fputs("end", stream));
+        CALL(ftell(stream));
+        CALL(fclose(stream));
+        CALL(nvx.close(fd));
+        look(SUBJECT);
+        CALL(fd = nvx.open(SUBJECT, O_RDWR)); /* not the kernel's any more */
+    }
+    CALL(nvx.close(fd));
+}
+
 /* A stream writes what a descriptor reads and the reverse. */
 static void stream_and_descriptor(void)
 {
@@ -226,6 +249,7 @@ const struct posix_case cases_stdio[] = {
     {"stream_writes", stream_writes, 0},
     {"stream_modes", stream_modes, 0},
     {"stream_reads", stream_reads, 0},
+    {"stream_appends", stream_appends, 0},
     {"stream_and_descriptor", stream_and_descriptor, 0},
     {"stream_on_descriptor", stream_on_descriptor, 0},
     {"number_after_fclose", number_after_fclose, 0},

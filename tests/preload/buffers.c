@@ -97,6 +97,23 @@ static void stats(const char *path)
     check(stat(nowhere, st) < 0, "stat of nowhere");
 }
 
+/* A file that grows by what the kernel writes may be stored to there, through a mapping that reaches so far. */
+static void grown(const char *path, const char *from)
+{
+    loff_t in = 0, out = PAGE;
+    int fd = open(path, O_RDWR | O_CREAT, 0600), other = open(from, O_RDWR | O_CREAT, 0600);
+    char *longer = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    check(pwrite(fd, bytes, PAGE, 0) == PAGE && ftruncate(other, SIZE) == 0 && longer != MAP_FAILED, "a short file");
+    longer[1] = 1;
+    check(copy_file_range(other, &in, fd, &out, SIZE - PAGE, 0) == SIZE - PAGE, "copy_file_range");
+    longer[SIZE - 1] = 2;
+    check(pread(fd, bytes, 1, SIZE - 1) == 1 && bytes[0] == 2, "a store behind the old end");
+    munmap(longer, SIZE);
+    close(fd);
+    close(other);
+    unlink(from);
+}
+
 /* The source: a plain file beside the root, or, `managed`, one in it. */
 static void all(const char *path)
 {
@@ -133,6 +150,10 @@ int main(void)
     snprintf(beside, sizeof beside, "%s.source", root);
     all(path);
     all(beside);
+    snprintf(path, sizeof path, "%s/more/mapped", root);
+    snprintf(command, sizeof command, "%s/more", root);
+    check(mkdir(command, 0700) == 0, "mkdir");
+    grown(path, beside);
     snprintf(command, sizeof command, "rm -rf %s", root);
     if (munmap(map, SIZE) || close(fd) || system(command))
         return EXIT_FAILURE;
