@@ -208,9 +208,19 @@ static void unlink_uma(struct uma *uma)
     at->hash_next = uma->hash_next;
 }
 
+/* A file without a name that this process has never served, but that has a log: if who made that is dead, nobody else finds the
+ * file to recover it, so it is recovered here and given back. */
+static void close_nameless(struct uma *uma, int fd)
+{
+    struct stat st;
+    if (fd >= 0 && !uma_is_attached(uma) && volume_is_attached(uma->volume, uma->ino) && !sys_fstat(fd, &st) &&
+        !st.st_nlink)
+        uma_attach(uma, fd);
+}
+
 int uma_close(struct uma *uma, int fd)
 {
-    (void)fd;
+    close_nameless(uma, fd);
     uma_registry_lock();
     bool last = --uma->holders == 0;
     if (last)

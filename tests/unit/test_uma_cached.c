@@ -147,6 +147,53 @@ static void die_become_atomic_synced(struct managed *m, struct will *will)
     write_all_over(m);
 }
 
+/* Writes a file that the process which forked it has opened, and dies when it can be opened. */
+static void die_as_child(int opened)
+{
+    struct managed m;
+    char byte;
+    assert_int_equal(read(opened, &byte, 1), 1);
+    managed_inherit(&m, MOST);
+    managed_attach(&m);
+    write_all_over(&m);
+    raise(SIGKILL);
+}
+
+/* Only looks at the file, and closes it when it has no name any more. */
+static void hold_nameless(void)
+{
+    struct managed m;
+    int ends[2], status;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (!child)
+        die_as_child(ends[0]);
+    managed_open(&m, 32 * K, MOST, 0);
+    assert_int_equal(write(ends[1], "", 1), 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    unit_expect_signal(status, SIGKILL);
+    assert_false(uma_is_attached(m.uma));
+    assert_int_equal(managed_logs(), 1);
+    assert_int_equal(unlink(m.path), 0);
+    assert_int_equal(managed_close(&m), 0);
+    uma_exit();
+    assert_int_equal(managed_logs(), 0);
+}
+
+/* The last one who can find a file without a name gives back the log that a dead process left, though it never used it. */
+static void test_nameless(void **state)
+{
+    int status;
+    (void)state;
+    pid_t holder = fork();
+    if (!holder) {
+        hold_nameless();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(holder, &status, 0), holder);
+    unit_expect_exit(status, 0);
+}
+
 static void test_deaths(void **state)
 {
     (void)state;
@@ -210,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_deaths), /* first: the children are forked before this process uses the library */
+        cmocka_unit_test(test_nameless),
         cmocka_unit_test(test_stores_in_place),
         cmocka_unit_test(test_idle),
     };
