@@ -469,7 +469,7 @@ int uma_attach(struct uma *uma, int fd)
     if (!error) {
         uma_sync_start();
         uma_lease_attached(uma);
-    } else if (error != -EXDEV)
+    } else if (error != -EXDEV && fd >= 0) /* without a descriptor it is tried again with one, if it matters */
         msg(MSG_WARNING, "inode %llu: not attached, error %d", (unsigned long long)uma->ino, -error);
     return error;
 }
