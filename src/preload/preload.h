@@ -114,8 +114,13 @@ bool preload_root_holds_path(int dirfd, const char *path, int at_flags);
 bool preload_root_is_dax(int dirfd, const char *path, int at_flags);
 /* At start-up: reads NVMMIO_ROOT. False: not set, maybe not yet. */
 bool preload_root_begin(char *const envp[]);
+/* What the loader gives to a constructor. */
+struct preload_start {
+    int argc;
+    char **argv, **envp;
+};
 /* At start-up, then: descriptors of files in a root that this program inherits. `named`: roots are known by name. */
-void preload_inherit(bool named);
+void preload_inherit(const struct preload_start *start, bool named);
 /* Whether a process serves the regular file in a root that the kernel has said this of: the kernel's size may be wrong. */
 bool preload_root_is_served(const struct stat *st);
 /* Whether NVMMIO_ROOT names any. */

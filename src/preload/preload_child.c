@@ -140,8 +140,7 @@ static void child_main_ends(void *value)
  * id is asked for each time. */
 __attribute__((constructor)) static void child_start(int argc, char **argv, char **envp)
 {
-    (void)argc;
-    (void)argv;
+    const struct preload_start start = {.argc = argc, .argv = argv, .envp = envp};
     if (!environ)
         environ = envp;
     main_key_made = pthread_key_create(&main_key, child_main_ends) == 0;
@@ -155,7 +154,7 @@ __attribute__((constructor)) static void child_start(int argc, char **argv, char
     pthread_atfork(child_before_fork, child_after_fork_parent, child_after_fork);
     preload_real(PRELOAD_REAL_clone); /* may be called where nothing can be looked up */
     preload_real(PRELOAD_REAL__Fork);
-    preload_inherit(preload_root_begin(envp)); /* last: may load the core */
+    preload_inherit(&start, preload_root_begin(envp)); /* last: may load the core */
 }
 
 /* ---- vfork ---- */

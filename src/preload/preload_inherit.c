@@ -10,14 +10,46 @@
 #include "preload/preload.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
+#include <gnu/lib-names.h>
+#include <link.h>
 #include <unistd.h>
 
 #define INHERIT_ROOM 512 /* bytes for names of descriptors at a time */
 
-static void inherit(int fd, bool named)
+typedef void inherit_constructor(int argc, char **argv, char **envp);
+
+/* libc's constructors come after ours. Loading the core would have them run with what dlopen passes on, which they have
+ * yet to be told, and then never again: the program would have no name (program_invocation_name), and the constructors of
+ * all that it loads no arguments. So they run now; that dlopen repeats them does no harm. */
+static void inherit_begin_libc(const struct preload_start *start)
 {
-    if (named ? preload_root_holds(fd) : preload_root_is_dax(fd, "", AT_EMPTY_PATH))
-        preload_adopt_shared(fd);
+    void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+    struct link_map *map;
+    if (!libc)
+        return;
+    if (dlinfo(libc, RTLD_DI_LINKMAP, &map) == 0) {
+        inherit_constructor *const *array = NULL;
+        size_t bytes = 0;
+        for (const ElfW(Dyn) *entry = map->l_ld; entry->d_tag != DT_NULL; entry++) {
+            if (entry->d_tag == DT_INIT_ARRAY)
+                array = (inherit_constructor *const *)(map->l_addr + entry->d_un.d_ptr);
+            else if (entry->d_tag == DT_INIT_ARRAYSZ)
+                bytes = entry->d_un.d_val;
+        }
+        for (size_t i = 0; array && i < bytes / sizeof *array; i++)
+            array[i](start->argc, start->argv, start->envp);
+    }
+    dlclose(libc);
+}
+
+static void inherit(int fd, const struct preload_start *start, bool named)
+{
+    if (!(named ? preload_root_holds(fd) : preload_root_is_dax(fd, "", AT_EMPTY_PATH)))
+        return;
+    if (!preload_core() && preload_hopeful())
+        inherit_begin_libc(start);
+    preload_adopt_shared(fd);
 }
 
 /* The number that a name stands for; -1: none. */
@@ -32,13 +64,13 @@ static int inherit_number(const char *name)
     return number;
 }
 
-void preload_inherit(bool named)
+void preload_inherit(const struct preload_start *start, bool named)
 {
     _Alignas(struct dirent64) char room[INHERIT_ROOM];
     int list = sys_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (list < 0) { /* no /proc: the standard ones at least */
         for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-            inherit(fd, named);
+            inherit(fd, start, named);
         return;
     }
     long bytes;
@@ -48,7 +80,7 @@ void preload_inherit(bool named)
             int fd = inherit_number(entry->d_name);
             at += entry->d_reclen;
             if (fd >= 0 && fd != list)
-                inherit(fd, named);
+                inherit(fd, start, named);
         }
     }
     sys_close(list);
