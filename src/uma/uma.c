@@ -177,7 +177,7 @@ int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
         uma_note_atomic(uma);
     else if (volume_is_attached(uma->volume,
                                 uma->ino)) /* by another process, or left behind by a dead one: recover now */
-        error = uma_attach(uma, fd);
+        error = uma_attach(uma, fd, UMA_TO_JOIN);
     if (error == -EACCES || error == -EUSERS) /* only readable for us, or the kernel's since there are too many */
         error = 0;
     if (error) {
@@ -250,7 +250,7 @@ int uma_before_lock(struct uma *uma, int fd)
     uma_attach_lock();
     int error = uma_prove(uma, fd);
     if (!error)
-        error = uma_open_data(uma, fd);
+        error = uma_open_data(uma, fd, UMA_TO_JOIN);
     uma_attach_unlock();
     return error == -EXDEV ? 0 : error;
 }

@@ -40,10 +40,29 @@
  * removed then, but not yet of the log; or it is in another mount namespace. */
 #define LOG_WITHOUT_INDEX 3
 
-int uma_open_data(struct uma *uma, int fd)
+/* The old one stays until the last close: closing it now would drop the process's POSIX locks. */
+static void replace_data(struct uma *uma, int fd)
 {
-    if (uma->data_fd >= 0)
+    uma->spare_fd = uma->data_fd;
+    uma->data_fd = highfd_move(fd);
+    uma->data_writable = true;
+}
+
+/* Opened for reading alone, and that does no longer. Failing, the file is one that this process may only read. */
+static void open_data_to_write(struct uma *uma)
+{
+    int fd = uma->data_writable ? -EEXIST : place_reopen(uma->data_fd, O_RDWR | O_CLOEXEC);
+    if (fd >= 0)
+        replace_data(uma, fd);
+}
+
+int uma_open_data(struct uma *uma, int fd, enum uma_purpose purpose)
+{
+    if (uma->data_fd >= 0) {
+        if (purpose == UMA_TO_SERVE)
+            open_data_to_write(uma);
         return uma->borrowed && !uma_lease_fits(uma->data_fd) ? -EPERM : 0;
+    }
     if (fd < 0)
         return -EBADF;
     if (uma_lease_wanted(uma, fd)) {
@@ -54,7 +73,8 @@ int uma_open_data(struct uma *uma, int fd)
         uma->data_fd = highfd_move(copy);
         return 0;
     }
-    int own = place_reopen(fd, O_RDWR | O_CLOEXEC);
+    bool program = atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_PROGRAM;
+    int own = program && purpose != UMA_TO_SERVE ? -ETXTBSY : place_reopen(fd, O_RDWR | O_CLOEXEC);
     uma->data_writable = own >= 0;
     if (own == -EACCES || own == -EPERM || own == -EROFS || own == -ETXTBSY) /* not for lack of descriptors */
         own = place_reopen(fd, O_RDONLY | O_CLOEXEC);
@@ -247,10 +267,13 @@ static int start_log(struct uma *uma, const struct log_identity *identity)
 
 /* ---- the three ways ---- */
 
-static int attach_fresh(struct uma *uma)
+static int attach_fresh(struct uma *uma, enum uma_purpose purpose)
 {
     struct log_identity identity;
-    if (!uma->data_writable)
+    if (purpose != UMA_TO_DEMOTE)
+        open_data_to_write(uma);
+    bool program = atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_PROGRAM;
+    if (!uma->data_writable && !(purpose == UMA_TO_DEMOTE && program))
         return -EACCES;
     if (!highfd_has_room(ATTACH_DESCRIPTORS))
         return -EMFILE; /* the application has few, and needs them */
@@ -262,6 +285,8 @@ static int attach_fresh(struct uma *uma)
     error = volume_register_log(uma->volume, uma->ino, uma->log.id);
     if (!error) {
         error = start_log(uma, &identity);
+        if (!error && !uma->data_writable) /* before anybody could try to write here */
+            uma_mark_passthrough(uma);
         if (error) {
             log_retire(&uma->log);
             volume_unregister_log(uma->volume, uma->ino);
@@ -287,9 +312,7 @@ static int recover_by_owner(struct uma *uma)
     if (fd < 0)
         return -EACCES;
     error = log_recover(&uma->log, fd, NULL);
-    uma->spare_fd = uma->data_fd; /* until the last close: closing it now would drop the process's POSIX locks */
-    uma->data_fd = highfd_move(fd);
-    uma->data_writable = true;
+    replace_data(uma, fd);
     return error;
 }
 
@@ -327,6 +350,7 @@ static int attach_recovered(struct uma *uma, struct log_header *copy)
     if (!log_identity_equal(&identity, &copy->identity))
         return LOG_NOT_OURS; /* the inode number is another file's now; the log stays for its own */
     if (!(copy->flags & LOG_FLAG_PASSTHROUGH)) {
+        open_data_to_write(uma);
         error = uma->data_writable ? log_recover(&uma->log, uma->data_fd, NULL) : recover_by_owner(uma);
         if (error) {
             msg(MSG_ERROR, "inode %llu: recovery failed with %d, the log is kept", (unsigned long long)uma->ino,
@@ -367,6 +391,9 @@ static int attach_joined(struct uma *uma, struct log_header *copy)
     }
     if (error) /* in use, but we cannot share what its users share: never a second index */
         return refuse_reach(uma, error);
+    /* acquire: PASSTHROUGH stays, so who does not see it yet can write for nothing at worst */
+    if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) != INDEX_MODE_PASSTHROUGH)
+        open_data_to_write(uma);
     error = map_data(uma);
     if (!error) {
         error = join_index(uma);
@@ -419,7 +446,7 @@ static int attach_existing(struct uma *uma, uint64_t id, struct log_header *copy
     return error;
 }
 
-int uma_attach(struct uma *uma, int fd)
+int uma_attach(struct uma *uma, int fd, enum uma_purpose purpose)
 {
     uma_lease_prepare(uma, fd); /* without a lock: it may start a thread */
     uma_attach_lock();
@@ -435,7 +462,7 @@ int uma_attach(struct uma *uma, int fd)
     struct log_header *copy = mem_alloc(sizeof *copy);
     int error = copy ? uma_prove(uma, fd) : -ENOMEM;
     if (!error)
-        error = uma_open_data(uma, fd);
+        error = uma_open_data(uma, fd, purpose);
     if (!error)
         error = uma_rescue_install();
     atomic_store_explicit(&uma->torn, false, memory_order_relaxed); /* under the attach lock */
@@ -447,7 +474,7 @@ int uma_attach(struct uma *uma, int fd)
         if (error == LOG_NOT_OURS || error == LOG_GIVEN_BACK) {
             if (error == LOG_NOT_OURS)
                 volume_unregister_log(uma->volume, uma->ino);
-            error = attach_fresh(uma);
+            error = attach_fresh(uma, purpose);
         }
         if (!error) {
             atomic_store_explicit(&uma->undo, conf_get()->policy == CONF_POLICY_UNDO, memory_order_relaxed);

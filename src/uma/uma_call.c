@@ -39,7 +39,7 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
             op->inflight = inflight.word;
             return UMA_PATH_KERNEL;
         }
-        int error = uma_attach(uma, fd);
+        int error = uma_attach(uma, fd, UMA_TO_SERVE);
         if (!error)
             return begin_attached(uma);
         if (error == -EXDEV)

@@ -85,7 +85,7 @@ static int attach_for_mapping(struct uma *uma, int fd, unsigned kind)
      * attaches it later the mapping counts. */
     if (!elsewhere && (flags & UMA_FLAG_ALONE || (flags & UMA_FLAG_PROGRAM && !(kind & UMA_MAP_SHARED))))
         return 0;
-    int error = uma_attach(uma, fd);
+    int error = uma_attach(uma, fd, UMA_TO_SERVE);
     if (!error || error == -EXDEV || error == -EBUSY || error == -EIO)
         return error;
     if (uma_exiting()) /* other threads may map still */
@@ -330,7 +330,8 @@ void uma_map_inherited(void)
             return;
         if (atomic_load_explicit(&uma->inherited, memory_order_relaxed)) {
             atomic_store_explicit(&uma->inherited, 0, memory_order_relaxed);
-            (void)uma_attach(uma, -1); /* failing, it is as with a file that cannot be attached when it is mapped */
+            /* failing, it is as with a file that cannot be attached when it is mapped */
+            (void)uma_attach(uma, -1, UMA_TO_SERVE);
         }
         uma_close(uma, -1);
     }

@@ -85,6 +85,15 @@ static void leave_in_place(struct uma *uma)
     stats_add(STATS_LOGGED, 1);
 }
 
+void uma_mark_passthrough(struct uma *uma)
+{
+    volume_note_correction(uma->volume);
+    uma_set_log_flag(uma, LOG_FLAG_PASSTHROUGH);
+    volume_note_passthrough(uma->volume, uma->ino);
+    /* release: readers that see the mode see the file complete */
+    atomic_store_explicit(&uma_shared(uma)->mode, (uint32_t)INDEX_MODE_PASSTHROUGH, memory_order_release);
+}
+
 int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode mode)
 {
     struct index_shared *shared = uma_shared(uma);
@@ -104,12 +113,9 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
         if (!error && uma_is_failed(uma))
             error = -EIO;
         uma_times_restore(uma, record);
-        if (!error && mode == INDEX_MODE_PASSTHROUGH) {
-            volume_note_correction(uma->volume);
-            uma_set_log_flag(uma, LOG_FLAG_PASSTHROUGH);
-            volume_note_passthrough(uma->volume, uma->ino);
-        }
-        if (!error) /* release: readers that see the mode see the file complete */
+        if (!error && mode == INDEX_MODE_PASSTHROUGH)
+            uma_mark_passthrough(uma);
+        else if (!error) /* release: readers that see the mode see the file complete */
             atomic_store_explicit(&shared->mode, (uint32_t)mode, memory_order_release);
         if (!error && mode == INDEX_MODE_IN_PLACE)
             stats_add(STATS_IN_PLACE, 1);
@@ -126,7 +132,7 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
         return 0;
     }
-    int error = uma_attach(uma, fd);
+    int error = uma_attach(uma, fd, UMA_TO_DEMOTE);
     if (error == -EXDEV) /* it never was ours */
         return 0;
     if (error == -EBUSY || error == -EIO)

@@ -330,16 +330,24 @@ void uma_gate_open(struct uma *uma);
 /* Resize lock held, gate closed: commits, brings everything to the file, frees the log, makes the kernel's size exact. */
 int uma_settle(struct uma *uma, struct index_record *record);
 int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode mode);
+/* From now on the kernel serves the file, which is complete. Gate closed, or nobody else has attached it yet. */
+void uma_mark_passthrough(struct uma *uma);
 
 /* ---- attach (uma_attach.c) ---- */
-int uma_attach(struct uma *uma, int fd);
+enum uma_purpose {
+    UMA_TO_SERVE,
+    UMA_TO_JOIN,  /* others have it: as they do */
+    UMA_TO_DEMOTE /* it is to be the kernel's */
+};
+int uma_attach(struct uma *uma, int fd, enum uma_purpose purpose);
 int uma_detach(struct uma *uma);
 /* Tells log and index when this process opened the file O_ATOMIC. */
 void uma_note_atomic(struct uma *uma);
 /* Sets a flag in the log's header, durably. */
 void uma_set_log_flag(struct uma *uma, enum log_flags flag);
-/* Opens data_fd from an application's descriptor if there is none yet. Under the attach lock. */
-int uma_open_data(struct uma *uma, int fd);
+/* Opens data_fd from an application's descriptor if there is none yet: for reading alone, if that may do, where another
+ * one would keep a program from being executed. Under the attach lock. */
+int uma_open_data(struct uma *uma, int fd, enum uma_purpose purpose);
 
 /* ---- what attaching is worth (uma_worth.c) ---- */
 void uma_worth_begin(struct uma *uma, uint64_t size);

@@ -172,7 +172,7 @@ static enum pm_guard_verdict expose_at(uintptr_t address)
         rcu_leave();
         if (!uma)
             return PM_GUARD_NOT_OURS;
-        error = uma_is_attached(uma) ? 0 : uma_attach(uma, -1);
+        error = uma_is_attached(uma) ? 0 : uma_attach(uma, -1, UMA_TO_SERVE);
         if (!error)
             error = expose(uma, page, place.offset, place.length);
         uma_close(uma, -1);

@@ -302,7 +302,7 @@ void managed_remove(struct managed *m)
 
 void managed_attach(struct managed *m)
 {
-    assert_int_equal(uma_attach(m->uma, m->fd), 0);
+    assert_int_equal(uma_attach(m->uma, m->fd, UMA_TO_SERVE), 0);
 }
 
 void managed_attach_used(struct managed *m)

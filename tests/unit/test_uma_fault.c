@@ -83,7 +83,7 @@ static void changed_here(struct managed *m)
 
 static ssize_t run_attach(struct managed *m)
 {
-    return uma_attach(m->uma, m->fd);
+    return uma_attach(m->uma, m->fd, UMA_TO_SERVE);
 }
 
 static ssize_t run_write(struct managed *m)

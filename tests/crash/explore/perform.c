@@ -108,7 +108,7 @@ void perform_prepare(void)
             open_way(file, way, 0);
         struct uma *uma = uma_of(file);
         if (uma)
-            uma_attach(uma, run.file[file].fd[WAY_MAIN]);
+            uma_attach(uma, run.file[file].fd[WAY_MAIN], UMA_TO_SERVE);
     }
 }
 
@@ -218,7 +218,7 @@ static int perform_store(const struct operation *op, unsigned number)
 static int perform_policy(unsigned file)
 {
     struct uma *uma = uma_of(file);
-    if (!uma || (!uma_is_attached(uma) && uma_attach(uma, run.file[file].fd[WAY_MAIN])))
+    if (!uma || (!uma_is_attached(uma) && uma_attach(uma, run.file[file].fd[WAY_MAIN], UMA_TO_SERVE)))
         return 0; /* the kernel's */
     atomic_store(&uma->undo, !atomic_load(&uma->undo));
     return 0;
