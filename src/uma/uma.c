@@ -215,7 +215,7 @@ static void close_nameless(struct uma *uma, int fd)
     struct stat st;
     if (fd >= 0 && !uma_is_attached(uma) && volume_is_attached(uma->volume, uma->ino) && !sys_fstat(fd, &st) &&
         !st.st_nlink)
-        uma_attach(uma, fd);
+        uma_attach(uma, fd, UMA_TO_SERVE);
 }
 
 int uma_close(struct uma *uma, int fd)

@@ -229,6 +229,16 @@ def killed():
         must(time.monotonic() - begin < 5, "a reader waits for a dead holder")
 
 
+def run_alone(script):
+    """Runs a Python program on a file that nobody else has open."""
+    with Place() as p:
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("NVMMIO_", "LD_PRELOAD"))}
+        if PRELOAD:
+            env.update(LD_PRELOAD=PRELOAD, NVMMIO_ROOT=p.root, NVMMIO_CONF="pm:force,lease:1")
+        done = subprocess.run([sys.executable, "-c", script, p.path], env=env, stdout=subprocess.PIPE, timeout=40)
+        must(done.stdout == b"ok\n", "status %d" % done.returncode)
+
+
 def second_open():
     """The process itself opens the file again, forks, appends: it does not wait for itself, and the readers do not wait."""
     script = """
@@ -268,15 +278,26 @@ for how in range(4):
     subprocess.run(["flock", "-n", path, "true"], env=env, check=True)
 print("ok")
 """
-    with Place() as p:
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("NVMMIO_", "LD_PRELOAD"))}
-        if PRELOAD:
-            env.update(LD_PRELOAD=PRELOAD, NVMMIO_ROOT=p.root, NVMMIO_CONF="pm:force,lease:1")
-        done = subprocess.run([sys.executable, "-c", script, p.path], env=env, stdout=subprocess.PIPE, timeout=40)
-        must(done.stdout == b"ok\n", "status %d" % done.returncode)
+    run_alone(script)
 
 
-TESTS = (from_the_first_write_on, readers_see_one_moment, two_at_once, mixes_without, killed, second_open)
+def offset_stays():
+    """The library looks for data and holes on the program's own description, whose offset is the program's."""
+    run_alone("""
+import os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+os.pwrite(fd, b"x" * 65536, 3 << 20)
+os.ftruncate(fd, 20000)
+os.pwrite(fd, b"y" * 4096, 100000)
+assert os.lseek(fd, 0, os.SEEK_CUR) == 0
+os.ftruncate(fd, 5 << 40)
+assert os.lseek(fd, 0, os.SEEK_CUR) == 0
+print("ok")
+""")
+
+
+TESTS = (from_the_first_write_on, readers_see_one_moment, two_at_once, mixes_without, killed, second_open,
+         offset_stays)
 
 
 def main():

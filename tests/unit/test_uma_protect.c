@@ -181,6 +181,25 @@ static void test_end_of_file(void **state)
     managed_remove(&m);
 }
 
+/* The kernel's file is longer than the library knows: a mapping of a file that was handed over ends where the kernel says. */
+static void test_handed_over(void **state)
+{
+    struct managed m;
+    (void)state;
+    managed_open(&m, 5 * K, 64 * K, 0);
+    char *at = map(&m, 0, 64 * K);
+    store(&m, at, 100, 1);
+    assert_int_equal(uma_demote(m.uma, m.fd, UMA_DEMOTE_KERNEL_COPY), 0);
+    assert_int_equal(signal_of_store(at + 8 * K), SIGBUS);
+    assert_int_equal(managed_resize(&m, 20 * K), 0);
+    keep_handlers();
+    assert_int_equal(signal_of_store(at + 16 * K), 0);
+    m.want[16 * K] = 1;
+    store(&m, at, 200, 2);
+    managed_check_kernel(&m);
+    managed_remove(&m);
+}
+
 /* Who has no handler for it dies of a store behind the end, as with the kernel's mappings. The first test: the child is to find
  * the library unused. */
 static void test_end_of_file_kills(void **state)
@@ -276,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_sequence),          cmocka_unit_test(test_beside_calls),
         cmocka_unit_test(test_end_of_file),       cmocka_unit_test(test_many_pages),
         cmocka_unit_test(test_protect_and_move),  cmocka_unit_test(test_gone_mapping),
+        cmocka_unit_test(test_handed_over),
     };
     managed_begin("pm:force,idle:1000s,commit_interval:1000s");
     return cmocka_run_group_tests(tests, NULL, managed_group_end);
