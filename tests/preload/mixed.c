@@ -93,8 +93,13 @@ int main(void)
     snprintf(path, sizeof path, "%s/file", root);
     snprintf(other, sizeof other, "%s/other", root);
     memset(bytes, 'b', sizeof bytes);
-    bool right = in_child("data", data) & in_child("number", number) & in_child("mapping", mapping);
-    right = (in_child("leave", leave) & in_child("left", left)) && right;
+    static const struct {
+        const char *name;
+        bool (*part)(void);
+    } parts[] = {{"data", data}, {"number", number}, {"mapping", mapping}, {"leave", leave}, {"left", left}};
+    bool right = true;
+    for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++)
+        right = in_child(parts[i].name, parts[i].part) && right;
     snprintf(command, sizeof command, "rm -rf %s", root);
     return system(command) || !right ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -14,6 +14,7 @@
 #include "uma/uma_private.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -30,9 +31,9 @@ static struct {
     struct uma *uma;
 } subject;
 
-/* What happens around the kernel's next answer to a stat by path. */
-static struct {
-    long (*invoke)(long number, long a, long b, long c, long d, long e, long f);
+/* What happens around the kernel's next answer to a stat by path, of this thread. */
+static __thread struct {
+    bool watched;
     void (*before)(void);
     void (*behind)(void);
     unsigned asked, calls;
@@ -41,11 +42,11 @@ static struct {
 static long invoke(long number, long a, long b, long c, long d, long e, long f)
 {
     moment.calls++;
-    if (number != SYS_newfstatat || moment.asked++)
-        return moment.invoke(number, a, b, c, d, e, f);
+    if (!moment.watched || number != SYS_newfstatat || moment.asked++)
+        return rawsys_invoke_kernel(number, a, b, c, d, e, f);
     if (moment.before)
         moment.before();
-    long result = moment.invoke(number, a, b, c, d, e, f);
+    long result = rawsys_invoke_kernel(number, a, b, c, d, e, f);
     if (moment.behind)
         moment.behind();
     return result;
@@ -57,10 +58,9 @@ static struct stat look(void (*before)(void), void (*behind)(void))
     moment.before = before;
     moment.behind = behind;
     moment.asked = moment.calls = 0;
-    moment.invoke = rawsys_table.invoke;
-    rawsys_table.invoke = invoke;
+    moment.watched = true;
     int error = file_fstatat(AT_FDCWD, subject.path, &st, 0);
-    rawsys_table.invoke = moment.invoke;
+    moment.watched = false;
     assert_int_equal(error, 0);
     assert_int_equal(st.st_size, SIZE);
     return st;
@@ -82,6 +82,7 @@ static int setup(void **state)
 {
     (void)state;
     char bytes[SIZE] = {0};
+    rawsys_table.invoke = invoke; /* before there is another thread */
     unit_directory(subject.root);
     setenv("NVMMIO_ROOT", subject.root, 1);
     setenv("NVMMIO_CONF", "pm:force,idle:60s", 1);
