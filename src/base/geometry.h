@@ -44,8 +44,5 @@
 #define GEOMETRY_BATCH GEOMETRY(16u, 2u)
 /* Bytes that are moved before a fresh file is looked at. */
 #define GEOMETRY_FRESH_LEAST GEOMETRY(1ull << 20, 2ull << 12)
-/* Bytes that are moved in other ways before a file is mapped for stores; for reads and write-back. */
-#define GEOMETRY_MAP_TO_STORE GEOMETRY(128ull << 10, 1ull << 12)
-#define GEOMETRY_MAP_LEAST GEOMETRY(128ull << 10, 0ull)
 
 #endif

@@ -150,13 +150,6 @@ static bool home_usable(struct uma *uma, const struct uma_change *change, uint64
     return hold->reached && end <= home_reach(uma, change) && !uma_is_frozen(uma);
 }
 
-/* Whether a fresh log block serves as well as the file, which would have to be mapped for it. Not where a policy asks for the
- * file. */
-static bool spares_mapping(const struct uma *uma, const struct uma_change *change, const struct uma_hold *hold)
-{
-    return !hold->home && !change->mapped && !hold->save && !uma_home_worth_storing(uma);
-}
-
 /* A line of the file that is not mapped, with zeros behind the file's end. */
 static int line_from_kernel(struct uma *uma, uint64_t at, char *line)
 {
@@ -204,7 +197,7 @@ int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_chan
     hold->home = hold->reached ? pm_map_peek(&uma->data, start) : NULL;
     hold->superseded = 0;
     hold->base = hold->flip = 0;
-    hold->same_epoch = false;
+    hold->same_epoch = hold->relocate = false;
     if (hold->number) {
         if (!log_has_block(&uma->log, hold->number))
             return -EIO;
@@ -230,17 +223,15 @@ int uma_block_plan(struct uma *uma, struct index_record *record, struct uma_chan
     hold->set = range & ~hold->in_place;
     hold->save = change->mapped || (change->undo && !hold->number) ? hold->set & ~hold->base & ~hold->flip : 0;
     uint64_t to_file = change->mapped ? hold->set : hold->save | (hold->set & hold->base);
-    bool usable = !to_file || home_usable(uma, change, start, hold, to_file);
-    if (!usable && change->mapped)
-        return -EIO;
-    if (!usable) {
+    if (to_file && !home_usable(uma, change, start, hold, to_file)) {
+        if (change->mapped)
+            return -EIO;
         hold->save = 0;
         to_file = hold->set & hold->base;
-        usable = !to_file || home_usable(uma, change, start, hold, to_file);
+        hold->relocate = to_file && !home_usable(uma, change, start, hold, to_file);
+        if (hold->relocate)
+            to_file = 0;
     }
-    hold->relocate = !usable || (to_file && spares_mapping(uma, change, hold));
-    if (hold->relocate)
-        to_file = 0;
     if ((to_file || hold->in_place & ~hold->newest) && !hold->home) {
         hold->home = pm_map_at(&uma->data, start);
         if (!hold->home)
@@ -336,7 +327,6 @@ static void store_fresh(struct uma *uma, const struct uma_change *change, uint64
     if (hold->relocate) {
         lines |= hold->newest;
         copy_lines(log, hold->log, hold->newest & ~hold->set);
-        uma_worth_count(&uma->bytes_copied, UMA_BLOCK);
         stats_add(STATS_RELOCATIONS, 1);
     }
     store_lines(log, hold->set, source);

@@ -96,7 +96,7 @@ struct uma {
     _Atomic uint32_t state;                     /* enum uma_state; release at attach pairs with acquire in uma_begin */
     _Atomic uint32_t flags;                     /* enum uma_flags */
     _Atomic uint64_t bytes_read, bytes_written; /* on the kernel's path */
-    _Atomic uint64_t bytes_copied;              /* by write-back through the kernel, and relocated */
+    _Atomic uint64_t bytes_copied;              /* by write-back, through the kernel */
     _Atomic uint64_t kernel_calls;
     _Atomic uint64_t size_at_open;
     _Atomic uint32_t was_read;    /* in user space: the time of access is to be delivered */
@@ -357,24 +357,14 @@ static inline void uma_worth_count(_Atomic uint64_t *counter, uint64_t more)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
 }
 bool uma_wants_attach(struct uma *uma, int fd, enum uma_intent intent);
-/* Mapping the file and unmapping it costs as much as some 30 blocks that the kernel copies or that go to another log block
- * (10 us and more), and touching the mapping a fault for a page or some. For stores it pays when as much was moved
- * otherwise; for reads and write-back when a good part of the file (`size` bytes) was. */
-#define UMA_MAP_TO_STORE GEOMETRY_MAP_TO_STORE
-#define UMA_MAP_LEAST GEOMETRY_MAP_LEAST
+/* Touching a mapping costs a fault for a page or some pages, the kernel a call each time: it pays when a good part of the
+ * file (`size` bytes) went through the kernel. */
 #define UMA_MAP_SHARE 16u
-static inline uint64_t uma_home_moved(const struct uma *uma)
-{
-    return atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) +
-           atomic_load_explicit(&uma->bytes_copied, memory_order_relaxed);
-}
-static inline bool uma_home_worth_storing(const struct uma *uma)
-{
-    return uma_home_moved(uma) >= UMA_MAP_TO_STORE;
-}
 static inline bool uma_home_worth_mapping(const struct uma *uma, uint64_t size)
 {
-    return uma_home_moved(uma) >= uma_max(size / UMA_MAP_SHARE, UMA_MAP_LEAST);
+    uint64_t moved = atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) +
+                     atomic_load_explicit(&uma->bytes_copied, memory_order_relaxed);
+    return moved >= size / UMA_MAP_SHARE;
 }
 /* 0 if the file of fd is of the uma's volume; -EXDEV if it is in no root; -EBADF where fd is -1 and must be asked. */
 int uma_prove(struct uma *uma, int fd);

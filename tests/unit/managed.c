@@ -305,12 +305,6 @@ void managed_attach(struct managed *m)
     assert_int_equal(uma_attach(m->uma, m->fd, UMA_TO_SERVE), 0);
 }
 
-void managed_attach_used(struct managed *m)
-{
-    managed_attach(m);
-    uma_worth_count(&m->uma->bytes_copied, UMA_MAP_TO_STORE);
-}
-
 /* ---- operations ---- */
 
 typedef ssize_t step_function(struct managed *m, const struct iovec *iov, uint64_t offset, unsigned flags, bool user);

@@ -66,8 +66,6 @@ void managed_remove(struct managed *m);
 
 /* Attaches (a read or write intent would do it in time). */
 void managed_attach(struct managed *m);
-/* The same for a file that has been in use for so long that it is worth mapping. */
-void managed_attach_used(struct managed *m);
 
 /* Operations; what is done is done to the model, too. Random bytes are written. Lengths and offsets must fit the model. */
 ssize_t managed_write(struct managed *m, uint64_t offset, uint64_t length, unsigned flags);

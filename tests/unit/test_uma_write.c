@@ -46,7 +46,6 @@ static void test_flip(void **state)
     struct managed m;
     (void)state;
     managed_open(&m, 64 * K, 64 * K, 0);
-    managed_attach_used(&m);
     assert_int_equal(managed_write(&m, 4 * K, 4 * K, 0), 4 * K);
     assert_int_equal(managed_commit(&m), 0);
     count_from_here();
@@ -58,33 +57,6 @@ static void test_flip(void **state)
     expect_stored(ROUNDS * 4 * K, ROUNDS * 2 * LINE);
     assert_int_equal(stats_sum(STATS_RELOCATIONS), relocations);
     assert_int_equal(managed_log_blocks_used(&m), 1);
-    managed_remove(&m);
-}
-
-/* A file that is written over a little and closed again is never mapped: another log block serves as well. One that goes on
- * is, and flips then. */
-static void test_spared_mapping(void **state)
-{
-    struct managed m;
-    (void)state;
-    managed_open(&m, 16 * K, 16 * K, 0);
-    assert_int_equal(managed_write(&m, 4 * K, 100, 0), 100);
-    count_from_here();
-    for (unsigned moved = 0; moved < UMA_MAP_TO_STORE; moved += UMA_BLOCK) {
-        assert_int_equal(managed_commit(&m), 0);
-        assert_int_equal(managed_write(&m, 4 * K, 100, 0), 100);
-        assert_null(pm_map_peek(&m.uma->data, 4 * K));
-        /* the committed copy, and the one of now */
-        assert_int_equal(managed_log_blocks_used(&m), 2);
-    }
-    managed_check(&m);
-    uint64_t before = stats_sum(STATS_RELOCATIONS);
-    assert_int_equal(before - relocations, UMA_MAP_TO_STORE / UMA_BLOCK);
-    assert_int_equal(managed_commit(&m), 0);
-    assert_int_equal(managed_write(&m, 4 * K, 100, 0), 100);
-    managed_check(&m);
-    assert_int_equal(stats_sum(STATS_RELOCATIONS), before);
-    assert_non_null(pm_map_peek(&m.uma->data, 4 * K));
     managed_remove(&m);
 }
 
@@ -182,7 +154,7 @@ static void test_partial_lines(void **state)
     (void)state;
     for (unsigned warm = 0; warm < 3; warm++) { /* in the file, in the log, back in the file */
         managed_open(&m, 64 * K, 64 * K, 0);
-        managed_attach_used(&m);
+        managed_attach(&m);
         for (unsigned round = 0; round < warm; round++) {
             assert_int_equal(managed_write(&m, 0, 16 * K, 0), 16 * K);
             assert_int_equal(managed_commit(&m), 0);
@@ -624,7 +596,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flip),
-        cmocka_unit_test(test_spared_mapping),
         cmocka_unit_test(test_same_epoch),
         cmocka_unit_test(test_first_touch),
         cmocka_unit_test(test_first_touch_undo),
