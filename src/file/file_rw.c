@@ -260,6 +260,17 @@ static inline ssize_t rw_single(struct fd_handle *handle, int fd, void *buf, siz
     return rw_leave(&call, outside_space(buf, count) ? -EFAULT : rw_run(handle, &call, direction));
 }
 
+/* A read from what is no managed file, into what may be a failure-atomic mapping. `offset`: NULL for the description's. */
+static ssize_t read_by_kernel(int fd, void *buf, size_t count, const off_t *offset)
+{
+    ssize_t result;
+    unsigned touches = 0;
+    do
+        result = offset ? sys_pread(fd, buf, count, *offset) : sys_read(fd, buf, count);
+    while (__builtin_expect(result == -EFAULT, 0) && touches++ < RW_TOUCHES && file_touch(buf, count));
+    return result;
+}
+
 /* The kernel's answer to a call that it refuses. */
 static ssize_t rw_refuse(ssize_t result)
 {
@@ -271,7 +282,7 @@ ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
 {
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
-        return handle ? -EBADF : sys_pread(fd, buf, count, offset);
+        return handle ? -EBADF : read_by_kernel(fd, buf, count, &offset);
     if (refused(handle, RW_READ, count, offset))
         return rw_refuse(sys_pread(fd, buf, count, offset));
     return rw_single(handle, fd, buf, count, offset, RW_READ);
@@ -291,7 +302,7 @@ ssize_t file_read(int fd, void *buf, size_t count)
 {
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
-        return handle ? -EBADF : sys_read(fd, buf, count);
+        return handle ? -EBADF : read_by_kernel(fd, buf, count, NULL);
     if (refused(handle, RW_READ, count, 0))
         return rw_refuse(sys_read(fd, buf, count));
     return rw_single(handle, fd, buf, count, RW_SEQUENTIAL, RW_READ);

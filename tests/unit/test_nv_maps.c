@@ -353,6 +353,24 @@ static void test_neighbours(void)
 
 /* ---- memory functions ---- */
 
+/* What comes from elsewhere is stored to a failure-atomic mapping by the nv calls; each page is protected again by a sync. */
+static void test_read_into(void)
+{
+    int fd = subject(), ends[2], plain = sys_openat(AT_FDCWD, "/dev/zero", O_RDONLY, 0);
+    char *map = map_all(fd, PROT_READ | PROT_WRITE, MAP_SHARED);
+    expect(nvmsync(map, SIZE, MS_SYNC) == 0 && nvpread(plain, map + 100, 3 * PAGE, 7) == 3 * PAGE, "nvpread");
+    expect(map[99] == 'l' && map[100] == 0 && map[99 + 3 * PAGE] == 0 && map[100 + 3 * PAGE] == 'l', "its bytes");
+    expect(nvpread(plain, map, 10, -1) < 0 && errno == EINVAL, "an impossible offset");
+    expect(pipe(ends) == 0 && sys_write(ends[1], "piped", 5) == 5, "a pipe");
+    expect(nvmsync(map, SIZE, MS_SYNC) == 0 && nvread(ends[0], map + 4094, 10) == 5 && !memcmp(map + 4094, "piped", 5),
+           "nvread");
+    expect(nvread(plain, (void *)1, 10) < 0 && errno == EFAULT, "a bad address");
+    sys_close(ends[0]);
+    sys_close(ends[1]);
+    sys_close(plain);
+    expect(nvmunmap(map, SIZE) == 0 && nvclose(fd) == 0, "close");
+}
+
 static void test_memory(void)
 {
     int fd = subject();
@@ -399,6 +417,7 @@ int main(void)
     test_mode();
     test_flapping();
     test_size();
+    test_read_into();
     test_memory();
     test_many();
     test_neighbours();
