@@ -36,7 +36,8 @@ static void *settler_main(void *arg)
             break;
         /* acquire: whoever exposed a page in that epoch has left its guard, and the page is in our list */
         uint64_t epoch = atomic_load_explicit(&shared->settle_epoch, memory_order_acquire);
-        if (atomic_load_explicit(&first->settled, memory_order_relaxed) < epoch) { /* stored to by this thread alone */
+        /* relaxed: stored to by this thread, and by the process's committers for what they have settled themselves */
+        if (atomic_load_explicit(&first->settled, memory_order_relaxed) < epoch) {
             uma_protect_settle_own(uma);
             /* release: behind the fence; who sees it may commit */
             atomic_store_explicit(&first->settled, epoch, memory_order_release);
@@ -90,6 +91,8 @@ void uma_settler_ring(struct uma *uma, struct index_record *record, uint64_t epo
     bool rung = false; /* once: who begins later looks at settle_epoch first */
     /* release: the guard of the epoch is drained. Under the commit lock */
     atomic_store_explicit(&shared->settle_epoch, epoch, memory_order_release);
+    /* The caller has settled what is ours: our thread, should it begin or wake later, would protect what is exposed since. */
+    atomic_store_explicit(&first_record(uma, uma->participant)->settled, epoch, memory_order_release);
     for (unsigned p = 0; p < participants && p < INDEX_PARTICIPANTS; p++) {
         struct index_record *first = first_record(uma, p);
         struct uma_wait wait = {0};
