@@ -9,6 +9,7 @@
 #ifndef BASE_RAWSYS_H
 #define BASE_RAWSYS_H
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
@@ -56,6 +57,17 @@ static inline ssize_t sys_pread(int fd, void *buf, size_t len, off_t off)
 static inline ssize_t sys_pwrite(int fd, const void *buf, size_t len, off_t off)
 {
     return rawsys(SYS_pwrite64, fd, (long)buf, (long)len, off, 0, 0);
+}
+/* All of it, whatever interrupts or shortens a call: 0 or -errno, -EIO where nothing more is taken. */
+static inline int sys_pwrite_all(int fd, const char *bytes, size_t count, off_t off)
+{
+    for (size_t done = 0; done < count;) {
+        ssize_t n = sys_pwrite(fd, bytes + done, count - done, off + (off_t)done);
+        if (n == 0 || (n < 0 && n != -EINTR))
+            return n ? (int)n : -EIO;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
 }
 static inline ssize_t sys_readv(int fd, const struct iovec *iov, int cnt)
 {

@@ -248,19 +248,14 @@ static int cut_file(const struct recover *r)
 
 static int store_run(const struct recover *r, const struct recover_run *run)
 {
-    for (uint64_t done = 0; done < run->length;) {
-        const char *from = pm_map_at(&r->log->map, run->log_offset + done);
-        if (!from)
-            return -ENOMEM;
-        /* The kernel reads the log: a poisoned page is an error here, not a signal. */
-        ssize_t n = sys_pwrite(r->fd, from, run->length - done, (off_t)(run->offset + done));
-        if (n == -EINTR)
-            continue;
-        if (n <= 0)
-            return n == 0 || n == -EFAULT ? -EIO : (int)n;
-        done += (uint64_t)n;
-    }
-    return 0;
+    if (!run->length)
+        return 0;
+    const char *from = pm_map_at(&r->log->map, run->log_offset); /* to its end in one segment: add_to_run */
+    if (!from)
+        return -ENOMEM;
+    /* The kernel reads the log: a poisoned page is an error here, not a signal. */
+    int error = sys_pwrite_all(r->fd, from, run->length, (off_t)run->offset);
+    return error == -EFAULT ? -EIO : error;
 }
 
 /* Adds a piece to the run, or stores the run and begins another with the piece. */

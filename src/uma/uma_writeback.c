@@ -77,16 +77,10 @@ static void batch_add(struct uma *uma, struct index_record *record, struct batch
 
 static int copy_by_kernel(struct uma *uma, const char *bytes, uint64_t count, uint64_t at)
 {
-    for (uint64_t done = 0; done < count;) {
-        ssize_t n = sys_pwrite(uma->data_fd, bytes + done, count - done, (off_t)(at + done));
-        if (n < 0 && n != -EINTR)
-            return (int)n;
-        if (n == 0)
-            return -EIO;
-        done += n > 0 ? (uint64_t)n : 0;
-    }
-    uma_worth_count(&uma->bytes_copied, count);
-    return 0;
+    int error = sys_pwrite_all(uma->data_fd, bytes, count, (off_t)at);
+    if (!error)
+        uma_worth_count(&uma->bytes_copied, count);
+    return error;
 }
 
 /* Step 2 for one block: bytes behind the end are nobody's and stay out of the file. `most`: so long is the kernel's file.

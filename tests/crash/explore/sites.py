@@ -17,7 +17,8 @@ import sys
 
 PM = ("pm_copy", "pm_zero", "pm_store64", "pm_store_words", "pm_or64", "pm_flush", "pm_fence")
 SYS = ("sys_fsync", "sys_fdatasync", "sys_msync", "sys_ftruncate", "sys_truncate", "sys_fallocate", "sys_write",
-       "sys_pwrite", "sys_writev", "sys_pwritev2", "sys_linkat", "sys_unlinkat", "sys_renameat2", "sys_mkdirat")
+       "sys_pwrite", "sys_pwrite_all", "sys_writev", "sys_pwritev2", "sys_linkat", "sys_unlinkat", "sys_renameat2",
+       "sys_mkdirat")
 # Only some of their calls change anything: known, and never missed.
 SOMETIMES = ("sys_openat",)
 LAYERS = ("base", "log", "index", "uma", "file", "api")
