@@ -18,6 +18,8 @@
 #define O_ATOMIC 01000000000
 #endif
 
+#define FILE_TOUCHES 16u /* of one call's buffers: what then still faults is another address */
+
 struct file_state {
     _Atomic uint32_t pid;          /* of the process, once it has managed a file; 0 before */
     bool (*_Atomic foreign)(void); /* file_ask_foreign: tells vfork children apart; NULL: nobody does */

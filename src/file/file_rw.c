@@ -15,7 +15,6 @@
 #include <limits.h>
 
 #define RW_BYTES_MAX UINT64_C(0x7ffff000) /* MAX_RW_COUNT of the kernel */
-#define RW_TOUCHES 16u                    /* of one read's buffers: what then still faults is another address */
 #define RW_SEQUENTIAL ((off_t)-1)         /* in rw_call.offset: at the description's offset */
 
 /* RWF_ flags that change nothing for a file in memory, and those that are understood. Others are EOPNOTSUPP. */
@@ -210,7 +209,8 @@ static inline ssize_t rw_run(struct fd_handle *handle, struct rw_call *call, enu
     unsigned touches = 0;
     do
         result = rw_once(handle, call, direction);
-    while (__builtin_expect(result == -EFAULT, 0) && direction == RW_READ && touches++ < RW_TOUCHES && rw_touch(call));
+    while (__builtin_expect(result == -EFAULT, 0) && direction == RW_READ && touches++ < FILE_TOUCHES &&
+           rw_touch(call));
     return result;
 }
 
@@ -267,7 +267,7 @@ static ssize_t read_by_kernel(int fd, void *buf, size_t count, const off_t *offs
     unsigned touches = 0;
     do
         result = offset ? sys_pread(fd, buf, count, *offset) : sys_read(fd, buf, count);
-    while (__builtin_expect(result == -EFAULT, 0) && touches++ < RW_TOUCHES && file_touch(buf, count));
+    while (__builtin_expect(result == -EFAULT, 0) && touches++ < FILE_TOUCHES && file_touch(buf, count));
     return result;
 }
 

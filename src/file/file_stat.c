@@ -25,6 +25,7 @@ struct stat_form {
     void (*set_size)(struct stat_call *stat, off_t size);
     void (*set_mtime)(struct stat_call *stat, const struct timespec *mtime);
     bool (*inode)(const struct stat_call *stat, struct stat *st); /* which inode it is of; false: none of ours */
+    size_t bytes;
 };
 
 /* What is asked: one of the three calls. */
@@ -138,8 +139,8 @@ static bool inode_of_statx(const struct stat_call *call, struct stat *st)
     return (stx->stx_mask & needed) == needed && S_ISREG(stx->stx_mode);
 }
 
-static const struct stat_form form_stat = {set_size_stat, set_mtime_stat, inode_of_stat};
-static const struct stat_form form_statx = {set_size_statx, set_mtime_statx, inode_of_statx};
+static const struct stat_form form_stat = {set_size_stat, set_mtime_stat, inode_of_stat, sizeof(struct stat)};
+static const struct stat_form form_statx = {set_size_statx, set_mtime_statx, inode_of_statx, sizeof(struct statx)};
 
 static bool is_gone(void)
 {
@@ -204,26 +205,44 @@ static int ask_both(struct stat_call *call)
     }
 }
 
+/* fstat: of a managed descriptor its uma knows at once. */
+static int ask_of_descriptor(struct stat_call *call)
+{
+    struct fd_handle *handle = handle_enter(call->dirfd);
+    if (!handle) /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
+        return nothing_managed() ? call->ask(call) : ask_both(call);
+    if (!fd_is_handle(handle))
+        return -EBADF;
+    call->call.uma = handle->uma;
+    call->call.fd = call->dirfd;
+    int result = (int)file_call_run(&call->call, UMA_INTENT_LOOK, stat_step);
+    handle_leave();
+    return result;
+}
+
+/* The answer may go to a failure-atomic mapping: see file_touch. */
+static int stat_run(struct stat_call *call, int (*once)(struct stat_call *call))
+{
+    int result;
+    unsigned touches = 0;
+    do
+        result = once(call);
+    while (__builtin_expect(result == -EFAULT, 0) && touches++ < FILE_TOUCHES &&
+           file_touch(call->answer, call->form->bytes));
+    return result;
+}
+
 int file_fstat(int fd, struct stat *st)
 {
     struct stat_call stat = {.ask = ask_fstat, .form = &form_stat, .answer = st, .dirfd = fd};
-    struct fd_handle *handle = handle_enter(fd);
-    if (!handle) /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
-        return nothing_managed() ? stat.ask(&stat) : ask_both(&stat);
-    if (!fd_is_handle(handle))
-        return -EBADF;
-    stat.call.uma = handle->uma;
-    stat.call.fd = fd;
-    int result = (int)file_call_run(&stat.call, UMA_INTENT_LOOK, stat_step);
-    handle_leave();
-    return result;
+    return stat_run(&stat, ask_of_descriptor);
 }
 
 int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
     struct stat_call stat = {
         .ask = ask_fstatat, .form = &form_stat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
-    return ask_both(&stat);
+    return stat_run(&stat, ask_both);
 }
 
 int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
@@ -235,7 +254,7 @@ int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
                              .path = path,
                              .flags = flags,
                              .mask = mask};
-    return ask_both(&stat);
+    return stat_run(&stat, ask_both);
 }
 
 /* ---- times ---- */

@@ -69,14 +69,13 @@ static void room_free(void *room)
     sys_munmap(own->iov_base, own->iov_len);
 }
 
-/* recvmsg into a room of `most` bytes, and from there to the vectors of the message: as the system call's result. */
-static long receive_apart(int fd, struct msghdr *message, size_t most, int flags)
+/* recvmsg into a room of `most` bytes, and from there to the message's vectors, `to`: the system call's result. */
+static long receive_apart(int fd, struct msghdr *message, const struct iovec *to, size_t most, int flags)
 {
     void *base = sys_mmap(NULL, most, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (sys_is_error(base))
         return -ENOMEM;
     struct iovec room = {base, most};
-    const struct iovec *to = message->msg_iov;
     struct msghdr own = *message;
     own.msg_iov = &room;
     own.msg_iovlen = 1;
@@ -84,16 +83,19 @@ static long receive_apart(int fd, struct msghdr *message, size_t most, int flags
     pthread_cleanup_push(room_free, &room);
     result = preload_wait(SYS_recvmsg, fd, (long)&own, flags, 0, 0, 0);
     size_t left = result < 0 ? 0 : (size_t)result < most ? (size_t)result : most; /* MSG_TRUNC tells more than came */
-    for (const char *at = base; left; to++) {
-        size_t part = left < to->iov_len ? left : to->iov_len;
-        memcpy(to->iov_base, at, part);
+    const char *at = base;
+    for (size_t i = 0; left; i++) {
+        size_t part = left < to[i].iov_len ? left : to[i].iov_len;
+        memcpy(to[i].iov_base, at, part);
         at += part;
         left -= part;
     }
     pthread_cleanup_pop(1);
-    message->msg_namelen = own.msg_namelen;
-    message->msg_controllen = own.msg_controllen;
-    message->msg_flags = own.msg_flags;
+    if (result >= 0) {
+        message->msg_namelen = own.msg_namelen;
+        message->msg_controllen = own.msg_controllen;
+        message->msg_flags = own.msg_flags;
+    }
     return result;
 }
 
@@ -116,9 +118,8 @@ ssize_t preload_recvfrom(int fd, void *buf, size_t count, int flags, struct sock
     size_t most = core ? vectors_apart(core, &part, 1) : 0;
     if (!most)
         return preload_result(preload_wait(SYS_recvfrom, fd, (long)buf, (long)count, flags, (long)from, (long)length));
-    struct msghdr message = {
-        .msg_name = from, .msg_namelen = from && length ? *length : 0, .msg_iov = &part, .msg_iovlen = 1};
-    long result = receive_apart(fd, &message, most, flags);
+    struct msghdr message = {.msg_name = from, .msg_namelen = from && length ? *length : 0};
+    long result = receive_apart(fd, &message, &part, most, flags);
     if (result >= 0 && from && length)
         *length = message.msg_namelen;
     return preload_result(result);
@@ -133,16 +134,8 @@ long preload_receive(int fd, struct msghdr *message, int flags)
     if (core && preload_peek(&copy, message, sizeof copy) && copy.msg_iovlen <= BUFFER_VECTORS &&
         preload_peek(iov, copy.msg_iov, copy.msg_iovlen * sizeof *iov))
         most = vectors_apart(core, iov, copy.msg_iovlen);
-    if (!most)
-        return preload_wait(SYS_recvmsg, fd, (long)message, flags, 0, 0, 0);
-    copy.msg_iov = iov;
-    long result = receive_apart(fd, &copy, most, flags);
-    if (result >= 0) {
-        message->msg_namelen = copy.msg_namelen;
-        message->msg_controllen = copy.msg_controllen;
-        message->msg_flags = copy.msg_flags;
-    }
-    return result;
+    return most ? receive_apart(fd, message, iov, most, flags)
+                : preload_wait(SYS_recvmsg, fd, (long)message, flags, 0, 0, 0);
 }
 
 ssize_t preload_recv(int fd, void *buf, size_t count, int flags)

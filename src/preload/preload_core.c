@@ -10,7 +10,6 @@
  * A program that uses the API brings the core itself, and its descriptors and mappings concern this library from the first
  * nvopen on: that one tells it (nvmmio_preload_attend).
  */
-#include "api/core.h"
 #include "preload/preload.h"
 
 #include <dlfcn.h>

@@ -4,7 +4,7 @@
  * preload_stat.c — the size is looked at: the stat family, also in its form before glibc 2.33. Layer preload.
  *
  * By path every stat goes to the core once it is there: the file may be one that this process manages. Before, the core is
- * loaded if another process serves the file. The answer may go to a failure-atomic mapping, as in preload_buffer.c.
+ * loaded if another process serves the file.
  */
 #include "preload/preload.h"
 
@@ -12,22 +12,10 @@
 
 #define STAT_VERSION_MAX 1 /* "kernel" and "Linux" layout are one on 64-bit machines */
 
-/* After EFAULT: whether the core can be asked again, now that the answer's place can be stored to. */
-static bool stat_again(int result, const struct nvmmio_core *core, const void *answer, size_t bytes, unsigned *touches)
-{
-    return __builtin_expect(result == -EFAULT, 0) && (*touches)++ < PRELOAD_TOUCHES && core->touch(answer, bytes);
-}
-
 int preload_fstat(int fd, struct stat *st)
 {
     const struct nvmmio_core *core = preload_core(); /* also for descriptors that are not managed: O_PATH, for one */
-    int result = core ? 0 : sys_fstat(fd, st);
-    unsigned touches = 0;
-    if (core)
-        do
-            result = core->fstat(fd, st);
-        while (stat_again(result, core, st, sizeof *st, &touches));
-    return (int)preload_result(result);
+    return (int)preload_result(core ? core->fstat(fd, st) : sys_fstat(fd, st));
 }
 
 /* The core where the kernel's answer may be wrong, though this process has opened nothing yet. */
@@ -42,12 +30,7 @@ int preload_fstatat(int dirfd, const char *path, struct stat *st, int flags)
     int result = core ? 0 : sys_fstatat(dirfd, path, st, flags);
     if (!core && !result)
         core = stat_core(st);
-    unsigned touches = 0;
-    if (core)
-        do
-            result = core->fstatat(dirfd, path, st, flags);
-        while (stat_again(result, core, st, sizeof *st, &touches));
-    return (int)preload_result(result);
+    return (int)preload_result(core ? core->fstatat(dirfd, path, st, flags) : result);
 }
 
 int preload_stat(const char *path, struct stat *st)
@@ -70,12 +53,7 @@ int preload_statx(int dirfd, const char *path, int flags, unsigned mask, struct 
                                         .st_ino = stx->stx_ino,
                                         .st_uid = stx->stx_uid,
                                         .st_mode = stx->stx_mode});
-    unsigned touches = 0;
-    if (core)
-        do
-            result = core->statx(dirfd, path, flags, mask, stx);
-        while (stat_again(result, core, stx, sizeof *stx, &touches));
-    return (int)preload_result(result);
+    return (int)preload_result(core ? core->statx(dirfd, path, flags, mask, stx) : result);
 }
 
 /* ---- with a version of the structure ---- */
