@@ -250,7 +250,7 @@ int uma_before_lock(struct uma *uma, int fd)
     uma_attach_lock();
     int error = uma_prove(uma, fd);
     if (!error)
-        error = uma_open_data(uma, fd, UMA_TO_JOIN);
+        error = uma_data_open(uma, fd, UMA_TO_JOIN);
     uma_attach_unlock();
     return error == -EXDEV ? 0 : error;
 }

@@ -40,58 +40,6 @@
  * removed then, but not yet of the log; or it is in another mount namespace. */
 #define LOG_WITHOUT_INDEX 3
 
-/* The old one stays until the last close: closing it now would drop the process's POSIX locks. */
-static void replace_data(struct uma *uma, int fd)
-{
-    uma->spare_fd = uma->data_fd;
-    uma->data_fd = highfd_move(fd);
-    uma->data_writable = true;
-}
-
-/* Opened for reading alone, and that does no longer. Failing, the file is one that this process may only read. */
-static void open_data_to_write(struct uma *uma)
-{
-    int fd = uma->data_writable ? -EEXIST : place_reopen(uma->data_fd, O_RDWR | O_CLOEXEC);
-    if (fd >= 0)
-        replace_data(uma, fd);
-}
-
-int uma_open_data(struct uma *uma, int fd, enum uma_purpose purpose)
-{
-    if (uma->data_fd >= 0) {
-        if (purpose == UMA_TO_SERVE)
-            open_data_to_write(uma);
-        return uma->borrowed && !uma_lease_fits(uma->data_fd) ? -EPERM : 0;
-    }
-    if (fd < 0)
-        return -EBADF;
-    if (uma_lease_wanted(uma, fd)) {
-        int copy = sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (copy < 0)
-            return copy;
-        uma->borrowed = uma->data_writable = true;
-        uma->data_fd = highfd_move(copy);
-        return 0;
-    }
-    bool program = atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_PROGRAM;
-    int own = program && purpose != UMA_TO_SERVE ? -ETXTBSY : place_reopen(fd, O_RDWR | O_CLOEXEC);
-    uma->data_writable = own >= 0;
-    if (own == -EACCES || own == -EPERM || own == -EROFS || own == -ETXTBSY) /* not for lack of descriptors */
-        own = place_reopen(fd, O_RDONLY | O_CLOEXEC);
-    if (own < 0)
-        return own;
-    struct stat st;
-    int error = sys_fstat(own, &st);
-    if (!error && (st.st_dev != uma->dev || st.st_ino != uma->ino))
-        error = -ESTALE;
-    if (error) {
-        sys_close(own);
-        return error;
-    }
-    uma->data_fd = highfd_move(own);
-    return 0;
-}
-
 /* ---- the parts of an attachment ---- */
 
 /* The file is mapped when a home in it is first needed: many a file is detached before. */
@@ -271,9 +219,8 @@ static int attach_fresh(struct uma *uma, enum uma_purpose purpose)
 {
     struct log_identity identity;
     if (purpose != UMA_TO_DEMOTE)
-        open_data_to_write(uma);
-    bool program = atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_PROGRAM;
-    if (!uma->data_writable && !(purpose == UMA_TO_DEMOTE && program))
+        uma_data_open_to_write(uma);
+    if (!uma->data_writable && !(purpose == UMA_TO_DEMOTE && uma_is_program(uma)))
         return -EACCES;
     if (!highfd_has_room(ATTACH_DESCRIPTORS))
         return -EMFILE; /* the application has few, and needs them */
@@ -312,7 +259,7 @@ static int recover_by_owner(struct uma *uma)
     if (fd < 0)
         return -EACCES;
     error = log_recover(&uma->log, fd, NULL);
-    replace_data(uma, fd);
+    uma_data_replace(uma, fd);
     return error;
 }
 
@@ -350,7 +297,7 @@ static int attach_recovered(struct uma *uma, struct log_header *copy)
     if (!log_identity_equal(&identity, &copy->identity))
         return LOG_NOT_OURS; /* the inode number is another file's now; the log stays for its own */
     if (!(copy->flags & LOG_FLAG_PASSTHROUGH)) {
-        open_data_to_write(uma);
+        uma_data_open_to_write(uma);
         error = uma->data_writable ? log_recover(&uma->log, uma->data_fd, NULL) : recover_by_owner(uma);
         if (error) {
             msg(MSG_ERROR, "inode %llu: recovery failed with %d, the log is kept", (unsigned long long)uma->ino,
@@ -393,7 +340,7 @@ static int attach_joined(struct uma *uma, struct log_header *copy)
         return refuse_reach(uma, error);
     /* acquire: PASSTHROUGH stays, so who does not see it yet can write for nothing at worst */
     if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) != INDEX_MODE_PASSTHROUGH)
-        open_data_to_write(uma);
+        uma_data_open_to_write(uma);
     error = map_data(uma);
     if (!error) {
         error = join_index(uma);
@@ -462,7 +409,7 @@ int uma_attach(struct uma *uma, int fd, enum uma_purpose purpose)
     struct log_header *copy = mem_alloc(sizeof *copy);
     int error = copy ? uma_prove(uma, fd) : -ENOMEM;
     if (!error)
-        error = uma_open_data(uma, fd, purpose);
+        error = uma_data_open(uma, fd, purpose);
     if (!error)
         error = uma_rescue_install();
     atomic_store_explicit(&uma->torn, false, memory_order_relaxed); /* under the attach lock */

@@ -107,7 +107,7 @@ struct uma {
 
     /* valid while attached */
     int data_fd;  /* own description of the file; -1: none. Opened before the application's first lock, or at attach */
-    int spare_fd; /* one that data_fd has taken the place of; closed with it, see uma_open_data */
+    int spare_fd; /* one that data_fd has taken the place of; closed with it, see uma_data_replace */
     bool data_writable;
     bool borrowed; /* data_fd is a duplicate of the application's: one description for the kernel (uma_lease.c) */
     _Atomic uint32_t lease; /* enum uma_lease */
@@ -345,9 +345,20 @@ int uma_detach(struct uma *uma);
 void uma_note_atomic(struct uma *uma);
 /* Sets a flag in the log's header, durably. */
 void uma_set_log_flag(struct uma *uma, enum log_flags flag);
-/* Opens data_fd from an application's descriptor if there is none yet: for reading alone, if that may do, where another
- * one would keep a program from being executed. Under the attach lock. */
-int uma_open_data(struct uma *uma, int fd, enum uma_purpose purpose);
+
+/* ---- the data file's descriptor (uma_data.c); under the attach lock ---- */
+/* A file with a right to execute: a descriptor of it that can write keeps it from being executed. */
+static inline bool uma_is_program(const struct uma *uma)
+{
+    return atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_PROGRAM;
+}
+/* Opens data_fd from an application's descriptor if there is none yet: a program's for reading alone, if that may do. */
+int uma_data_open(struct uma *uma, int fd, enum uma_purpose purpose);
+/* Where it was opened for reading alone, and that does no longer. Failing, the file is one that this process may only read. */
+void uma_data_open_to_write(struct uma *uma);
+/* `fd`, which can write, takes its place. The old one stays until the last close: closing it now would drop the process's POSIX
+ * locks. */
+void uma_data_replace(struct uma *uma, int fd);
 
 /* ---- what attaching is worth (uma_worth.c) ---- */
 void uma_worth_begin(struct uma *uma, uint64_t size);

@@ -125,28 +125,23 @@ static uint32_t guess_run(struct uma_protect *protect, uint64_t block)
     return run;
 }
 
-/* The file was handed to the kernel, which committed it and alone knows its size: a mapping like any other from now on. */
-static int hand_over(uintptr_t page, size_t length)
-{
-    return sys_mprotect((void *)page, length, PROT_READ | PROT_WRITE);
-}
-
 /* The page at `page`, of a mapping that goes on for `length` bytes, may be stored to afterwards. */
 static int expose(struct uma *uma, uintptr_t page, uint64_t offset, size_t length)
 {
     struct index_shared *shared = uma_shared(uma);
     uint64_t block = uma_block_of(offset);
     uint64_t end = uma_round_up(uma_size(uma)) / UMA_BLOCK;
-    if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
-        return hand_over(page, length);
-    if (block >= end)
-        return -EFAULT;
-    uint32_t run = (uint32_t)uma_min(guess_run(&uma->protect, block), uma_min(end - block, length / UMA_BLOCK));
-    struct index_record *record = uma_claim(uma);
-    int error = uma_write_save(uma, record, block, run, page);
-    uma_unclaim(uma, record);
-    if (error == -UMA_AGAIN && atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
-        error = hand_over(page, length);
+    int error = -EFAULT;
+    if (block < end) {
+        uint32_t run = (uint32_t)uma_min(guess_run(&uma->protect, block), uma_min(end - block, length / UMA_BLOCK));
+        struct index_record *record = uma_claim(uma);
+        error = uma_write_save(uma, record, block, run, page);
+        uma_unclaim(uma, record);
+    }
+    /* Handed to the kernel, which committed it and alone knows its size: a mapping like any other from now on. */
+    if ((error == -UMA_AGAIN || error == -EFAULT) &&
+        atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
+        error = sys_mprotect((void *)page, length, PROT_READ | PROT_WRITE);
     return error;
 }
 

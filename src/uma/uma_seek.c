@@ -45,7 +45,9 @@ uint64_t uma_next_data(struct uma *uma, uint64_t offset)
 
 uint64_t uma_next_hole(struct uma *uma, uint64_t offset)
 {
-    while (!uma->borrowed) {
+    if (uma->borrowed)
+        return UINT64_MAX;
+    for (;;) {
         if (has_entry(uma, uma_block_of(offset))) {
             offset = (uma_block_of(offset) + 1) << UMA_BLOCK_SHIFT;
             continue;
@@ -58,7 +60,6 @@ uint64_t uma_next_hole(struct uma *uma, uint64_t offset)
         /* the kernel's implicit hole at its end may be inside a block with an entry: look again from there */
         offset = (uint64_t)hole;
     }
-    return UINT64_MAX;
 }
 
 int64_t uma_seek_data(struct uma *uma, uint64_t offset)
