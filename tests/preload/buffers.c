@@ -5,6 +5,8 @@
  * fills one by, made by the program or by libc inside fread. Each page of it gets the right to be stored to by a fault, which
  * the kernel's own stores do not take: before each call a sync has taken that right away.
  */
+#include "clean.h"
+
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -114,7 +116,7 @@ static void grown(const char *path, const char *from)
     unlink(from);
 }
 
-/* The source: a plain file beside the root, or, `managed`, one in it. */
+/* `path`: of the source, in the root or beside it. */
 static void all(const char *path)
 {
     source = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -134,7 +136,7 @@ static void all(const char *path)
 
 int main(void)
 {
-    char root[] = "/dev/shm/nvmmio-buffers.XXXXXX", path[64], beside[64], command[96];
+    char root[] = "/dev/shm/nvmmio-buffers.XXXXXX", path[64], beside[64];
     if (!mkdtemp(root) || setenv("NVMMIO_ROOT", root, 1) || setenv("NVMMIO_CONF", "pm:force,atomic_map:*/mapped", 1))
         return EXIT_FAILURE; /* before the library is used */
     for (size_t i = 0; i < sizeof bytes; i++)
@@ -150,12 +152,12 @@ int main(void)
     snprintf(beside, sizeof beside, "%s.source", root);
     all(path);
     all(beside);
+    snprintf(path, sizeof path, "%s/more", root);
+    check(mkdir(path, 0700) == 0, "mkdir");
     snprintf(path, sizeof path, "%s/more/mapped", root);
-    snprintf(command, sizeof command, "%s/more", root);
-    check(mkdir(command, 0700) == 0, "mkdir");
     grown(path, beside);
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    if (munmap(map, SIZE) || close(fd) || system(command))
+    if (munmap(map, SIZE) || close(fd))
         return EXIT_FAILURE;
-    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+    clean_tree(root);
+    return failures || access(root, F_OK) == 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

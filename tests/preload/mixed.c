@@ -4,6 +4,8 @@
  * mixed.c — promise: where the preload library is loaded, a program that opens by nvopen may mix libc's calls with the nv
  * ones, from the first on. Each part is a process of its own, in which libc has opened nothing in the root before.
  */
+#include "clean.h"
+
 #include <fcntl.h>
 #include <nvmmio.h>
 #include <stdbool.h>
@@ -87,7 +89,6 @@ static bool in_child(const char *name, bool (*part)(void))
 
 int main(void)
 {
-    char command[64];
     if (!mkdtemp(root) || setenv("NVMMIO_ROOT", root, 1) || setenv("NVMMIO_CONF", "pm:force", 1))
         return EXIT_FAILURE;
     snprintf(path, sizeof path, "%s/file", root);
@@ -100,6 +101,6 @@ int main(void)
     bool right = true;
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++)
         right = in_child(parts[i].name, parts[i].part) && right;
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command) || !right ? EXIT_FAILURE : EXIT_SUCCESS;
+    clean_tree(root);
+    return access(root, F_OK) == 0 || !right ? EXIT_FAILURE : EXIT_SUCCESS;
 }
