@@ -142,6 +142,14 @@ static long core_by_kernel(int in, int out, int reason, long (*call)(const void 
     return result;
 }
 
+static void core_before_bare(void)
+{
+    inside_enter();
+    file_before_bare();
+    inside_leave();
+    rcu_before_bare();
+}
+
 const struct nvmmio_core nvmmio_core = {
     .version = NVMMIO_CORE_VERSION,
     .size = sizeof(struct nvmmio_core),
@@ -197,7 +205,7 @@ const struct nvmmio_core nvmmio_core = {
     .before_fork = api_before_fork,
     .after_fork_parent = api_after_fork_parent,
     .after_fork_child = api_after_fork_child,
-    .before_bare = rcu_before_bare,
+    .before_bare = core_before_bare,
     .after_bare = rcu_after_bare,
     .born = api_born,
     .sigaction = pm_guard_action,

@@ -63,6 +63,18 @@ struct fd_handle *fd_table_take(int fd, struct fd_handle *mark)
     }
 }
 
+bool fd_table_take_candidate(int fd, struct fd_handle *mark)
+{
+    fd_entry *entry = fd_table_entry(fd);
+    struct fd_handle *expected = FD_CANDIDATE;
+    /* acq_rel: one thread alone gets it, and what was noted of it */
+    if (!entry ||
+        !atomic_compare_exchange_strong_explicit(entry, &expected, mark, memory_order_acq_rel, memory_order_acquire))
+        return false;
+    set_hint(fd, mark != NULL);
+    return true;
+}
+
 /* Calls visit for each entry in the range that is not NULL. */
 static void each_entry(unsigned first, unsigned last, void (*visit)(int fd, struct fd_handle *handle, void *arg),
                        void *arg)
@@ -98,10 +110,26 @@ void fd_table_each(unsigned first, unsigned last, void (*visit)(int fd, struct f
     each_entry(first, last, visit_handle, &(struct each_handle){.visit = visit, .arg = arg});
 }
 
+struct each_candidate {
+    void (*visit)(int fd);
+};
+
+static void visit_candidate(int fd, struct fd_handle *handle, void *arg)
+{
+    struct each_candidate *each = arg;
+    if (handle == FD_CANDIDATE)
+        each->visit(fd);
+}
+
+void fd_table_each_candidate(unsigned first, unsigned last, void (*visit)(int fd))
+{
+    each_entry(first, last, visit_candidate, &(struct each_candidate){.visit = visit});
+}
+
 static void clear_mark(int fd, struct fd_handle *handle, void *arg)
 {
     (void)arg;
-    if (!fd_is_handle(handle))
+    if (handle == FD_CLOSING || handle == FD_CHANGING)
         fd_table_set(fd, NULL);
 }
 

@@ -7,9 +7,10 @@
  * entry takes two loads and no lock; the handle that is found stays valid while the caller is in an RCU read section that
  * began before.
  *
- * Besides a handle an entry can hold one of two marks:
+ * Besides a handle an entry can hold one of three marks:
  *     FD_CLOSING    the descriptor is being closed: it is no longer one for the application (EBADF)
- *     FD_CHANGING   dup2 is replacing its file: wait, outside the read section, until that is done
+ *     FD_CHANGING   its file is being replaced, or looked at: wait, outside the read section, until that is done
+ *     FD_CANDIDATE  the kernel's as long as nobody serves its file, without a handle (file_candidate.c)
  */
 #ifndef FILE_FD_TABLE_H
 #define FILE_FD_TABLE_H
@@ -28,6 +29,7 @@ struct fd_handle;
 
 #define FD_CLOSING ((struct fd_handle *)1)
 #define FD_CHANGING ((struct fd_handle *)2)
+#define FD_CANDIDATE ((struct fd_handle *)3)
 
 typedef struct fd_handle *_Atomic fd_entry;
 
@@ -59,7 +61,7 @@ static inline struct fd_handle *fd_table_get(int fd)
 
 static inline bool fd_is_handle(const struct fd_handle *handle)
 {
-    return (uintptr_t)handle > (uintptr_t)FD_CHANGING;
+    return (uintptr_t)handle > (uintptr_t)FD_CANDIDATE;
 }
 
 /* Stores, and keeps the hint. Only where there is room. */
@@ -68,11 +70,15 @@ void fd_table_set(int fd, struct fd_handle *handle);
 /* Replaces a handle by `mark`, and returns the handle; NULL if there was none. Waits out FD_CHANGING. */
 struct fd_handle *fd_table_take(int fd, struct fd_handle *mark);
 
-/* Visits every number in [first, last] whose entry holds a handle. */
+/* Replaces FD_CANDIDATE by `mark`, FD_CHANGING or NULL. False: the entry did not hold it. */
+bool fd_table_take_candidate(int fd, struct fd_handle *mark);
+
+/* Visits every number in [first, last] whose entry holds a handle; or FD_CANDIDATE. */
 void fd_table_each(unsigned first, unsigned last, void (*visit)(int fd, struct fd_handle *handle, void *arg),
                    void *arg);
+void fd_table_each_candidate(unsigned first, unsigned last, void (*visit)(int fd));
 
-/* In a forked child: the thread that had set a mark is not here. */
+/* In a forked child: the thread that was closing or changing a descriptor is not here. */
 void fd_table_clear_marks(void);
 
 #endif

@@ -135,6 +135,7 @@ void file_before_fork(void);
 void file_after_fork_parent(void);
 void file_after_fork_child(void);
 void file_allow_thread(void); /* behind file_born: libc can make threads */
+void file_before_bare(void);  /* before a child that will run none */
 void file_born(void);         /* in a child that ran no fork handlers */
 void file_exit(void);
 void file_main_ended(void); /* the first thread ends, and not the process */

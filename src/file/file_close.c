@@ -7,6 +7,7 @@
  * FD_CLOSING, that no call of another thread goes past the uma to the file; from then on the number is the kernel's, who
  * may give it out again at any moment.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
 #include "base/highfd.h"
@@ -18,7 +19,7 @@
 
 int file_release(int fd)
 {
-    if (!fd_table_get(fd) || !file_owns_table())
+    if (!fd_table_get(fd) || !file_owns_table() || candidate_drop(fd))
         return 0;
     struct fd_handle *handle = fd_table_take(fd, FD_CLOSING);
     if (!handle)
@@ -53,7 +54,8 @@ int file_close(int fd)
 
 bool file_is_managed(int fd)
 {
-    return fd_is_handle(fd_table_get(fd));
+    const struct fd_handle *entry = fd_table_get(fd);
+    return entry == FD_CANDIDATE || fd_is_handle(entry);
 }
 
 static void release_visited(int fd, struct fd_handle *handle, void *arg)
@@ -68,6 +70,7 @@ int file_close_range(unsigned first, unsigned last, unsigned flags)
     bool closes = first <= last && !(flags & ~(unsigned)CLOSE_RANGE_UNSHARE); /* else only marks, or EINVAL */
     if (closes && file_owns_table()) {
         fd_table_each(first, last, release_visited, NULL);
+        candidate_drop_range(first, last);
         handle_end_late();
     }
     /* the library's own are left open; they are close-on-exec already */

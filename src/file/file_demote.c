@@ -3,6 +3,7 @@
  *
  * file_demote.c — handing files to the kernel: for stdio, mappings, other programs. Layer file.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
 #include "base/conf.h"
@@ -64,6 +65,7 @@ int file_ring_begin(void)
     /* Before the look into the table: an open that published its handle and then finds no ring is met by the look. Both
      * sides change one word, so that one of them comes second and sees what the other did before. */
     atomic_fetch_or_explicit(&file_state.rings, 1, memory_order_acq_rel);
+    candidate_adopt_all();
     fd_table_each(0, UINT_MAX, demote_for_ring, &error);
     return error;
 }
@@ -73,15 +75,21 @@ bool file_has_rings(void)
     return atomic_fetch_or_explicit(&file_state.rings, 0, memory_order_acq_rel);
 }
 
-void file_demote_inheritable(bool own_memory)
+static void demote_handles(bool own_memory)
 {
     fd_table_each(0, UINT_MAX, demote_inheritable, &own_memory);
+}
+
+void file_demote_inheritable(bool own_memory)
+{
+    candidate_adopt_all();
+    demote_handles(own_memory);
 }
 
 void file_before_exec(void)
 {
     if (!file_owns_table() || !atomic_load_explicit(&file_state.pid, memory_order_relaxed))
         return;
-    file_demote_inheritable(true);
+    demote_handles(true); /* a candidate's description is the kernel's as it is */
     uma_before_exec();
 }

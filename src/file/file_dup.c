@@ -6,6 +6,7 @@
  * dup2 replaces a descriptor in one step: other threads that use its number meet the old file or the new one, never none.
  * While the kernel does it the table says FD_CHANGING, and calls on that number wait.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
 #include "base/highfd.h"
@@ -88,6 +89,7 @@ int file_dup3(int fd, int newfd, int flags)
     if (handle == FD_CLOSING)
         return -EBADF;
     handle_end_late();
+    candidate_adopt(newfd); /* with a handle other threads' calls on it are waited for */
     /* Before the old file is let go: is fd a descriptor at all? */
     bool replaces = file_is_managed(newfd) && sys_fcntl(fd, F_GETFD, 0) >= 0;
     struct fd_handle *old = replaces ? fd_table_take(newfd, FD_CHANGING) : NULL;

@@ -54,13 +54,13 @@ static int lock_from_start(int fd, struct flock *lock)
     return 0;
 }
 
-/* The uma has a descriptor of its own before a lock is there that closing one could drop. 1: fd is not managed. */
+/* A lock, or its end, is seen: a file of many is not worth attaching. The uma has a descriptor of its own before a lock is there that closing one could drop. 1: fd is not managed. */
 static int lock_announce(int fd)
 {
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : 1;
-    bool ready = uma_is_served(handle->uma); /* attached: it has one */
+    bool ready = uma_is_ready_for_locks(handle->uma);
     bool counted = !ready && handle_count(handle);
     handle_leave();
     if (ready || !counted)

@@ -6,6 +6,7 @@
  * A child shares its parent's OFD records. The table itself needs no lock: its entries are single words, and marks of
  * threads that the child does not have are removed there.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
 #include "base/birth.h"
@@ -54,11 +55,17 @@ static bool fork_is_cramped(void)
  * the kernel's before. */
 void file_before_fork(void)
 {
+    candidate_adopt_all();
     if (atomic_load_explicit(&file_state.pid, memory_order_relaxed) && file_owns_table() && !rcu_inside() &&
         fork_is_cramped())
         fd_table_each(0, UINT_MAX, fork_demote, NULL);
     pthread_mutex_lock(&fork_lock);
     handle_before_fork();
+}
+
+void file_before_bare(void)
+{
+    candidate_adopt_all();
 }
 
 void file_after_fork_parent(void)

@@ -7,6 +7,7 @@
  * must, needs /proc, /dev/shm and the volume: the first two are held by descriptors from before a change of the view; a
  * file whose volume is out of reach afterwards is the kernel's before.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
 #include "base/place.h"
@@ -47,6 +48,7 @@ static void move_divide(void)
     if (!move_has_threads())
         return;
     atomic_store_explicit(&file_state.divided, true, memory_order_relaxed); /* an open that misses it was before */
+    candidate_adopt_all();
     fd_table_each(0, UINT_MAX, move_demote, NULL);
 }
 
@@ -54,10 +56,13 @@ void file_before_move(unsigned what, const char *target)
 {
     if (!file_owns_table())
         return;
+    candidate_adopt_all();
     if (what & (UMA_MOVE_VIEW | UMA_MOVE_USERS))
         place_hold();
     if (what & UMA_MOVE_VIEW)
         volume_before_view(target);
+    if (what & UMA_MOVE_USERS)
+        candidate_user_changed();
     if (what & UMA_MOVE_USERS)
         fd_table_each(0, UINT_MAX, move_demote, NULL);
     if (what & UMA_MOVE_ALONE)
@@ -81,6 +86,9 @@ void file_after_move(unsigned what, bool moved)
 void file_before_user(uint32_t euid, bool privileged)
 {
     struct move_user user = {.euid = euid, .privileged = privileged};
-    if (file_owns_table())
-        fd_table_each(0, UINT_MAX, move_demote, &user);
+    candidate_user_changed();
+    if (!file_owns_table())
+        return;
+    candidate_adopt_all();
+    fd_table_each(0, UINT_MAX, move_demote, &user);
 }

@@ -7,6 +7,7 @@
  * own. O_TRUNC alone is kept from it where the file is a regular one: a managed file that is in use is cut by its uma.
  * Nothing that could be a device or a FIFO is opened twice.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
 #include "base/inside.h"
@@ -26,6 +27,12 @@ enum open_cut {
     CUT_CREATED, /* there was no file: only if somebody was faster */
     CUT_EXISTED, /* O_TRUNC on a regular file */
 };
+
+/* Whether an open with these flags has made the file. */
+static bool open_makes(int flags)
+{
+    return (flags & (O_CREAT | O_EXCL | O_ATOMIC)) == (O_CREAT | O_EXCL);
+}
 
 /* ---- O_TRUNC ---- */
 
@@ -82,7 +89,7 @@ static int open_cut(struct uma *uma, int fd, int flags, enum open_cut cut, uint6
 
 void file_drop_stale(int fd)
 {
-    if (!fd_table_get(fd))
+    if (!fd_table_get(fd) || candidate_drop(fd))
         return;
     struct fd_handle *handle = fd_table_take(fd, NULL);
     if (handle)
@@ -111,6 +118,19 @@ int file_publish(int newfd, struct fd_handle *handle)
     return error;
 }
 
+/* Behind the publication of fd: whether it must be the kernel's. fd, or -errno and it is in the table no more. */
+static int open_settle(int fd)
+{
+    int error = 0;
+    if (file_has_rings())
+        error = file_demote(fd, UMA_DEMOTE_AIO);
+    else if (atomic_load_explicit(&file_state.divided, memory_order_relaxed)) /* see file_move.c */
+        error = file_demote(fd, UMA_DEMOTE_OTHER);
+    if (error)
+        file_release(fd);
+    return error ? error : fd;
+}
+
 /* Makes the uma's open description a managed one. The hold on the uma is taken over in any case. fd, or -errno. */
 static int open_manage(struct uma *uma, int fd, int flags)
 {
@@ -118,14 +138,7 @@ static int open_manage(struct uma *uma, int fd, int flags)
     struct fd_handle *handle = handle_make(uma, flags & ~OPEN_ONCE);
     if (handle) {
         int result = file_publish(fd, handle);
-        int error = 0;
-        if (result >= 0 && file_has_rings())
-            error = file_demote(fd, UMA_DEMOTE_AIO);
-        else if (result >= 0 && atomic_load_explicit(&file_state.divided, memory_order_relaxed)) /* see file_move.c */
-            error = file_demote(fd, UMA_DEMOTE_OTHER);
-        if (error)
-            file_release(fd);
-        return error ? error : result;
+        return result < 0 ? result : open_settle(fd);
     }
     if (!uma_demote(uma, fd, UMA_DEMOTE_OTHER))
         return fd; /* the hold stays: see file_publish */
@@ -139,12 +152,18 @@ static int open_finish(int fd, int flags, enum open_cut cut)
     file_drop_stale(fd);
     if (flags & O_PATH)
         return fd;
+    if (open_makes(flags) && candidate_make_new(fd, flags & ~OPEN_ONCE))
+        return open_settle(fd);
     struct statx stx;
-    int error = sys_statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &stx);
+    int error = sys_statx(fd, "", AT_EMPTY_PATH, VOLUME_STATX, &stx);
     if (error)
         return cut == CUT_NOT ? fd : error;
     if (!S_ISREG(stx.stx_mode))
         return cut != CUT_NOT && S_ISDIR(stx.stx_mode) ? -EISDIR : fd;
+    if (flags & O_ATOMIC)
+        candidate_adopt_all(); /* one of this file is to be atomic, too */
+    if (cut == CUT_NOT && !(flags & O_ATOMIC) && candidate_make(fd, flags & ~OPEN_ONCE, &stx))
+        return open_settle(fd);
     struct uma *uma = NULL;
     error = uma_open(fd, flags, &stx, &uma);
     if (error)

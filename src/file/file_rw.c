@@ -6,8 +6,10 @@
  * Arguments are checked as vfs_read and vfs_write check them, in their order. Where a check fails, the call itself is made
  * in the kernel: it must fail there too, and does so with the errno of the kernel that runs.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
+#include "base/birth.h"
 #include "base/rawsys.h"
 #include "pm/pm_guard.h"
 
@@ -78,12 +80,60 @@ static ssize_t kernel_call(struct fd_handle *handle, const struct rw_call *call,
         return -UMA_AGAIN;
     ssize_t result = kernel_transfer(call, direction);
     if (result > 0) {
-        if (direction == RW_WRITE)
+        if (direction == RW_WRITE) {
             done->bytes_written = (uint64_t)result;
-        else
+            if (call->offset != RW_SEQUENTIAL && !appends(call, ofd_flags(handle->ofd)))
+                uma_note_written(handle->uma, (uint64_t)call->offset + (uint64_t)result);
+        } else {
             done->bytes_read = (uint64_t)result;
+        }
     }
     return result;
+}
+
+/* ---- a candidate ---- */
+
+/* Where a write begins: as kernel_offset. */
+static int64_t candidate_offset(const struct fd_candidate *candidate, const struct rw_call *call)
+{
+    if (appends(call, (uint32_t)candidate->flags))
+        return -1;
+    return call->offset == RW_SEQUENTIAL ? sys_lseek(call->fd, 0, SEEK_CUR) : call->offset;
+}
+
+/* The call on a descriptor that may be a candidate, made by the kernel: true. False: by its handle. */
+static __attribute__((noinline)) bool candidate_call(const struct rw_call *call, enum rw_direction direction,
+                                                     ssize_t *result)
+{
+    struct fd_candidate *candidate = candidate_of(call->fd);
+    struct volume_inflight inflight;
+    const bool writes = direction == RW_WRITE;
+    birth_check();
+    if (!candidate || candidate_has_earned(candidate))
+        return false;
+    if (writes && !candidate_may_write(candidate, call->fd, candidate_offset(candidate, call), call->length))
+        return false;
+    if (!candidate_enter(candidate, writes, &inflight))
+        return false;
+    *result = kernel_transfer(call, direction);
+    if (*result > 0) {
+        candidate_note(candidate, writes, (uint64_t)*result);
+        if (writes && call->offset != RW_SEQUENTIAL && !appends(call, (uint32_t)candidate->flags))
+            uma_worth_reach(&candidate->worth, (uint64_t)call->offset + (uint64_t)*result);
+    }
+    candidate_leave(&inflight);
+    return writes || *result != -EFAULT; /* see rw_touch */
+}
+
+/* The same for one buffer. */
+static inline bool candidate_single(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction,
+                                    ssize_t *result)
+{
+    if (__builtin_expect(fd_table_get(fd) != FD_CANDIDATE, 1))
+        return false;
+    struct iovec iov = {.iov_base = buf, .iov_len = count};
+    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = count, .offset = offset};
+    return candidate_call(&call, direction, result);
 }
 
 /* ---- in user space ---- */
@@ -280,6 +330,9 @@ static ssize_t rw_refuse(ssize_t result)
 
 ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
 {
+    ssize_t result;
+    if (offset >= 0 && candidate_single(fd, buf, count, offset, RW_READ, &result))
+        return result;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : read_by_kernel(fd, buf, count, &offset);
@@ -290,6 +343,9 @@ ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
 
 ssize_t file_pwrite(int fd, const void *buf, size_t count, off_t offset)
 {
+    ssize_t result;
+    if (offset >= 0 && candidate_single(fd, (void *)buf, count, offset, RW_WRITE, &result))
+        return result;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_pwrite(fd, buf, count, offset);
@@ -300,6 +356,9 @@ ssize_t file_pwrite(int fd, const void *buf, size_t count, off_t offset)
 
 ssize_t file_read(int fd, void *buf, size_t count)
 {
+    ssize_t result;
+    if (candidate_single(fd, buf, count, RW_SEQUENTIAL, RW_READ, &result))
+        return result;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : read_by_kernel(fd, buf, count, NULL);
@@ -310,6 +369,9 @@ ssize_t file_read(int fd, void *buf, size_t count)
 
 ssize_t file_write(int fd, const void *buf, size_t count)
 {
+    ssize_t result;
+    if (candidate_single(fd, (void *)buf, count, RW_SEQUENTIAL, RW_WRITE, &result))
+        return result;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_write(fd, buf, count);

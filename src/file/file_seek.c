@@ -3,6 +3,7 @@
  *
  * file_seek.c — lseek. Layer file.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
 #include "base/rawsys.h"
@@ -68,6 +69,9 @@ static off_t seek_by_record(struct seek_call *seek)
 
 off_t file_lseek(int fd, off_t offset, int whence)
 {
+    const struct fd_candidate *candidate = candidate_of(fd);
+    if (candidate && candidate_is_alone(candidate))
+        return sys_lseek(fd, offset, whence);
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_lseek(fd, offset, whence);

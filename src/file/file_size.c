@@ -3,8 +3,10 @@
  *
  * file_size.c — ftruncate, truncate, fallocate. Layer file.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
+#include "base/birth.h"
 #include "base/place.h"
 #include "base/rawsys.h"
 
@@ -33,8 +35,10 @@ static long size_finish(const struct size_call *size, long result)
 static long resize_step(struct file_call *call, enum uma_path path)
 {
     struct size_call *size = (struct size_call *)call;
-    if (path == UMA_PATH_KERNEL)
+    if (path == UMA_PATH_KERNEL) {
+        uma_note_cut(call->uma); /* whatever comes of it */
         return size->path ? sys_truncate(size->path, (off_t)size->size) : sys_ftruncate(call->fd, (off_t)size->size);
+    }
     if (!file_limit_allows(uma_size(call->uma), size->size)) {
         size->over_limit = true;
         return -EFBIG;
@@ -54,14 +58,31 @@ int file_resize_path(struct uma *uma, int fd, const char *path, uint64_t size)
     return (int)size_finish(&call, file_call_run(&call.call, UMA_INTENT_WRITE, resize_step));
 }
 
+/* Of a candidate: true if the kernel has done it. */
+static bool candidate_resize(int fd, off_t length, int *result)
+{
+    struct fd_candidate *candidate = candidate_of(fd);
+    struct volume_inflight inflight;
+    birth_check();
+    if (!candidate || !candidate_enter(candidate, true, &inflight))
+        return false;
+    atomic_store_explicit(&candidate->worth.size_floor, 0, memory_order_relaxed);
+    *result = sys_ftruncate(fd, length);
+    candidate_leave(&inflight);
+    return true;
+}
+
 int file_ftruncate(int fd, off_t length)
 {
+    int result;
+    if (candidate_resize(fd, length, &result))
+        return result;
     struct fd_handle *handle = handle_borrow(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_ftruncate(fd, length);
     file_heed(handle, fd);
-    int result = length < 0 || !handle->writable ? sys_ftruncate(fd, length) /* EINVAL */
-                                                 : file_resize(handle->uma, fd, (uint64_t)length);
+    result = length < 0 || !handle->writable ? sys_ftruncate(fd, length) /* EINVAL */
+                                             : file_resize(handle->uma, fd, (uint64_t)length);
     handle_drop(handle, fd);
     return result;
 }
@@ -101,8 +122,11 @@ int file_truncate(const char *path, off_t length)
 static long allocate_step(struct file_call *call, enum uma_path path)
 {
     struct size_call *size = (struct size_call *)call;
-    if (path == UMA_PATH_KERNEL)
+    if (path == UMA_PATH_KERNEL) {
+        if (size->mode & FALLOC_FL_COLLAPSE_RANGE)
+            uma_note_cut(call->uma);
         return sys_fallocate(call->fd, size->mode, (off_t)size->offset, (off_t)size->size);
+    }
     uint64_t now = uma_size(call->uma);
     uint64_t then = size->mode & FALLOC_FL_INSERT_RANGE ? now + size->size : size->offset + size->size;
     if (!(size->mode & FALLOC_FL_KEEP_SIZE) && !file_limit_allows(now, then)) {

@@ -8,8 +8,10 @@
  * process has open and whose mtime had to be put right meanwhile, or that others have attached: of those the log tells the
  * size.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
+#include "base/birth.h"
 #include "base/rawsys.h"
 #include "log/volume.h"
 
@@ -187,14 +189,28 @@ static void ask_of_inode(struct stat_call *call, const struct stat *st)
         ask_of_log(call, st);
 }
 
+/* The kernel's answer where nobody can know better, as nobody served any file when it was asked: true, and *error is the
+ * result. */
+static bool ask_while_idle(struct stat_call *call, int *error)
+{
+    struct stat st;
+    if (!volume_all_idle())
+        return false;
+    *error = call->ask(call);
+    return *error || !call->form->inode(call, &st) || volume_is_known(&st);
+}
+
 /* Asks the kernel, then those who know better. A file that goes back to the kernel between the two questions would be told
  * with its old size: asked again. */
 static int ask_both(struct stat_call *call)
 {
     struct stat st;
+    int error;
+    if (ask_while_idle(call, &error))
+        return error;
     for (unsigned tries = 0;; tries++) {
         call->corrections = volume_corrections();
-        int error = call->ask(call);
+        error = call->ask(call);
         if (error || is_gone() || !call->form->inode(call, &st))
             return error;
         ask_of_inode(call, &st);
@@ -208,6 +224,9 @@ static int ask_both(struct stat_call *call)
 /* fstat: of a managed descriptor its uma knows at once. */
 static int ask_of_descriptor(struct stat_call *call)
 {
+    int error;
+    if (ask_while_idle(call, &error))
+        return error;
     struct fd_handle *handle = handle_enter(call->dirfd);
     if (!handle) /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
         return nothing_managed() ? call->ask(call) : ask_both(call);
@@ -259,12 +278,28 @@ int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
 
 /* ---- times ---- */
 
+/* Of a candidate: true if the kernel has done it. */
+static bool candidate_set_times(int fd, const struct timespec times[2], int *result)
+{
+    const struct fd_candidate *candidate = candidate_of(fd);
+    struct volume_inflight inflight;
+    birth_check();
+    if (!candidate || !candidate_enter(candidate, true, &inflight))
+        return false;
+    *result = sys_utimensat(fd, NULL, times, 0);
+    candidate_leave(&inflight);
+    return true;
+}
+
 int file_futimens(int fd, const struct timespec times[2])
 {
+    int result;
+    if (candidate_set_times(fd, times, &result))
+        return result;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_utimensat(fd, NULL, times, 0);
-    int result = uma_set_times(handle->uma, fd, NULL, times, 0);
+    result = uma_set_times(handle->uma, fd, NULL, times, 0);
     handle_leave();
     return result;
 }

@@ -3,6 +3,7 @@
  *
  * file_sync.c — fsync, fdatasync, and what comes before sync(2). Layer file.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
 #include "base/rawsys.h"
@@ -18,13 +19,18 @@ static long sync_step(struct file_call *call, enum uma_path path)
 {
     if (path == UMA_PATH_USER)
         return uma_commit(call->uma);
-    int result = ((struct sync_call *)call)->kernel(call->fd);
+    int result = uma_is_volatile(call->uma) ? 0 : ((struct sync_call *)call)->kernel(call->fd);
     call->done.synced = result == 0;
     return result;
 }
 
 static int sync_file(int fd, int (*kernel)(int fd))
 {
+    struct fd_candidate *candidate = candidate_of(fd);
+    if (candidate && candidate_is_alone(candidate)) {
+        atomic_store_explicit(&candidate->fresh, false, memory_order_relaxed);
+        return candidate->ino ? 0 : kernel(fd); /* on tmpfs there is nothing to do */
+    }
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : kernel(fd);

@@ -10,6 +10,7 @@
 
 #include "base/highfd.h"
 #include "base/rawsys.h"
+#include "file/file_candidate.h"
 #include "file/owner.h"
 
 #include <errno.h>
@@ -289,9 +290,14 @@ struct fd_handle *handle_enter_marked(int fd)
         if (fd_is_handle(handle))
             return handle;
         rcu_leave();
-        if (handle != FD_CHANGING)
+        if (handle == FD_CANDIDATE) {
+            if (candidate_adopt(fd))
+                return FD_CLOSING; /* no memory: EBADF, as the kernel would have said in open */
+        } else if (handle != FD_CHANGING) {
             return handle;
-        sys_sched_yield();
+        } else {
+            sys_sched_yield();
+        }
     }
 }
 

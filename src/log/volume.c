@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 enum { VOLUME_RETRY = 256 }; /* calls after which a volume that could not be opened is tried again */
@@ -274,21 +275,54 @@ int volume_holds(const struct volume *volume, int fd, const struct statx *stx)
     return result;
 }
 
-struct volume *volume_candidate(const struct statx *stx)
+/* The only volume of this process on the device that is of that owner, if it is open. */
+static struct volume *find_only(uint32_t dev_major, uint32_t dev_minor, uint32_t owner)
 {
     struct volume *found = NULL;
-    if (conf_get()->pm == CONF_PM_NONE || volume_is_exiting() || !volume_has_one_root(stx) || volume_users_mapped())
-        return NULL;
     for (struct volume *volume = volume_first(); volume; volume = volume->next) {
-        if (volume->dev_major != stx->stx_dev_major || volume->dev_minor != stx->stx_dev_minor ||
-            volume->owner != stx->stx_uid)
+        if (volume->dev_major != dev_major || volume->dev_minor != dev_minor || volume->owner != owner)
             continue;
-        if (found || !atomic_load_explicit(&volume->ready, memory_order_acquire) ||
-            (volume->sync == PM_MAP_SYNC_REQUIRED && is_page_cached(stx)))
+        if (found || !atomic_load_explicit(&volume->ready, memory_order_acquire))
             return NULL;
         found = volume;
     }
     return found;
+}
+
+struct volume *volume_candidate(const struct statx *stx)
+{
+    if (conf_get()->pm == CONF_PM_NONE || volume_is_exiting() ||
+        !volume_has_one_root(stx->stx_dev_major, stx->stx_dev_minor, stx->stx_attributes & STATX_ATTR_DAX) ||
+        volume_users_mapped())
+        return NULL;
+    struct volume *volume = find_only(stx->stx_dev_major, stx->stx_dev_minor, stx->stx_uid);
+    return volume && volume->sync == PM_MAP_SYNC_REQUIRED && is_page_cached(stx) ? NULL : volume;
+}
+
+struct volume *volume_of_new(uint32_t euid)
+{
+    if (conf_get()->root_count != 1 || conf_get()->pm == CONF_PM_NONE || volume_is_exiting() || volume_users_mapped())
+        return NULL;
+    struct volume *first = volume_first(); /* all are below the one root: one for each owner */
+    return first && !first->next && first->owner == euid && atomic_load_explicit(&first->ready, memory_order_acquire)
+               ? first
+               : NULL;
+}
+
+bool volume_all_idle(void)
+{
+    for (const struct volume *volume = volume_first(); volume; volume = volume->next)
+        if (!atomic_load_explicit(&volume->ready, memory_order_acquire) || !volume_is_idle(volume))
+            return false;
+    return true;
+}
+
+bool volume_is_known(const struct stat *st)
+{
+    const uint32_t dev_major = major(st->st_dev), dev_minor = minor(st->st_dev);
+    if (!volume_root_is_on(dev_major, dev_minor))
+        return true;
+    return volume_has_one_root(dev_major, dev_minor, false) && find_only(dev_major, dev_minor, st->st_uid);
 }
 
 /* ---- fork and exit ---- */

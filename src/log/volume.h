@@ -31,9 +31,13 @@
 
 struct volume;
 
+/* What is asked of a file's statx here. Not its times: a kernel with multigrain timestamps (6.13) gives a file whose times were
+ * asked for a finer one at its next change, which took 200 ns more of a first write of 1500. */
+#define VOLUME_STATX (STATX_TYPE | STATX_MODE | STATX_INO | STATX_UID | STATX_SIZE)
+
 /* The volume of the open regular file fd, NULL if the file is in no root or cannot be managed here (no permission to make
  * the directory, not PM, owner is neither the effective uid nor reachable as root, a file of .nvmmio itself).
- * `stx` is the file's statx (STATX_BASIC_STATS). Cheap when st_dev is no root's. Volumes live until the process ends.
+ * `stx` is the file's statx (VOLUME_STATX). Cheap when st_dev is no root's. Volumes live until the process ends.
  * The first call for a volume maps the table, resets it in a new boot, and looks through the logs that nobody uses: it
  * recovers those whose file still has the path of the header's hint and enters the others under their inode. */
 struct volume *volume_of(int fd, const struct statx *stx);
@@ -52,6 +56,15 @@ enum pm_map_sync volume_sync(const struct volume *volume);
  * owner, as long as there is one root on the device. NULL if volume_of must be asked. Whether the file is of it in truth,
  * volume_holds tells: to be asked before anything relies on it but calls on the kernel's path. */
 struct volume *volume_candidate(const struct statx *stx);
+
+/* The volume of a file that this process, with that effective user, has just made: if it is in a root at all. NULL: not known. */
+struct volume *volume_of_new(uint32_t euid);
+
+/* Whether nobody has attached any file of the volumes that this process has opened, and none waits for recovery. What the kernel
+ * tells of a file of theirs, asked after that, is so. */
+bool volume_all_idle(void);
+/* Whether the file that the kernel has said this of could only be of one of them, or is in no root. */
+bool volume_is_known(const struct stat *st);
 
 /* Whether what is acknowledged outlives a power cut, or is to be treated as if it did (pm:force): not on tmpfs. */
 bool volume_is_durable(const struct volume *volume);
@@ -76,6 +89,11 @@ struct volume_inflight {
  * at once (its reads are not atomic against its writes); waits for the others' calls, which end. */
 bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struct volume_inflight *inflight);
 void volume_leave_kernel(struct volume_inflight *inflight);
+/* The same where it is not known which inode it is, or whether it is one of the volume at all: false if any is attached. Such
+ * calls keep off attachers alone. This process has a place in the table (volume_self). */
+bool volume_enter_unknown(struct volume *volume, struct volume_inflight *inflight);
+/* Whether nobody has attached any file of the volume, and none waits for recovery. */
+bool volume_is_idle(const struct volume *volume);
 
 /* ---- attachments ---- */
 

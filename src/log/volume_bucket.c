@@ -19,6 +19,8 @@ enum {
     BUCKET_DEATH_CHECK = 64, /* rounds between two looks whether a process lives */
 };
 #define BUCKET_WORD_MASK ((UINT64_C(1) << BUCKET_WORD_BITS) - 1)
+#define BUCKET_ANY (BUCKET_WORD_MASK - 1) /* number of no bucket: the call is on some inode of the volume, or on none */
+_Static_assert(VOLUME_BUCKETS <= BUCKET_ANY, "a word has room for each bucket");
 #define BUCKET_WRITES (UINT64_C(1) << BUCKET_WRITES_BIT)
 
 /* A short wait, longer with the rounds. */
@@ -49,8 +51,11 @@ static struct volume_slot *find_slot(struct volume_bucket *bucket, uint64_t ino)
 /* Whether somebody serves the inode in user space. One that is attached for the kernel's sake alone (mode PASSTHROUGH) may
  * be used by all there, also by those who cannot attach it. The slot may be another inode's when its bit is read: ours has
  * left then, and who attaches it next waits for our word. */
-static bool is_served(struct volume_bucket *bucket, uint64_t ino)
+static bool is_served(struct volume *volume, struct volume_bucket *bucket, uint64_t ino)
 {
+    /* seq_cst: counted before the slot is stored, so it stands for all slots in the hand-over */
+    if (__builtin_expect(atomic_load_explicit(&volume->table->slots, memory_order_seq_cst) == 0, 1))
+        return false;
     const struct volume_slot *slot = find_slot(bucket, ino);
     /* seq_cst, as the slot: the other half is clear_kernels */
     return slot && !(atomic_load_explicit(&bucket->kernels, memory_order_seq_cst) >> (slot - bucket->slot) & 1);
@@ -127,7 +132,7 @@ bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struc
     for (;;) {
         if (__builtin_expect(self != 0, 1)) /* without an entry an attacher cannot wait for us: best effort */
             inflight->word = publish(&volume->table->process[volume_index(self)], mine);
-        if (__builtin_expect(is_served(bucket, ino), 0)) {
+        if (__builtin_expect(is_served(volume, bucket, ino), 0)) {
             volume_leave_kernel(inflight);
             return false;
         }
@@ -138,10 +143,27 @@ bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struc
         if (!writes)
             volume_leave_kernel(inflight);
         wait_while(volume, other);
-        if (writes && !find_conflict(volume, self, mine) && !is_served(bucket, ino))
+        if (writes && !find_conflict(volume, self, mine) && !is_served(volume, bucket, ino))
             return true;
         volume_leave_kernel(inflight);
     }
+}
+
+bool volume_enter_unknown(struct volume *volume, struct volume_inflight *inflight)
+{
+    inflight->word =
+        publish(&volume->table->process[volume_index(volume_self(volume))], inflight_word(BUCKET_ANY, true));
+    if (__builtin_expect(volume_is_idle(volume), 1))
+        return true;
+    volume_leave_kernel(inflight);
+    return false;
+}
+
+bool volume_is_idle(const struct volume *volume)
+{
+    return !atomic_load_explicit(&volume->torn, memory_order_relaxed) &&
+           /* seq_cst: Dekker's other half, as in is_served */
+           atomic_load_explicit(&volume->table->slots, memory_order_seq_cst) == 0;
 }
 
 void volume_leave_kernel(struct volume_inflight *inflight)
@@ -174,17 +196,33 @@ uint64_t volume_corrections(void)
 
 bool volume_is_attached(struct volume *volume, uint64_t ino)
 {
-    return is_served(volume_bucket(volume, ino), ino);
+    return is_served(volume, volume_bucket(volume, ino), ino);
 }
 
 /* ---- the bucket lock ---- */
 
-/* The dead owner may have stopped in the middle of a change. */
-static void repair_bucket(struct volume_bucket *bucket)
+/* A slot comes into use, or goes out of it. Under the lock. */
+static void begin_slot(struct volume *volume, struct volume_slot *slot, uint64_t ino)
 {
-    for (unsigned i = 0; i < VOLUME_SLOTS; i++)
-        if (atomic_load_explicit(&bucket->slot[i].id, memory_order_relaxed) == 0) /* under the lock */
-            atomic_store_explicit(&bucket->slot[i].ino, 0, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&volume->table->slots, 1, memory_order_seq_cst);
+    atomic_store_explicit(&slot->ino, ino, memory_order_seq_cst); /* visible: no call begins from now on */
+}
+
+static void end_slot(struct volume *volume, struct volume_slot *slot)
+{
+    atomic_store_explicit(&slot->ino, 0, memory_order_seq_cst);
+    atomic_fetch_sub_explicit(&volume->table->slots, 1, memory_order_seq_cst);
+}
+
+/* The dead owner may have stopped in the middle of a change. */
+static void repair_bucket(struct volume *volume, struct volume_bucket *bucket)
+{
+    for (unsigned i = 0; i < VOLUME_SLOTS; i++) {
+        struct volume_slot *slot = &bucket->slot[i];
+        if (atomic_load_explicit(&slot->id, memory_order_relaxed) == 0 && /* under the lock, both */
+            atomic_load_explicit(&slot->ino, memory_order_relaxed) != 0)
+            end_slot(volume, slot);
+    }
 }
 
 int volume_lock_inode(struct volume *volume, uint64_t ino)
@@ -201,7 +239,7 @@ int volume_lock_inode(struct volume *volume, uint64_t ino)
             return result;
         uint32_t owner = shlock_owner(&bucket->lock);
         if (volume_is_dead(volume, owner) && shlock_take_over(&bucket->lock, owner, (uint32_t)self) == 0) {
-            repair_bucket(bucket);
+            repair_bucket(volume, bucket);
             volume_live_note(volume, bucket);
             return 0;
         }
@@ -221,15 +259,21 @@ uint64_t volume_find_log(struct volume *volume, uint64_t ino)
     return slot ? atomic_load_explicit(&slot->id, memory_order_relaxed) : 0; /* under the lock */
 }
 
+/* Whether a published word may be of the bucket of `mine`. */
+static bool may_be_of_bucket(uint64_t word, uint64_t mine)
+{
+    return (word & BUCKET_WORD_MASK) == (mine & BUCKET_WORD_MASK) || (word & BUCKET_WORD_MASK) == BUCKET_ANY + 1;
+}
+
 /* Waits until the call published there is over. False if it is one of this thread. A call that takes the word's place begins
  * after the registration, sees it, and ends by itself: it is not waited for. */
 static bool wait_for_word(struct volume *volume, uint32_t index, _Atomic uint64_t *at, uint64_t mine)
 {
     bool own = index == volume_index(volume_self(volume));
     uint64_t first = atomic_load_explicit(at, memory_order_seq_cst); /* the other half */
-    if ((first & BUCKET_WORD_MASK) != (mine & BUCKET_WORD_MASK))
+    if (!may_be_of_bucket(first, mine))
         return true;
-    if (own && (first & ~BUCKET_WRITES) == mine)
+    if (own && first >> BUCKET_THREAD_SHIFT == mine >> BUCKET_THREAD_SHIFT)
         return false;
     uint64_t word = first;
     for (unsigned round = 0; word == first; round++) {
@@ -268,12 +312,14 @@ int volume_register_log(struct volume *volume, uint64_t ino, uint64_t id)
     clear_kernels(bucket, slot ? slot : find_slot(bucket, 0));
     if (slot) { /* in the place of a log that was given up: callers knew of an attachment all the time */
         atomic_store_explicit(&slot->id, id, memory_order_relaxed);
+        if (atomic_load_explicit(&volume->table->slots, memory_order_relaxed) == 0) /* the table is damaged */
+            begin_slot(volume, slot, ino);
     } else {
         slot = find_slot(bucket, 0);
         if (!slot)
             return -ENOSPC;
         atomic_store_explicit(&slot->id, id, memory_order_relaxed);
-        atomic_store_explicit(&slot->ino, ino, memory_order_seq_cst); /* visible: no call begins from now on */
+        begin_slot(volume, slot, ino);
     }
     volume_live_note(volume, bucket);
     if (wait_for_calls(volume, bucket_number(volume, bucket)))
@@ -289,7 +335,7 @@ void volume_unregister_log(struct volume *volume, uint64_t ino)
     if (!slot)
         return;
     volume_note_correction(volume);
-    atomic_store_explicit(&slot->ino, 0, memory_order_seq_cst);
+    end_slot(volume, slot);
     atomic_store_explicit(&slot->id, 0, memory_order_relaxed); /* under the lock; id counts only beside an inode */
     volume_live_note(volume, bucket);
 }

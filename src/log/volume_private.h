@@ -22,7 +22,7 @@
 /* ---- the table ---- */
 
 #define VOLUME_MAGIC UINT64_C(0x32424154564e0a4e)
-#define VOLUME_VERSION 2u
+#define VOLUME_VERSION 3u
 #define VOLUME_INDEX_BITS 10u
 #define VOLUME_PROCESSES (1u << VOLUME_INDEX_BITS)
 #define VOLUME_SELF_BITS 30u
@@ -59,7 +59,10 @@ struct volume_table {
     uint64_t boot_id[2];
     uint8_t reserved0[64 - 32];
     _Atomic uint64_t corrections; /* of what the kernel tells of files, see volume_corrections */
-    uint8_t reserved[4096 - 72];
+    /* Slots in use in all buckets. Counted up before the slot is seen, down after it is gone: never too low. Who dies in
+     * between leaves it too high until the next boot, which costs time alone. */
+    _Atomic uint64_t slots;
+    uint8_t reserved[4096 - 80];
     struct volume_process process[VOLUME_PROCESSES];
     struct volume_bucket bucket[VOLUME_BUCKETS];
 };
@@ -125,8 +128,9 @@ struct volume *volume_first(void);
  * if the file is in none, -errno if the kernel does not tell. */
 ssize_t volume_root_of(int fd, const struct statx *stx, char *path);
 
-/* Whether, as far as it is known, all roots on the file's device are one; then its path need not be asked for yet. */
-bool volume_has_one_root(const struct statx *stx);
+/* Whether, as far as it is known, all roots on that device are one; then the path of a file there need not be asked for yet.
+ * dax: whether the file is mapped from PM. */
+bool volume_has_one_root(uint32_t dev_major, uint32_t dev_minor, bool dax);
 
 /* A descriptor of the configured root, if the view has ever changed; else -1. */
 int volume_root_fd(const char *root);

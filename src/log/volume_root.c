@@ -258,14 +258,14 @@ static size_t mount_point(const struct statx *file, char *path, size_t length)
     return root;
 }
 
-bool volume_has_one_root(const struct statx *stx)
+bool volume_has_one_root(uint32_t dev_major, uint32_t dev_minor, bool dax)
 {
     const struct conf *conf = conf_get();
     unsigned here = 0;
     if (conf->root_count == 0)
-        return stx->stx_attributes & STATX_ATTR_DAX;
+        return dax;
     for (unsigned i = 0; i < conf->root_count; i++) {
-        bool on = root_is_on(conf, i, stx->stx_dev_major, stx->stx_dev_minor);
+        bool on = root_is_on(conf, i, dev_major, dev_minor);
         if (!atomic_load_explicit(&root_devices[i].known, memory_order_acquire))
             return false;
         here += on;

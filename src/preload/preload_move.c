@@ -93,10 +93,9 @@ int preload_setns(int fd, int kind)
 
 /* ---- users ---- */
 
-/* Root reaches everything. */
 void preload_before_user(uint32_t euid)
 {
-    const struct nvmmio_core *core = euid == MOVE_NO_ID || euid == 0 ? NULL : preload_owner();
+    const struct nvmmio_core *core = euid == MOVE_NO_ID ? NULL : preload_owner();
     if (core)
         core->before_user(euid, true);
 }

@@ -64,6 +64,14 @@ struct uma *uma_find(uint64_t dev, uint64_t ino)
     return uma;
 }
 
+bool uma_is_known(uint64_t dev, uint64_t ino)
+{
+    rcu_enter();
+    bool known = uma_find(dev, ino) != NULL;
+    rcu_leave();
+    return known;
+}
+
 /* Without a lock, in a handler: a uma that is found here stays, as the thread that met the fault is in a call on it. */
 struct uma *uma_of_index(uintptr_t address)
 {
@@ -144,7 +152,7 @@ static struct uma *open_new(struct volume *volume, const struct statx *stx, bool
     return uma;
 }
 
-int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
+int uma_hold(int fd, int flags, const struct statx *given, struct uma **out)
 {
     struct statx stx;
     *out = NULL;
@@ -153,7 +161,7 @@ int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
     if (given)
         stx = *given;
     else {
-        int error = sys_statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx);
+        int error = sys_statx(fd, "", AT_EMPTY_PATH, VOLUME_STATX, &stx);
         if (error)
             return error;
     }
@@ -172,7 +180,16 @@ int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
         if (!uma)
             return -ENOMEM;
     }
-    int error = 0;
+    *out = uma;
+    return 0;
+}
+
+int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
+{
+    int error = uma_hold(fd, flags, given, out);
+    struct uma *uma = *out;
+    if (error || !uma)
+        return error;
     if (uma_is_attached(uma))
         uma_note_atomic(uma);
     else if (volume_is_attached(uma->volume,
@@ -182,10 +199,9 @@ int uma_open(int fd, int flags, const struct statx *given, struct uma **out)
         error = 0;
     if (error) {
         uma_close(uma, fd);
-        return error;
+        *out = NULL;
     }
-    *out = uma;
-    return 0;
+    return error;
 }
 
 void uma_ref(struct uma *uma)
@@ -251,8 +267,16 @@ int uma_before_lock(struct uma *uma, int fd)
     int error = uma_prove(uma, fd);
     if (!error)
         error = uma_data_open(uma, fd, UMA_TO_JOIN);
+    if (!error || error == -EXDEV) /* release: what is open is seen by who sees the flag */
+        atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_LOCKS, memory_order_release);
     uma_attach_unlock();
     return error == -EXDEV ? 0 : error;
+}
+
+bool uma_is_ready_for_locks(struct uma *uma)
+{
+    uma_worth_count(&uma->worth.others, 1);
+    return uma_is_attached(uma) || atomic_load_explicit(&uma->flags, memory_order_acquire) & UMA_FLAG_LOCKS;
 }
 
 uint32_t uma_process(const struct uma *uma)
@@ -263,6 +287,11 @@ uint32_t uma_process(const struct uma *uma)
 bool uma_process_is_dead(const struct uma *uma, uint32_t process)
 {
     return volume_is_dead(uma->volume, process);
+}
+
+bool uma_is_volatile(const struct uma *uma)
+{
+    return volume_sync(uma->volume) == PM_MAP_SYNC_NEVER;
 }
 
 bool uma_is_reachable(const struct uma *uma, uint32_t euid, bool privileged)
@@ -337,6 +366,7 @@ static void child_forget(struct uma *uma)
     }
     highfd_close(uma->spare_fd);
     uma->spare_fd = -1;
+    atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_LOCKS, memory_order_relaxed); /* the only thread */
     atomic_store_explicit(&uma->lease, UMA_LEASE_OFF, memory_order_relaxed);
     /* what the parent exposed is the parent's to write back; its list may be in the middle of a change, and is left */
     uma->protect = (struct uma_protect){0};

@@ -54,6 +54,10 @@ struct uma_op {
 /* The uma of the open regular file `fd`, counted once more; NULL in *out with 0 if the file is not managed (no root, not
  * PM, ...). `flags` are the open flags, O_ATOMIC among them. `stx`: its statx, or NULL. -EBUSY if another user has it. */
 int uma_open(int fd, int flags, const struct statx *stx, struct uma **out);
+/* The same without a look whether others have attached it, or died with it: uma_begin will see. */
+int uma_hold(int fd, int flags, const struct statx *stx, struct uma **out);
+/* Whether this process has one of the inode, whatever becomes of it. */
+bool uma_is_known(uint64_t dev, uint64_t ino);
 
 /* Counts one more, one less holder (an open file description of this process: dup shares one, so the file layer calls
  * these per OFD handle). `fd` is still open and of that file. The last one commits, writes back and detaches first and
@@ -64,6 +68,8 @@ int uma_close(struct uma *uma, int fd);
 /* Before the application takes a lock of any kind on the file through fd: the uma opens its own descriptor while closing
  * one cannot drop a POSIX lock yet. */
 int uma_before_lock(struct uma *uma, int fd);
+/* Counts a lock. Whether uma_before_lock has nothing to do. */
+bool uma_is_ready_for_locks(struct uma *uma);
 
 /* Before the application sets O_APPEND or O_DIRECT on a description of the file: it may be the library's, too (lease:1). */
 int uma_before_flags(struct uma *uma, int fd);
@@ -74,6 +80,29 @@ int uma_before_flags(struct uma *uma, int fd);
  * it was opened and has not been synced since, READ after as many bytes were read as the file holds; on tmpfs both only as
  * long as attaching pays (uma_worth.c). fd: an application's descriptor of the file. */
 int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op);
+
+/* What was done with a file on the kernel's path. Relaxed everywhere and without locked additions: guesses, which any thread
+ * may move; two at once may lose one. */
+struct uma_worth {
+    _Atomic uint64_t calls;                     /* that moved data */
+    _Atomic uint64_t others;                    /* locks */
+    _Atomic uint64_t bytes_read, bytes_written; /* by those calls */
+    _Atomic uint64_t size_floor; /* the file is not shorter, as far as this process has seen; others may have cut it */
+};
+static inline void uma_worth_count(_Atomic uint64_t *counter, uint64_t more)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
+}
+static inline void uma_worth_reach(struct uma_worth *worth, uint64_t end)
+{
+    if (end > atomic_load_explicit(&worth->size_floor, memory_order_relaxed))
+        atomic_store_explicit(&worth->size_floor, end, memory_order_relaxed);
+}
+/* Whether a file on tmpfs that this was done with is to be attached. */
+bool uma_worth_earned(const struct uma_worth *worth);
+/* Whether a write of the kernel, at `offset` or at the end (-1), would make the file longer over a block's end: SIGKILL may
+ * end it between two pages, and the file would have a length that it was never given. */
+bool uma_worth_tears(struct uma_worth *worth, int fd, int64_t offset, uint64_t length);
 
 /* Ends the call. Says what a call on the kernel's path did. */
 struct uma_done {
@@ -137,17 +166,24 @@ void uma_note_read(struct uma *uma);
 /* Makes the file in the kernel as long as it is here, where it is longer here. Best effort. Before RLIMIT_FSIZE changes. */
 void uma_reach(struct uma *uma);
 
-/* Whether only doubt that it pays keeps a file that is written on the kernel's path: there a write that makes it longer may
- * be torn when the process is killed, and the file have a length that it was never given. */
+/* Whether only that it has not earned it yet keeps a file that is written on the kernel's path. */
 bool uma_is_unearned(const struct uma *uma);
-/* Of such a file: true if that write, at `offset` or at the end (-1), is one; the next uma_begin attaches the file. */
+/* Of such a file: true if that write would be torn (uma_worth_tears); the next uma_begin attaches the file. */
 bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length);
+/* On the kernel's path the file has been written up to `end`; or may have been cut. */
+void uma_note_written(struct uma *uma, uint64_t end);
+void uma_note_cut(struct uma *uma);
+/* This process did that with the file before it had the uma. */
+void uma_note_worth(struct uma *uma, const struct uma_worth *worth);
 
 /* For a call that the kernel makes by itself on a file that nobody has attached: true if that is so and stays so until
  * uma_end. The caller's count keeps the uma. */
 bool uma_begin_kernel(struct uma *uma, struct uma_op *op);
 /* Whether nobody has the file attached, at this moment. */
 bool uma_is_detached(struct uma *uma);
+
+/* Whether the kernel's sync of the file has nothing to do: on tmpfs. */
+bool uma_is_volatile(const struct uma *uma);
 
 /* Brings all committed lines to the file. (In-kernel readers.) */
 int uma_write_back(struct uma *uma);

@@ -433,7 +433,6 @@ int uma_attach(struct uma *uma, int fd, enum uma_purpose purpose)
             /* seq_cst: pairs with the counting of mappings by who finds it detached still */
             atomic_store_explicit(&uma->state, UMA_ATTACHED, memory_order_seq_cst);
             uma_mapped_look_again(uma);
-            uma_worth_attached(uma);
             stats_add(STATS_ATTACHES, 1);
         }
         volume_unlock_inode(uma->volume, uma->ino);

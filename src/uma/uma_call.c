@@ -68,13 +68,13 @@ void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
     if (!op->inflight && !(done->bytes_read | done->bytes_written) && uma_is_attached(uma))
         return;
     if (done->bytes_read || done->bytes_written)
-        uma_worth_count(&uma->kernel_calls, 1);
+        uma_worth_count(&uma->worth.calls, 1);
     if (done->bytes_read) {
-        uma_worth_count(&uma->bytes_read, done->bytes_read);
+        uma_worth_count(&uma->worth.bytes_read, done->bytes_read);
         stats_add(STATS_KERNEL_READS, 1);
     }
     if (done->bytes_written) {
-        uma_worth_count(&uma->bytes_written, done->bytes_written);
+        uma_worth_count(&uma->worth.bytes_written, done->bytes_written);
         stats_add(STATS_KERNEL_WRITES, 1);
     }
     if (done->synced)

@@ -72,7 +72,6 @@ int uma_detach(struct uma *uma)
     }
     uma_work_on(NULL);
     detach_unmap(uma);
-    uma_worth_detached(uma);
     volume_unlock_inode(uma->volume, uma->ino);
     return error;
 }

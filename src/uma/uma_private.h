@@ -59,6 +59,8 @@ enum uma_flags {
     UMA_FLAG_ALONE = 4,    /* attaching failed for good (no space, no permission): kernel's path */
     UMA_FLAG_UNPROVEN = 8, /* it is not known yet whether the file is of the volume: uma_prove */
     UMA_FLAG_OUTSIDE = 16, /* it is not: the kernel's path for good */
+    UMA_FLAG_LOCKS = 128,  /* uma_before_lock was called, and data_fd is open, or never will be (OUTSIDE) */
+    UMA_FLAG_EARNED = 64,  /* it is to be attached, however little was done with it */
     UMA_FLAG_PROGRAM = 32, /* may be executed: reads do not attach it, or nobody could meanwhile (ETXTBSY) */
 };
 
@@ -90,19 +92,17 @@ struct uma {
     struct uma *hash_next; /* registry: under registry lock, read under RCU */
     uint64_t dev, ino;
     struct volume *volume;
-    bool durable;                               /* volume_is_durable: what is committed is to survive a power cut */
-    unsigned holders;                           /* under registry lock */
-    unsigned busy;                              /* the sync thread is at it: under registry lock */
-    _Atomic uint32_t state;                     /* enum uma_state; release at attach pairs with acquire in uma_begin */
-    _Atomic uint32_t flags;                     /* enum uma_flags */
-    _Atomic uint64_t bytes_read, bytes_written; /* on the kernel's path */
-    _Atomic uint64_t bytes_copied;              /* by write-back, through the kernel */
-    _Atomic uint64_t kernel_calls;
+    bool durable;           /* volume_is_durable: what is committed is to survive a power cut */
+    unsigned holders;       /* under registry lock */
+    unsigned busy;          /* the sync thread is at it: under registry lock */
+    _Atomic uint32_t state; /* enum uma_state; release at attach pairs with acquire in uma_begin */
+    _Atomic uint32_t flags; /* enum uma_flags */
+    struct uma_worth worth;
+    _Atomic uint64_t bytes_copied; /* by write-back, through the kernel */
     _Atomic uint64_t size_at_open;
     _Atomic uint32_t was_read;    /* in user space: the time of access is to be delivered */
     _Atomic uint64_t access_tick; /* of the kernel's clock of files, when it was delivered last */
     _Atomic uint64_t fresh_until; /* bytes moved, when a fresh file is looked at again */
-    uint64_t attached_ns;         /* when, of the monotonic clock; under the attach lock */
     _Atomic bool undo;            /* rule 4 for first touches, else rule 3; may change at any moment */
 
     /* valid while attached */
@@ -362,25 +362,18 @@ void uma_data_replace(struct uma *uma, int fd);
 
 /* ---- what attaching is worth (uma_worth.c) ---- */
 void uma_worth_begin(struct uma *uma, uint64_t size);
-/* Counts calls or bytes on the kernel's path. No locked addition: it is a guess, two threads at once may lose one. */
-static inline void uma_worth_count(_Atomic uint64_t *counter, uint64_t more)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + more, memory_order_relaxed);
-}
 bool uma_wants_attach(struct uma *uma, int fd, enum uma_intent intent);
 /* Touching a mapping costs a fault for a page or some pages, the kernel a call each time: it pays when a good part of the
  * file (`size` bytes) went through the kernel. */
 #define UMA_MAP_SHARE 16u
 static inline bool uma_home_worth_mapping(const struct uma *uma, uint64_t size)
 {
-    uint64_t moved = atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) +
+    uint64_t moved = atomic_load_explicit(&uma->worth.bytes_read, memory_order_relaxed) +
                      atomic_load_explicit(&uma->bytes_copied, memory_order_relaxed);
     return moved >= size / UMA_MAP_SHARE;
 }
 /* 0 if the file of fd is of the uma's volume; -EXDEV if it is in no root; -EBADF where fd is -1 and must be asked. */
 int uma_prove(struct uma *uma, int fd);
-void uma_worth_attached(struct uma *uma);
-void uma_worth_detached(const struct uma *uma);
 
 /* ---- mapped files (uma_mapped.c) ---- */
 

@@ -161,7 +161,7 @@ static int copy_home(struct reading *reading, struct sink *sink, uint64_t from, 
         if ((size_t)n < part &&
             from + (size_t)n < atomic_load_explicit(&uma_shared(uma)->kernel_size, memory_order_acquire))
             return -EIO;
-        atomic_fetch_add_explicit(&uma->bytes_read, (uint64_t)n, memory_order_relaxed);
+        atomic_fetch_add_explicit(&uma->worth.bytes_read, (uint64_t)n, memory_order_relaxed);
         memset(at + n, 0, part - (size_t)n);
         from += part;
     }

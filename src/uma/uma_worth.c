@@ -7,32 +7,21 @@
  * A file on PM is attached at the first write that must be atomic: all but those of a fresh file, which has nothing committed
  * to protect. On tmpfs nothing outlives a power cut, whoever serves the file, and after the death of processes the kernel
  * keeps what they wrote as well: there a file is attached because it pays. Attaching and detaching cost as much as some dozen
- * calls of the kernel; programs that open, write and close small files all the time (a rollback journal, a spool) would pay
- * for it each time. So the process remembers how its attachments ended: when several in a row were over at once, files must
- * earn the next one by calls first, until one has paid again. O_ATOMIC files need it always.
+ * calls of the kernel, and from the first attachment on the process has a thread of ours, which makes each call of the kernel
+ * some per cent dearer. So a file must earn it by calls that move data, or by bytes; a database that takes and drops a lock for
+ * each of them gains less than it loses. O_ATOMIC files need it always.
  */
 #include "base/geometry.h"
 #include "base/rawsys.h"
 #include "uma/uma_private.h"
 
 #include <errno.h>
-#include <time.h>
 
 #define FRESH_LEAST GEOMETRY_FRESH_LEAST /* bytes moved before a fresh file is looked at */
 #define FRESH_SHARE 2u                   /* fresh no more when so many times its size was moved */
 
-#define PAYS_NS 1000000          /* an attachment that was over sooner did not pay: about fifty times what it costs */
-#define DOUBT_ONE 1u             /* for one that did not pay */
-#define DOUBT_LESS 2u            /* for one that did */
-#define DOUBT_LIMIT 4u           /* from here on files must earn it */
-#define DOUBT_MOST 8u            /* so that it is left again soon */
-#define EARN_CALLS 32u           /* calls on the kernel's path that earn an attachment */
-#define EARN_BYTES (256u * 1024) /* or so many bytes */
-
-/* What the process has learnt. Relaxed everywhere: a guess that any thread may move. */
-static struct {
-    _Atomic uint32_t doubt;
-} worth;
+#define EARN_CALLS 32u              /* calls on the kernel's path that earn an attachment */
+#define EARN_BYTES_CALL (8u * 1024) /* so many bytes written count as one more */
 
 /* ---- is it in a root ---- */
 
@@ -45,7 +34,7 @@ int uma_prove(struct uma *uma, int fd)
         return -EXDEV;
     if (fd < 0)
         return -EBADF;
-    int error = sys_statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &stx);
+    int error = sys_statx(fd, "", AT_EMPTY_PATH, VOLUME_STATX, &stx);
     if (error)
         return error;
     int holds = volume_holds(uma->volume, fd, &stx);
@@ -61,38 +50,68 @@ int uma_prove(struct uma *uma, int fd)
 
 /* ---- does it pay ---- */
 
-static uint64_t now_ns(void)
+static uint64_t count_of(const _Atomic uint64_t *counter)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now); /* no system call */
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-void uma_worth_attached(struct uma *uma)
+bool uma_worth_earned(const struct uma_worth *worth)
 {
-    uma->attached_ns = now_ns();
-}
-
-void uma_worth_detached(const struct uma *uma)
-{
-    uint32_t doubt = atomic_load_explicit(&worth.doubt, memory_order_relaxed);
-    if (now_ns() - uma->attached_ns < PAYS_NS)
-        doubt = doubt + DOUBT_ONE < DOUBT_MOST ? doubt + DOUBT_ONE : DOUBT_MOST;
-    else
-        doubt = doubt > DOUBT_LESS ? doubt - DOUBT_LESS : 0;
-    atomic_store_explicit(&worth.doubt, doubt, memory_order_relaxed);
+    uint64_t earned = count_of(&worth->calls) + count_of(&worth->bytes_written) / EARN_BYTES_CALL;
+    return earned >= EARN_CALLS && earned >= count_of(&worth->others);
 }
 
 static bool must_earn(const struct uma *uma, uint32_t flags)
 {
-    return atomic_load_explicit(&worth.doubt, memory_order_relaxed) >= DOUBT_LIMIT && !(flags & UMA_FLAG_ATOMIC) &&
-           !volume_is_durable(uma->volume);
+    return !uma->durable && !(flags & (UMA_FLAG_ATOMIC | UMA_FLAG_EARNED)) && !uma_worth_earned(&uma->worth);
 }
 
-static bool has_earned(const struct uma *uma)
+static bool in_one_block(uint64_t offset, uint64_t length)
 {
-    return atomic_load_explicit(&uma->kernel_calls, memory_order_relaxed) >= EARN_CALLS ||
-           atomic_load_explicit(&uma->bytes_written, memory_order_relaxed) >= EARN_BYTES;
+    return offset % UMA_BLOCK + length <= UMA_BLOCK;
+}
+
+/* Not by fstat, which asks for the times: see VOLUME_STATX. */
+static int kernel_size(int fd, uint64_t *size)
+{
+    struct statx stx;
+    int error = sys_statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &stx);
+    *size = stx.stx_size;
+    return error;
+}
+
+bool uma_worth_tears(struct uma_worth *worth, int fd, int64_t offset, uint64_t length)
+{
+    if (offset >= 0 &&
+        (in_one_block((uint64_t)offset, length) || (uint64_t)offset + length <= count_of(&worth->size_floor)))
+        return false;
+    uint64_t size;
+    if (kernel_size(fd, &size))
+        return false;
+    uint64_t start = offset < 0 ? size : (uint64_t)offset;
+    atomic_store_explicit(&worth->size_floor, size, memory_order_relaxed);
+    if (in_one_block(start, length) || start + length <= size)
+        return false;
+    atomic_store_explicit(&worth->calls, EARN_CALLS, memory_order_relaxed); /* it is earned at once */
+    return true;
+}
+
+void uma_note_written(struct uma *uma, uint64_t end)
+{
+    uma_worth_reach(&uma->worth, end);
+}
+
+void uma_note_worth(struct uma *uma, const struct uma_worth *worth)
+{
+    uma_worth_count(&uma->worth.calls, count_of(&worth->calls));
+    uma_worth_count(&uma->worth.bytes_read, count_of(&worth->bytes_read));
+    uma_worth_count(&uma->worth.bytes_written, count_of(&worth->bytes_written));
+    uma_worth_reach(&uma->worth, count_of(&worth->size_floor));
+}
+
+void uma_note_cut(struct uma *uma)
+{
+    atomic_store_explicit(&uma->worth.size_floor, 0, memory_order_relaxed);
 }
 
 /* ---- does it need it ---- */
@@ -101,20 +120,19 @@ void uma_worth_begin(struct uma *uma, uint64_t size)
 {
     atomic_store_explicit(&uma->size_at_open, size, memory_order_relaxed);
     atomic_store_explicit(&uma->fresh_until, FRESH_LEAST, memory_order_relaxed);
+    uma_worth_reach(&uma->worth, size);
 }
 
 /* A fresh file has nothing committed to protect, but one that is written over and over, or read again and again, is served
  * faster here. Looked at now and then, at growing distances. */
 static void reconsider_fresh(struct uma *uma, int fd)
 {
-    struct stat st;
-    uint64_t moved = atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) +
-                     atomic_load_explicit(&uma->bytes_written, memory_order_relaxed);
+    uint64_t size, moved = count_of(&uma->worth.bytes_read) + count_of(&uma->worth.bytes_written);
     uint64_t due = atomic_load_explicit(&uma->fresh_until, memory_order_relaxed);
-    if (moved < due || sys_fstat(fd, &st) != 0)
+    if (moved < due || kernel_size(fd, &size))
         return;
-    if (moved >= FRESH_SHARE * (uint64_t)st.st_size) {
-        atomic_store_explicit(&uma->size_at_open, (uint64_t)st.st_size, memory_order_relaxed);
+    if (moved >= FRESH_SHARE * size) {
+        atomic_store_explicit(&uma->size_at_open, size, memory_order_relaxed);
         atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
     }
     atomic_store_explicit(&uma->fresh_until, moved * 2, memory_order_relaxed);
@@ -123,24 +141,14 @@ static void reconsider_fresh(struct uma *uma, int fd)
 bool uma_is_unearned(const struct uma *uma)
 {
     uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
-    return !(flags & (UMA_FLAG_ALONE | UMA_FLAG_FRESH | UMA_FLAG_OUTSIDE)) && must_earn(uma, flags) && !has_earned(uma);
+    return !(flags & (UMA_FLAG_ALONE | UMA_FLAG_FRESH | UMA_FLAG_OUTSIDE)) && must_earn(uma, flags);
 }
 
-static bool in_one_block(uint64_t offset, uint64_t length)
-{
-    return offset % UMA_BLOCK + length <= UMA_BLOCK;
-}
-
-/* SIGKILL may end a write of the kernel between two pages, never within one. */
 bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length)
 {
-    struct stat st;
-    if ((offset >= 0 && in_one_block((uint64_t)offset, length)) || sys_fstat(fd, &st) != 0)
+    if (!uma_worth_tears(&uma->worth, fd, offset, length))
         return false;
-    uint64_t size = (uint64_t)st.st_size, start = offset < 0 ? size : (uint64_t)offset;
-    if (in_one_block(start, length) || start + length <= size)
-        return false;
-    atomic_store_explicit(&uma->kernel_calls, EARN_CALLS, memory_order_relaxed);
+    atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_EARNED, memory_order_relaxed);
     return true;
 }
 
@@ -154,11 +162,10 @@ bool uma_wants_attach(struct uma *uma, int fd, enum uma_intent intent)
         return false;
     switch (intent) {
     case UMA_INTENT_WRITE:
-        return !must_earn(uma, flags) || has_earned(uma);
+        return !must_earn(uma, flags);
     case UMA_INTENT_READ:
-        return size && !(flags & UMA_FLAG_PROGRAM) &&
-               atomic_load_explicit(&uma->bytes_read, memory_order_relaxed) >= size &&
-               (!must_earn(uma, flags) || has_earned(uma));
+        return size && !(flags & UMA_FLAG_PROGRAM) && count_of(&uma->worth.bytes_read) >= size &&
+               !must_earn(uma, flags);
     default:
         return false;
     }

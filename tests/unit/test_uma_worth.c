@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * test_uma_worth.c — which detached files are attached: on tmpfs those for which it pays, once attachments have been over at
- * once; and no file that lies beside the root on the root's device.
+ * test_uma_worth.c — which detached files are attached: on tmpfs those that have earned it; and no file that lies beside the
+ * root on the root's device.
  */
 #include "unit/managed.h"
 
@@ -12,19 +12,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define K 1024
-#define SHORT_LIVED_MOST 1000
-#define SHORT_LIVED 8 /* attachments that are over at once, as many as make the process doubt */
-#define EARNED 40     /* calls that earn an attachment */
-
-static void nap(void)
-{
-    const struct timespec pause = {.tv_nsec = 3000000};
-    nanosleep(&pause, NULL);
-}
+#define EARNED 40 /* calls that earn an attachment */
 
 /* One write to a new file, a sync, another write: is it attached then? */
 static bool attaches_at_once(int flags)
@@ -42,38 +33,45 @@ static bool attaches_at_once(int flags)
     return attached;
 }
 
-/* O_ATOMIC files are attached in any case; on a busy machine an attachment may last, and does not count. */
-static void make_doubt(void)
-{
-    unsigned made = 0;
-    do
-        attaches_at_once(O_ATOMIC);
-    while (++made < SHORT_LIVED || (made < SHORT_LIVED_MOST && attaches_at_once(0)));
-}
-
-/* After attachments that were over at once a file must earn one by calls; O_ATOMIC files need not. One that lasts ends the
- * doubt. Whoever serves a file, its bytes are right. */
-static void test_attachments_must_pay(void **state)
+/* A file must earn an attachment by calls; O_ATOMIC files need not. Whoever serves a file, its bytes are right. */
+static void test_attachments_are_earned(void **state)
 {
     struct managed m;
     (void)state;
-    assert_true(attaches_at_once(0));
-    make_doubt();
     assert_false(attaches_at_once(0));
     assert_true(attaches_at_once(O_ATOMIC));
 
-    for (int round = 0; round < SHORT_LIVED; round++) {
-        managed_open(&m, 8 * K, 64 * K, 0);
-        for (int i = 0; i < EARNED; i++)
-            assert_int_equal(managed_write(&m, (uint64_t)i * 50, 50, 0), 50);
-        assert_true(uma_is_attached(m.uma));
-        nap();
-        managed_check(&m);
-        assert_int_equal(managed_close(&m), 0);
-        managed_check_kernel(&m);
-        managed_remove(&m);
+    managed_open(&m, 8 * K, 64 * K, 0);
+    for (int i = 0; i < EARNED; i++)
+        assert_int_equal(managed_write(&m, (uint64_t)i * 50, 50, 0), 50);
+    assert_true(uma_is_attached(m.uma));
+    managed_check(&m);
+    assert_int_equal(managed_close(&m), 0);
+    managed_check_kernel(&m);
+    managed_remove(&m);
+}
+
+/* Calls among as many locks do not: what an attachment saves is less than it costs. Calls on the same file that outnumber the
+ * locks later do. */
+static void test_locks_cost(void **state)
+{
+    struct managed m;
+    (void)state;
+    managed_open(&m, 8 * K, 64 * K, 0);
+    for (int i = 0; i < 3 * EARNED; i++) {
+        assert_false(uma_is_ready_for_locks(m.uma) && !i);
+        assert_int_equal(uma_before_lock(m.uma, m.fd), 0);
+        uma_is_ready_for_locks(m.uma);
+        assert_int_equal(managed_write(&m, (uint64_t)i * 50, 50, 0), 50);
     }
-    assert_true(attaches_at_once(0));
+    assert_false(uma_is_attached(m.uma));
+    for (int i = 0; i < 4 * EARNED; i++)
+        assert_int_equal(managed_write(&m, (uint64_t)i * 50, 50, 0), 50);
+    assert_true(uma_is_attached(m.uma));
+    managed_check(&m);
+    assert_int_equal(managed_close(&m), 0);
+    managed_check_kernel(&m);
+    managed_remove(&m);
 }
 
 /* Bytes earn an attachment as well, reads do not by themselves. */
@@ -82,7 +80,6 @@ static void test_bytes_earn(void **state)
     enum { PIECE = 64 * K, PIECES = 5 };
     struct managed m;
     (void)state;
-    make_doubt();
     managed_open(&m, PIECE, PIECES * PIECE, 0);
     for (uint64_t i = 0; i < PIECES; i++)
         assert_int_equal(managed_write(&m, i * PIECE, PIECE, 0), PIECE);
@@ -97,7 +94,6 @@ static void test_appends_stay_whole(void **state)
 {
     struct managed m;
     (void)state;
-    make_doubt();
     managed_open(&m, 8 * K, 64 * K, 0);
     assert_int_equal(managed_write(&m, 100, 10, 0), 10);
     assert_true(uma_is_unearned(m.uma));
@@ -155,7 +151,8 @@ static void test_beside_the_root(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_attachments_must_pay),
+        cmocka_unit_test(test_attachments_are_earned),
+        cmocka_unit_test(test_locks_cost),
         cmocka_unit_test(test_bytes_earn),
         cmocka_unit_test(test_appends_stay_whole),
         cmocka_unit_test(test_beside_the_root),

@@ -166,6 +166,11 @@ int uma_open(int fd, int flags, const struct statx *stx, struct uma **out)
     return 0;
 }
 
+int uma_hold(int fd, int flags, const struct statx *stx, struct uma **out)
+{
+    return uma_open(fd, flags, stx, out);
+}
+
 void uma_ref(struct uma *uma)
 {
     pthread_mutex_lock(&umas.lock);
@@ -199,6 +204,71 @@ int uma_before_lock(struct uma *uma, int fd)
     check(uma);
     fake_uma.locks++;
     return 0;
+}
+
+bool uma_is_ready_for_locks(struct uma *uma)
+{
+    check(uma);
+    return uma_is_served(uma);
+}
+
+/* No file here has to earn anything. */
+bool uma_worth_earned(const struct uma_worth *worth)
+{
+    (void)worth;
+    return true;
+}
+
+bool uma_worth_tears(struct uma_worth *worth, int fd, int64_t offset, uint64_t length)
+{
+    (void)worth;
+    (void)fd;
+    (void)offset;
+    (void)length;
+    return false;
+}
+
+bool uma_is_unearned(const struct uma *uma)
+{
+    (void)uma;
+    return false;
+}
+
+bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length)
+{
+    (void)uma;
+    (void)fd;
+    (void)offset;
+    (void)length;
+    return false;
+}
+
+void uma_note_written(struct uma *uma, uint64_t end)
+{
+    (void)uma;
+    (void)end;
+}
+
+void uma_note_cut(struct uma *uma)
+{
+    (void)uma;
+}
+
+void uma_note_worth(struct uma *uma, const struct uma_worth *worth)
+{
+    (void)uma;
+    (void)worth;
+}
+
+bool uma_is_known(uint64_t dev, uint64_t ino)
+{
+    return uma_find(dev, ino) != NULL;
+}
+
+bool uma_is_volatile(const struct uma *uma)
+{
+    (void)uma;
+    return false;
 }
 
 int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * file_candidate.c — descriptors that may be served one day: made, counted, adopted. Layer file; called by file_open.c, by
+ * the calls that candidates can stay candidates in, and by handle.c for all others.
+ */
+#include "file/file_candidate.h"
+
+#include "base/conf.h"
+#include "base/geometry.h"
+#include "base/mem.h"
+#include "base/rawsys.h"
+#include "file/file_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define CANDIDATE_BLOCK 64u /* records that are made together: a page and a bit */
+#define CANDIDATE_NO_USER UINT64_MAX
+#define CANDIDATE_BLOCKS ((unsigned)FD_MAX / CANDIDATE_BLOCK)
+
+/* The records, by number; each block is made when a number in it becomes a candidate first, and kept for ever. */
+static struct {
+    struct fd_candidate *_Atomic block[CANDIDATE_BLOCKS]; /* acquire pairs with the exchange in reserve */
+    _Atomic uint64_t user; /* 1 + the effective user; 0: to be asked; CANDIDATE_NO_USER once it has changed */
+    _Atomic bool
+        any; /* one was made since all were adopted; relaxed: set by the thread that opens, before it can fork */
+} candidates;
+
+static struct fd_candidate *record_of(int fd)
+{
+    struct fd_candidate *block =
+        atomic_load_explicit(&candidates.block[(unsigned)fd / CANDIDATE_BLOCK], memory_order_acquire);
+    return block ? &block[(unsigned)fd % CANDIDATE_BLOCK] : NULL;
+}
+
+struct fd_candidate *candidate_of(int fd)
+{
+    return fd_table_get(fd) == FD_CANDIDATE ? record_of(fd) : NULL;
+}
+
+static struct fd_candidate *reserve(int fd)
+{
+    if (fd_table_reserve(fd))
+        return NULL;
+    struct fd_candidate *record = record_of(fd), *none = NULL;
+    if (record)
+        return record;
+    const size_t bytes = CANDIDATE_BLOCK * sizeof *record;
+    struct fd_candidate *block = mem_alloc(bytes);
+    if (!block)
+        return NULL;
+    if (!atomic_compare_exchange_strong_explicit(&candidates.block[(unsigned)fd / CANDIDATE_BLOCK], &none, block,
+                                                 memory_order_release, memory_order_relaxed))
+        mem_free(block, bytes);
+    return record_of(fd);
+}
+
+/* Without the preload library nobody tells of children that are made without fork handlers. */
+static bool may_be_any(int fd)
+{
+    const struct conf *conf = conf_get();
+    return fd > STDERR_FILENO && !conf->atomic && !conf->lease &&
+           atomic_load_explicit(&file_state.foreign, memory_order_relaxed);
+}
+
+/* Whether files of the volume need not be served. What has no place in its table publishes no words. */
+static bool volume_fits(struct volume *volume)
+{
+    return volume && !volume_is_durable(volume) && volume_self(volume);
+}
+
+/* `seen`: what the others of the record's fields begin with. */
+static bool make(int fd, const struct fd_candidate *seen, uint64_t size)
+{
+    struct fd_candidate *record = reserve(fd);
+    if (!record)
+        return false;
+    file_begin_process();
+    record->volume = seen->volume;
+    record->dev = seen->dev;
+    record->ino = seen->ino;
+    record->flags = seen->flags;
+    record->worth = (struct uma_worth){.size_floor = size};
+    atomic_store_explicit(&record->fresh, size == 0, memory_order_relaxed);
+    atomic_store_explicit(&candidates.any, true, memory_order_relaxed);
+    fd_table_set(fd, FD_CANDIDATE); /* release: the record is complete */
+    return true;
+}
+
+bool candidate_make(int fd, int flags, const struct statx *stx)
+{
+    struct fd_candidate seen = {.volume = may_be_any(fd) ? volume_candidate(stx) : NULL,
+                                .dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
+                                .ino = stx->stx_ino,
+                                .flags = flags};
+    return volume_fits(seen.volume) && volume_may_look(seen.volume, seen.ino) && !uma_is_known(seen.dev, seen.ino) &&
+           make(fd, &seen, stx->stx_size);
+}
+
+void candidate_user_changed(void)
+{
+    /* relaxed: told before it happens, by the thread that makes it happen */
+    atomic_store_explicit(&candidates.user, CANDIDATE_NO_USER, memory_order_relaxed);
+}
+
+/* 1 + the effective user, as long as it has never changed. */
+static uint64_t user_known(void)
+{
+    uint64_t known = 0;
+    if (__builtin_expect(atomic_load_explicit(&candidates.user, memory_order_relaxed) == 0, 0))
+        atomic_compare_exchange_strong_explicit(&candidates.user, &known, 1 + (uint64_t)sys_geteuid(),
+                                                memory_order_relaxed, memory_order_relaxed);
+    return atomic_load_explicit(&candidates.user, memory_order_relaxed);
+}
+
+bool candidate_make_new(int fd, int flags)
+{
+    const uint64_t user = user_known();
+    if (!may_be_any(fd) || user == CANDIDATE_NO_USER)
+        return false;
+    struct fd_candidate seen = {.volume = volume_of_new((uint32_t)(user - 1)), .flags = flags};
+    return volume_fits(seen.volume) && volume_is_idle(seen.volume) && make(fd, &seen, 0);
+}
+
+bool candidate_drop(int fd)
+{
+    return fd_table_take_candidate(fd, NULL);
+}
+
+static void drop(int fd)
+{
+    candidate_drop(fd);
+}
+
+void candidate_drop_range(unsigned first, unsigned last)
+{
+    fd_table_each_candidate(first, last, drop);
+}
+
+/* ---- what is done with one ---- */
+
+bool candidate_has_earned(const struct fd_candidate *candidate)
+{
+    const struct uma_worth *worth = &candidate->worth;
+    if (!atomic_load_explicit(&candidate->fresh, memory_order_relaxed))
+        return uma_worth_earned(worth);
+    return atomic_load_explicit(&worth->bytes_read, memory_order_relaxed) +
+               atomic_load_explicit(&worth->bytes_written, memory_order_relaxed) >=
+           GEOMETRY_FRESH_LEAST; /* it may have been written over and over: for the uma to tell */
+}
+
+bool candidate_may_write(struct fd_candidate *candidate, int fd, int64_t offset, uint64_t length)
+{
+    if (atomic_load_explicit(&candidate->fresh, memory_order_relaxed))
+        return true;
+    return !uma_worth_tears(&candidate->worth, fd, offset, length);
+}
+
+void candidate_note(struct fd_candidate *candidate, bool write, uint64_t bytes)
+{
+    uma_worth_count(&candidate->worth.calls, 1);
+    uma_worth_count(write ? &candidate->worth.bytes_written : &candidate->worth.bytes_read, bytes);
+}
+
+/* ---- adoption ---- */
+
+/* A handle for fd, which is FD_CHANGING: NULL, and 0, if its file is not the candidate's any more, as libc closed the number
+ * behind our back, or is not ours. */
+static int make_handle(int fd, struct fd_candidate *record, struct fd_handle **handle)
+{
+    struct statx stx;
+    struct uma *uma = NULL;
+    *handle = NULL;
+    if (sys_statx(fd, "", AT_EMPTY_PATH, VOLUME_STATX, &stx))
+        return 0;
+    if (record->ino && (stx.stx_ino != record->ino || makedev(stx.stx_dev_major, stx.stx_dev_minor) != record->dev))
+        return 0;
+    if (atomic_load_explicit(&record->fresh, memory_order_relaxed))
+        stx.stx_size = 0; /* as it was when it was opened */
+    int error = uma_hold(fd, record->flags, &stx, &uma);
+    if (error || !uma)
+        return error;
+    uma_note_worth(uma, &record->worth);
+    *handle = handle_make(uma, record->flags);
+    if (*handle)
+        return 0;
+    uma_close(uma, fd);
+    return -ENOMEM;
+}
+
+int candidate_adopt(int fd)
+{
+    struct fd_handle *handle;
+    if (!fd_table_take_candidate(fd, FD_CHANGING))
+        return 0;
+    int error = make_handle(fd, record_of(fd), &handle);
+    fd_table_set(fd, error ? FD_CANDIDATE : handle);
+    return error;
+}
+
+static void adopt(int fd)
+{
+    candidate_adopt(fd);
+}
+
+void candidate_adopt_all(void)
+{
+    if (atomic_exchange_explicit(&candidates.any, false, memory_order_relaxed))
+        fd_table_each_candidate(0, UINT_MAX, adopt);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * file_candidate.h — descriptors of files that might be served one day, and are the kernel's until then. Layer file.
+ *
+ * On tmpfs a file must earn being attached (uma_worth.c), and most are closed before: for those a handle, an OFD record and
+ * a uma would be made for nothing, which costs more than a good part of the calls on them. Such a descriptor is a candidate:
+ * its entry in the table is FD_CANDIDATE, and what is known of it lies beside the table. Calls that move data and little
+ * else are made by the kernel, with the in-flight word that the hand-over asks for (log/volume.h). Whatever else is asked of
+ * the descriptor, and any call once somebody serves the file or it has earned it, adopts it first: from then on it has a
+ * handle like any other. handle_enter does so, so that who does not know of candidates need not.
+ *
+ * The kernel has the offset and the flags of a candidate's description. Processes and descriptors that share it would each
+ * make an OFD record of it later: so candidates are adopted before a fork, a dup, or a new program.
+ *
+ * Who uses the number while another thread closes it may meet the next file of that number, as with the kernel.
+ */
+#ifndef FILE_FILE_CANDIDATE_H
+#define FILE_FILE_CANDIDATE_H
+
+#include "file/fd_table.h"
+#include "log/volume.h"
+#include "uma/uma.h"
+
+struct fd_candidate {
+    struct volume *volume;
+    uint64_t dev, ino;  /* 0: not asked for yet, of a file that was made by its open */
+    int flags;          /* of open(2); F_SETFL adopts */
+    _Atomic bool fresh; /* empty when it was opened, and not synced since: as a fresh uma */
+    struct uma_worth worth;
+};
+
+/* The candidate that fd is, NULL if it is none. Valid until the number is closed. */
+struct fd_candidate *candidate_of(int fd);
+
+/* Makes fd a candidate, if it may be one: true. flags: those of its open; stx: its statx. */
+bool candidate_make(int fd, int flags, const struct statx *stx);
+/* The same behind an open that has made a file (O_EXCL), without asking which: it is a regular file of the effective user, and
+ * nobody else has it yet. */
+bool candidate_make_new(int fd, int flags);
+/* The effective user may be another one from now on. */
+void candidate_user_changed(void);
+
+/* Gives the candidate a handle; no effect on others. A failure (-ENOMEM, -EBUSY) leaves it a candidate. */
+int candidate_adopt(int fd);
+void candidate_adopt_all(void);
+
+/* Forgets the candidate: true. False: fd is none. */
+bool candidate_drop(int fd);
+void candidate_drop_range(unsigned first, unsigned last);
+
+/* A call of the kernel on the candidate: true if nobody serves the file, until candidate_leave. False: adopt it. */
+static inline bool candidate_enter(const struct fd_candidate *candidate, bool writes, struct volume_inflight *inflight)
+{
+    return candidate->ino ? volume_enter_kernel(candidate->volume, candidate->ino, writes, inflight)
+                          : volume_enter_unknown(candidate->volume, inflight);
+}
+static inline void candidate_leave(struct volume_inflight *inflight)
+{
+    volume_leave_kernel(inflight);
+}
+
+/* Whether nobody serves the file at this moment: what the kernel tells of it then is so. */
+static inline bool candidate_is_alone(const struct fd_candidate *candidate)
+{
+    return candidate->ino ? volume_may_look(candidate->volume, candidate->ino) : volume_is_idle(candidate->volume);
+}
+
+/* Before a write, at `offset` or at the end (-1): whether the kernel may make it, as the file has not earned more. */
+bool candidate_may_write(struct fd_candidate *candidate, int fd, int64_t offset, uint64_t length);
+/* Behind a transfer: whether it is time to adopt. */
+void candidate_note(struct fd_candidate *candidate, bool write, uint64_t bytes);
+bool candidate_has_earned(const struct fd_candidate *candidate);
+
+#endif
