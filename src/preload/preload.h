@@ -207,6 +207,8 @@ bool preload_touch(long number, long a, long b, long c);
 
 /* The system call recvmsg, for buffers that may be failure-atomic mappings. */
 long preload_receive(int fd, struct msghdr *message, int flags);
+/* recvmmsg, the same. */
+long preload_receive_many(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
 
 /* A system call that is a cancellation point while it waits. */
 static inline long preload_wait(long number, long a, long b, long c, long d, long e, long f)
@@ -226,7 +228,7 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
     X(fopen) X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp)           \
     X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync)         \
     X(lio_listio) X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)                \
-    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(__recv_chk) X(__recvfrom_chk) X(fread) X(fread_unlocked) X(__fread_chk) X(__fread_unlocked_chk) \
+    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(__recv_chk) X(__recvfrom_chk) X(__poll_chk) X(__ppoll_chk) X(fread) X(fread_unlocked) X(__fread_chk) X(__fread_unlocked_chk) \
     X(io_uring_queue_init) X(io_uring_queue_init_params)                                                               \
     X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(pthread_sigmask) X(pthread_setcanceltype)                              \
     X(shm_open) X(setmntent) X(endmntent) X(updwtmp) X(backtrace_symbols_fd) X(wordexp) X(openpty)     \
@@ -303,6 +305,9 @@ ssize_t preload_recv_chk(int fd, void *buf, size_t count, size_t size, int flags
 ssize_t preload_recvfrom_chk(int fd, void *buf, size_t count, size_t size, int flags, struct sockaddr *from,
                              socklen_t *length);
 ssize_t preload_getrandom(void *buf, size_t count, unsigned flags);
+int preload_select(int count, fd_set *in, fd_set *out, fd_set *other, struct timeval *timeout);
+/* The system call pselect6, of three sets and its two last arguments. */
+long preload_select_sets(int count, fd_set *const sets[3], struct timespec *left, long mask);
 int preload_getentropy(void *buf, size_t count);
 ssize_t preload_recvmsg(int fd, struct msghdr *message, int flags);
 int preload_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);

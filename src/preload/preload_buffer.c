@@ -11,13 +11,17 @@
 #include "preload/preload.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 
 enum {
-    BUFFER_VECTORS = 32,    /* of a vector that are looked at */
+    BUFFER_VECTORS = 32, /* of a vector that are looked at */
+    BUFFER_NS_OF_S = 1000000000,
     BUFFER_MOST = 1u << 30, /* is received by one call; the kernel itself stops at 2 GiB */
 };
 
@@ -50,9 +54,17 @@ bool preload_touch(long number, long a, long b, long c)
     switch (number) {
     case SYS_read:
     case SYS_pread64:
+    case SYS_getdents64:
         return core->touch((const void *)b, (size_t)c);
     case SYS_getrandom:
         return core->touch((const void *)a, (size_t)b);
+    case SYS_poll:
+    case SYS_ppoll:
+        return core->touch((const void *)a, (size_t)b * sizeof(struct pollfd));
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+        return c > 0 && core->touch((const void *)b, (size_t)c * sizeof(struct epoll_event));
     case SYS_readv:
     case SYS_preadv2:
         return touch_vector(core, (const struct iovec *)b, (size_t)c);
@@ -125,17 +137,80 @@ ssize_t preload_recvfrom(int fd, void *buf, size_t count, int flags, struct sock
     return preload_result(result);
 }
 
+/* The same of a message, whose vectors are in `iov` then. */
+static size_t message_apart(const struct nvmmio_core *core, const struct msghdr *message,
+                            struct iovec iov[BUFFER_VECTORS])
+{
+    struct msghdr copy;
+    bool known = preload_peek(&copy, message, sizeof copy) && copy.msg_iovlen <= BUFFER_VECTORS &&
+                 preload_peek(iov, copy.msg_iov, copy.msg_iovlen * sizeof *iov);
+    return known ? vectors_apart(core, iov, copy.msg_iovlen) : 0;
+}
+
 long preload_receive(int fd, struct msghdr *message, int flags)
 {
     const struct nvmmio_core *core = preload_core();
     struct iovec iov[BUFFER_VECTORS];
-    struct msghdr copy;
-    size_t most = 0;
-    if (core && preload_peek(&copy, message, sizeof copy) && copy.msg_iovlen <= BUFFER_VECTORS &&
-        preload_peek(iov, copy.msg_iov, copy.msg_iovlen * sizeof *iov))
-        most = vectors_apart(core, iov, copy.msg_iovlen);
+    size_t most = core ? message_apart(core, message, iov) : 0;
     return most ? receive_apart(fd, message, iov, most, flags)
                 : preload_wait(SYS_recvmsg, fd, (long)message, flags, 0, 0, 0);
+}
+
+static bool any_apart(const struct nvmmio_core *core, const struct mmsghdr *messages, unsigned count)
+{
+    struct iovec iov[BUFFER_VECTORS];
+    bool any = core->touch(messages, count * sizeof *messages);
+    for (unsigned i = 0; i < count && !any; i++)
+        any = message_apart(core, &messages[i].msg_hdr, iov);
+    return any;
+}
+
+/* The time from now to `end`; zero if it is over. */
+static struct timespec time_left(const struct timespec *end)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    struct timespec left = {end->tv_sec - now.tv_sec, end->tv_nsec - now.tv_nsec};
+    if (left.tv_nsec < 0)
+        left = (struct timespec){left.tv_sec - 1, left.tv_nsec + BUFFER_NS_OF_S};
+    return left.tv_sec < 0 ? (struct timespec){0, 0} : left;
+}
+
+/* One after the other, as the kernel does it: the time is looked at behind each message, and an error behind the first one
+ * only ends the call. */
+static long receive_each(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
+    struct timespec end = {0, 0};
+    if (timeout) {
+        if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= BUFFER_NS_OF_S)
+            return -EINVAL;
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        end.tv_nsec += timeout->tv_nsec;
+        if (__builtin_add_overflow(end.tv_sec, timeout->tv_sec, &end.tv_sec))
+            end.tv_sec = INT64_MAX;
+    }
+    for (unsigned done = 0; done < count;) {
+        long result = preload_receive(fd, &messages[done].msg_hdr, flags & ~MSG_WAITFORONE);
+        if (result < 0)
+            return done ? (long)done : result;
+        messages[done++].msg_len = (unsigned)result;
+        if (flags & MSG_WAITFORONE)
+            flags |= MSG_DONTWAIT;
+        if (timeout)
+            *timeout = time_left(&end);
+        if ((timeout && !timeout->tv_sec && !timeout->tv_nsec) || messages[done - 1].msg_hdr.msg_flags & MSG_OOB)
+            return done;
+    }
+    return count;
+}
+
+long preload_receive_many(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
+    const struct nvmmio_core *core = preload_core();
+    count = count < UIO_MAXIOV ? count : UIO_MAXIOV; /* as the kernel */
+    return core && any_apart(core, messages, count)
+               ? receive_each(fd, messages, count, flags, timeout)
+               : preload_wait(SYS_recvmmsg, fd, (long)messages, count, flags, (long)timeout, 0);
 }
 
 ssize_t preload_recv(int fd, void *buf, size_t count, int flags)
@@ -163,6 +238,12 @@ ssize_t preload_recv_chk(int fd, void *buf, size_t count, size_t size, int flags
         return real ? real(fd, buf, count, size, flags) : -1;
     }
     return preload_recv(fd, buf, count, flags);
+}
+
+ssize_t preload_getdents(int fd, void *entries, size_t count)
+{
+    return preload_result(
+        preload_wait(SYS_getdents64, fd, (long)entries, (long)(count < INT_MAX ? count : INT_MAX), 0, 0, 0));
 }
 
 ssize_t preload_getrandom(void *buf, size_t count, unsigned flags)

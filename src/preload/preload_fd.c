@@ -257,7 +257,7 @@ ssize_t preload_recvmsg(int fd, struct msghdr *message, int flags)
 
 int preload_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
 {
-    long result = preload_wait(SYS_recvmmsg, fd, (long)messages, count, flags, (long)timeout, 0);
+    long result = preload_receive_many(fd, messages, count, flags, timeout);
     for (long i = 0; i < result && fd_may_be_managed(); i++)
         fd_adopt_received(&messages[i].msg_hdr);
     return (int)preload_result(result);

@@ -128,6 +128,14 @@ static bool syscall_descriptor(long number, const long a[6], long *result)
     case SYS_recvmsg:
         *result = preload_recvmsg((int)a[0], (struct msghdr *)a[1], (int)a[2]);
         return true;
+    case SYS_select:
+        *result = preload_select((int)a[0], (fd_set *)a[1], (fd_set *)a[2], (fd_set *)a[3], (struct timeval *)a[4]);
+        return true;
+    case SYS_pselect6:
+        *result = preload_result(preload_select_sets((int)a[0],
+                                                     (fd_set *const[]){(fd_set *)a[1], (fd_set *)a[2], (fd_set *)a[3]},
+                                                     (struct timespec *)a[4], a[5]));
+        return true;
     case SYS_recvmmsg:
         *result =
             preload_recvmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3], (struct timespec *)a[4]);
@@ -285,6 +293,18 @@ static int syscall_demote(long number, const long a[6])
     return error;
 }
 
+/* Again where the buffer is a failure-atomic mapping, as preload_wait does it; but no cancellation point. */
+static long syscall_plain(long number, const long a[6])
+{
+    long result;
+    unsigned touches = 0;
+    do
+        result = rawsys(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    while (__builtin_expect(result == -EFAULT, 0) && touches++ < PRELOAD_TOUCHES &&
+           preload_touch(number, a[0], a[1], a[2]));
+    return result;
+}
+
 /* Comes from preload_syscall_entry, which has looked for calls that make children. */
 long preload_syscall(long number, ...)
 {
@@ -299,6 +319,8 @@ long preload_syscall(long number, ...)
     if (syscall_data(number, a, &result) || syscall_descriptor(number, a, &result) ||
         syscall_metadata(number, a, &result) || syscall_process(number, a, &result))
         return result;
-    int error = syscall_demote(number, a);
-    return preload_result(error ? error : rawsys(number, a[0], a[1], a[2], a[3], a[4], a[5]));
+    result = syscall_demote(number, a);
+    if (!result)
+        result = syscall_plain(number, a);
+    return preload_result(result);
 }

@@ -217,6 +217,28 @@ SELECT_CASE(select, &(struct timeval){0})
 SELECT_CASE(__select, &(struct timeval){0})
 SELECT_CASE(pselect, &(struct timespec){0}, NULL)
 
+#define EPOLL_CASE(name, ...)                                                                                          \
+    SYMBOL_CASE(name)                                                                                                  \
+    {                                                                                                                  \
+        int ends[2];                                                                                                   \
+        int epoll = CALL(epoll_create1(EPOLL_CLOEXEC));                                                                \
+        struct epoll_event event = {.events = EPOLLIN};                                                                \
+        CALL(pipe(ends));                                                                                              \
+        CALL(epoll_ctl(epoll, EPOLL_CTL_ADD, ends[0], &event));                                                        \
+        CALL(name(epoll, &event, 1, __VA_ARGS__));                                                                     \
+        CALL(write(ends[1], "x", 1));                                                                                  \
+        CALL(name(epoll, &event, 1, __VA_ARGS__));                                                                     \
+        CALL(name(epoll, &event, 0, __VA_ARGS__));                                                                     \
+        CALL(name(epoll, (void *)1, 1, __VA_ARGS__));                                                                  \
+        CALL(name(fd, &event, 1, __VA_ARGS__));                                                                        \
+        CALL(close(ends[0]));                                                                                          \
+        CALL(close(ends[1]));                                                                                          \
+        CALL(close(epoll));                                                                                            \
+    }
+EPOLL_CASE(epoll_wait, 0)
+EPOLL_CASE(epoll_pwait, 0, NULL)
+EPOLL_CASE(epoll_pwait2, &(struct timespec){0}, NULL)
+
 SYMBOL_CASE(epoll_ctl)
 {
     int epoll = CALL(epoll_create1(EPOLL_CLOEXEC));

@@ -7,15 +7,21 @@
  */
 #include "clean.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -72,6 +78,73 @@ static void sockets(void)
           "recvmsg");
 }
 
+/* Three datagrams, of which two are asked for: none is lost, whatever is in the mapping. */
+static void many(bool headers)
+{
+    struct mmsghdr own[2], *messages = own;
+    char *to = fresh();
+    if (headers)
+        messages = (void *)(map + SIZE - PAGE);
+    struct iovec parts[] = {{to, SHORT}, {to + SHORT, SHORT}};
+    memset(messages, 0, sizeof own);
+    for (int i = 0; i < 2; i++)
+        messages[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
+    check(msync(map, SIZE, MS_SYNC) == 0, "msync");
+    for (int i = 0; i < 3; i++)
+        check(send(ends[0], bytes + i * SHORT, SHORT, 0) == SHORT, "send");
+    struct timespec limit = {5, 0};
+    check(recvmmsg(ends[1], messages, 2, 0, &limit) == 2 && came(to, 2 * SHORT), "recvmmsg");
+    check(messages[0].msg_len == SHORT && messages[1].msg_len == SHORT && limit.tv_sec < 5, "what it tells of them");
+    check(recvmmsg(ends[1], messages, 2, MSG_WAITFORONE, NULL) == 1 && !memcmp(to, bytes + 2 * SHORT, SHORT),
+          "the third datagram");
+    check(recvmmsg(ends[1], messages, 2, MSG_DONTWAIT, NULL) < 0 && errno == EAGAIN, "no fourth");
+}
+
+/* ends[1] has something, ends[0] has not. */
+static void waiting(void)
+{
+    struct pollfd *fds = (void *)(fresh());
+    const struct pollfd both[] = {{ends[0], POLLIN, 0}, {ends[1], POLLIN, 0}};
+    check(send(ends[0], bytes, SHORT, 0) == SHORT, "send");
+    for (int call = 0; call < 3; call++) {
+        struct timespec brief = {0, 1000000};
+        memcpy(fds, both, sizeof both);
+        check(msync(map, SIZE, MS_SYNC) == 0, "msync");
+        int ready = call == 0   ? poll(fds, 2, -1)
+                    : call == 1 ? ppoll(fds, 2, &brief, NULL)
+                                : (int)syscall(SYS_poll, fds, 2, 1);
+        check(ready == 1 && !fds[0].revents && fds[1].revents == POLLIN, "poll");
+        check(msync(map, SIZE, MS_SYNC) == 0 && poll(fds, 1, 1) == 0 && !fds[0].revents, "poll for nothing");
+    }
+    fd_set *in = (void *)map, *out = (void *)(map + 2 * PAGE), ordinary;
+    for (int call = 0; call < 3; call++) {
+        FD_ZERO(in);
+        FD_SET(ends[0], in);
+        FD_SET(ends[1], in);
+        *out = ordinary = *in;
+        check(msync(map, SIZE, MS_SYNC) == 0, "msync");
+        struct timeval soon = {1, 0};
+        struct timespec brief = {1, 0};
+        int ready = call == 0   ? select(ends[1] + 1, &ordinary, out, in, &soon)
+                    : call == 1 ? pselect(ends[1] + 1, &ordinary, out, in, &brief, NULL)
+                                : (int)syscall(SYS_pselect6, ends[1] + 1, &ordinary, out, in, &brief, NULL);
+        check(ready == 3 && !FD_ISSET(ends[0], &ordinary) && FD_ISSET(ends[1], &ordinary), "select");
+        check(FD_ISSET(ends[0], out) && FD_ISSET(ends[1], out) && !FD_ISSET(ends[1], in), "its other sets");
+    }
+    struct epoll_event *events = (void *)fresh(), event = {.events = EPOLLIN, .data.u64 = 7};
+    int epoll = epoll_create1(0);
+    check(epoll_ctl(epoll, EPOLL_CTL_ADD, ends[1], &event) == 0, "epoll_ctl");
+    check(epoll_wait(epoll, events, 2, -1) == 1 && events->data.u64 == 7, "epoll_wait");
+    events = (void *)fresh();
+    check(epoll_pwait2(epoll, events, 2, NULL, NULL) == 1 && events->data.u64 == 7, "epoll_pwait2");
+    close(epoll);
+    check(recv(ends[1], fresh(), SHORT, 0) == SHORT, "recv");
+    int directory = open("/", O_RDONLY | O_DIRECTORY);
+    check(getdents64(directory, fresh(), PAGE) > 0 && map[AT + 16], "getdents64");
+    check(lseek(directory, 0, SEEK_SET) == 0 && syscall(SYS_getdents64, directory, fresh(), PAGE) > 0, "by syscall()");
+    close(directory);
+}
+
 static void streams(FILE *stream)
 {
     char *to = fresh();
@@ -123,6 +196,9 @@ static void all(const char *path)
     check(source >= 0 && pwrite(source, bytes, LONG, 0) == LONG, path);
     read_calls();
     sockets();
+    many(false);
+    many(true);
+    waiting();
     stats(path);
     FILE *stream = fopen(path, "r");
     check(stream != NULL, "fopen");

@@ -5,10 +5,13 @@
  */
 #include "interpose.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fts.h>
 #include <ftw.h>
 #include <linux/fs.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -303,14 +306,57 @@ CALL(__recvfrom_chk, "touch")
     char byte;
     return __recvfrom_chk(-1, &byte, 1, 1, 0, NULL, NULL) < 0 && errno == EBADF;
 }
+static void *volatile nowhere = (void *)1;
+int __poll(struct pollfd *list, nfds_t count, int timeout);
+int __poll_chk(struct pollfd *list, nfds_t count, int timeout, size_t size);
+int __ppoll_chk(struct pollfd *list, nfds_t count, const struct timespec *timeout, const sigset_t *mask, size_t size);
+int __select(int count, fd_set *in, fd_set *out, fd_set *other, struct timeval *timeout);
+
+#define POLL_CALL(name, ...)                                                                                           \
+    CALL(name, "touch")                                                                                                \
+    {                                                                                                                  \
+        return name(nowhere, 1, __VA_ARGS__) < 0 && errno == EFAULT;                                                   \
+    }
+POLL_CALL(poll, 0)
+POLL_CALL(__poll, 0)
+POLL_CALL(__poll_chk, 0, sizeof(struct pollfd))
+POLL_CALL(ppoll, NULL, NULL)
+POLL_CALL(__ppoll_chk, NULL, NULL, sizeof(struct pollfd))
+
+#define SELECT_CALL(name, ...)                                                                                         \
+    CALL(name, "touch")                                                                                                \
+    {                                                                                                                  \
+        return name(1, nowhere, NULL, NULL, __VA_ARGS__) < 0 && errno == EFAULT;                                       \
+    }
+SELECT_CALL(select, NULL)
+SELECT_CALL(__select, NULL)
+SELECT_CALL(pselect, NULL, NULL)
+
+/* With one descriptor that is ready. */
+#define EPOLL_CALL(name, ...)                                                                                          \
+    CALL(name, "touch")                                                                                                \
+    {                                                                                                                  \
+        int ends[2], epoll = epoll_create1(EPOLL_CLOEXEC);                                                             \
+        struct epoll_event event = {.events = EPOLLOUT};                                                               \
+        bool ready = pipe(ends) == 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, ends[1], &event) == 0;                         \
+        bool faults = name(epoll, nowhere, 1, __VA_ARGS__) < 0 && errno == EFAULT;                                     \
+        return ready && faults && interpose_opened(epoll) && interpose_opened(ends[0]) && interpose_opened(ends[1]);   \
+    }
+EPOLL_CALL(epoll_wait, 0)
+EPOLL_CALL(epoll_pwait, 0, NULL)
+EPOLL_CALL(epoll_pwait2, NULL, NULL)
+
+CALL(getdents64, "touch")
+{
+    int directory = open(interpose.root, O_RDONLY | O_DIRECTORY);
+    return getdents64(directory, nowhere, INTERPOSE_SIZE) < 0 && errno == EFAULT && interpose_opened(directory);
+}
 CALL(getrandom, "touch")
 {
-    void *volatile nowhere = (void *)1;
     return getrandom(nowhere, 1, 0) < 0 && errno == EFAULT;
 }
 CALL(getentropy, "touch")
 {
-    void *volatile nowhere = (void *)1;
     return getentropy(nowhere, 1) < 0 && errno == EFAULT;
 }
 
@@ -322,7 +368,6 @@ extern checked_fread __fread_chk, __fread_unlocked_chk;
 /* More than libc's buffer, so that the kernel stores it itself. */
 static bool read_nowhere(plain_fread *plain, checked_fread *checked)
 {
-    void *volatile nowhere = (void *)1;
     const size_t count = 65536;
     FILE *stream = fopen("/dev/zero", "r");
     if (!stream)
