@@ -8,6 +8,7 @@
 #   scripts/vm.sh test [ext4|xfs] [--tests REGEX]   the test suite on a file system with dax=always (both, if none is named)
 #   scripts/vm.sh cuts N [ext4|xfs]                 N power cuts: write, cut, boot, recover, compare, check, write on
 #   scripts/vm.sh cuts N --plant early|cache|kernel the same with a fault, which must be found
+#   scripts/vm.sh limits [ext4|xfs]                 a user at his quota, and a full file system
 #   scripts/vm.sh shell [ext4|xfs]                  a shell in the machine, the file system on /mnt
 #   scripts/vm.sh ci                                what continuous integration runs: cuts on both and a part of the suite
 #

@@ -79,6 +79,8 @@ long file_call_run(struct file_call *call, enum uma_intent intent, file_step ste
             continue;
         }
         result = step(call, (enum uma_path)path);
+        if (path == UMA_PATH_KERNEL)
+            result = uma_after_kernel(result);
         uma_end(call->uma, &op, &call->done);
     } while (result == -UMA_AGAIN);
     rcu_leave();

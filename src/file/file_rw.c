@@ -232,7 +232,7 @@ static inline ssize_t rw_once(struct fd_handle *handle, struct rw_call *call, en
         if (file_yields(handle, path))
             result = rw_yield(handle, call);
         else if (path == UMA_PATH_KERNEL)
-            result = kernel_call(handle, call, direction, &done);
+            result = uma_after_kernel(kernel_call(handle, call, direction, &done));
         else if (sequential)
             result = user_sequential(handle, call, direction);
         else

@@ -269,6 +269,22 @@ int log_grow(struct log *log, uint32_t from, uint32_t count)
     return sys_fsync(log->fd);
 }
 
+void log_release_blocks(struct log *log)
+{
+    struct stat st;
+    if (sys_fstat(log->fd, &st) == 0 && st.st_size > (off_t)LOG_ENTRIES_BYTES) /* entries of later groups too: void */
+        sys_fallocate(log->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)LOG_ENTRIES_BYTES,
+                      st.st_size - (off_t)LOG_ENTRIES_BYTES); /* failing, they only stay */
+}
+
+bool log_is_whole(const struct stat *st)
+{
+    const uint64_t unit = 512; /* of st_blocks, whatever the file system's blocks are */
+    uint32_t blocks = log_blocks_in((uint64_t)st->st_size);
+    return blocks <= LOG_FIRST_BLOCK ||
+           (uint64_t)st->st_blocks * unit >= (uint64_t)(blocks - LOG_FIRST_BLOCK) * LOG_BLOCK;
+}
+
 bool log_has_block_slow(struct log *log, uint32_t n)
 {
     struct stat st;

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 /* Process-private. Shared state (which blocks are free) is the index's. */
 struct log {
@@ -58,6 +59,13 @@ int log_unlink(struct log *log);
 /* Allocates blocks [from, from + count) and their entries, zeroed where they are new, and makes the allocation durable.
  * 0 or -errno (ENOSPC, EDQUOT, EFBIG). May be repeated over a range that exists. */
 int log_grow(struct log *log, uint32_t from, uint32_t count);
+
+/* Gives the space of all blocks back: the log is PASSTHROUGH or retired, so nobody stores to them, and what is read there
+ * counts for nothing. Its length stays, as others have it mapped. Such a log is not whole any more: not for another file. */
+void log_release_blocks(struct log *log);
+
+/* Whether a log file has space for all of its blocks. */
+bool log_is_whole(const struct stat *st);
 
 /* Whether block n exists, and its entry. What shared memory says of blocks is believed only so far. */
 bool log_has_block_slow(struct log *log, uint32_t n);

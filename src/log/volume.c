@@ -362,14 +362,17 @@ void volume_after_fork_child(void)
     unlock_all();
 }
 
-void volume_drop_pool(void)
+bool volume_drop_pool(void)
 {
+    bool any = false;
     for (struct volume *volume = atomic_load_explicit(&volume_state.first, memory_order_acquire); volume;
          volume = volume->next) {
         volume_private_lock(&volume->lock);
+        any = any || volume->pool_count > 0;
         volume_pool_unlink(volume);
         shlock_release(&volume->lock);
     }
+    return any;
 }
 
 void volume_exit(void)

@@ -178,8 +178,8 @@ void volume_before_fork(void);
 void volume_after_fork_parent(void);
 void volume_after_fork_child(void);
 
-/* Removes this process's pooled logs; others may be pooled later. */
-void volume_drop_pool(void);
+/* Removes this process's pooled logs; others may be pooled later. Whether there was one. */
+bool volume_drop_pool(void);
 
 /* At process exit, after the last detach: unlinks this process's pooled logs. */
 void volume_exit(void);

@@ -51,7 +51,7 @@ int volume_take_log(struct volume *volume, struct log *log)
 static bool make_small(struct log *log)
 {
     struct stat st;
-    if (sys_fstat(log->fd, &st) < 0 || st.st_nlink != 1)
+    if (sys_fstat(log->fd, &st) < 0 || st.st_nlink != 1 || !log_is_whole(&st))
         return false;
     uint32_t blocks = log_blocks_in((uint64_t)st.st_size);
     if (blocks > POOL_CUT_BLOCKS || blocks < LOG_FIRST_BLOCK + VOLUME_READY_BLOCKS)

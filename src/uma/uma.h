@@ -225,6 +225,10 @@ enum uma_demotion { /* order as in enum stats_counter from STATS_DEMOTE_STDIO on
  * cannot be brought to the file: the mode is unchanged then. */
 int uma_demote(struct uma *uma, int fd, enum uma_demotion reason);
 
+/* The result of a call that the kernel made: -UMA_AGAIN if there was no room for it and there is more now, because this
+ * process has removed logs that it kept ready. */
+long uma_after_kernel(long result);
+
 /* ---- lookup ---- */
 
 /* The uma of an inode that this process has open, NULL if none. Within an RCU read-side section. For stat by path. */

@@ -302,7 +302,7 @@ static int attach_recovered(struct uma *uma, struct log_header *copy)
         if (error) {
             msg(MSG_ERROR, "inode %llu: recovery failed with %d, the log is kept", (unsigned long long)uma->ino,
                 -error);
-            return error == -ENOSPC || error == -EACCES ? error : -EIO;
+            return error == -ENOSPC || error == -EDQUOT || error == -EACCES ? error : -EIO;
         }
     }
     log_index_remove(volume_owner(uma->volume), copy->index_nonce);

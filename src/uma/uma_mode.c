@@ -39,34 +39,43 @@ void uma_gate_open(struct uma *uma)
     shlock_release(&shared->commit_lock);
 }
 
-int uma_settle(struct uma *uma, struct index_record *record)
+/* The kernel's file as long as ours, and nothing reserved behind. All is committed, the gate closed. Before write-back stores
+ * there: where a reserve lies across the end ext4 may need a block of its own for the first store, and have none (SIGBUS). */
+static int settle_length(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
-    /* readers of a frozen file see it change now: it is closed, mapped, or nobody's business any more */
-    atomic_store_explicit(&shared->frozen, 0, memory_order_release);
-    int error = uma_commit_locked(uma, record);
-    if (error)
-        return error;
-    int64_t n = uma_writeback(uma, record, UINT64_MAX, true);
-    if (n < 0)
-        return (int)n;
     uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
-    error = uma_extend_kernel(uma, record, size);
+    int error = uma_extend_to_cut(uma, record, size);
     if (error)
         return error;
     uma_lock(uma, record, &shared->kernel_lock);
     uint64_t now = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
     bool exact = now == size && atomic_load_explicit(&shared->garbage_end, memory_order_relaxed) <= size &&
                  atomic_load_explicit(&shared->dense_blocks, memory_order_relaxed) <= uma_round_up(size) / UMA_BLOCK;
-    if (exact) {
-        shlock_release(&shared->kernel_lock);
-        return 0;
-    }
-    error = uma_cut_kernel(uma, record, size, now); /* what was reserved ahead, too; the log that knows the size goes */
-    if (!error)
-        atomic_store_explicit(&shared->garbage_end, size, memory_order_relaxed);
+    if (!exact)
+        error = uma_cut_kernel(uma, record, size, now); /* what is behind the committed end is nobody's */
     shlock_release(&shared->kernel_lock);
     return error;
+}
+
+int uma_settle(struct uma *uma, struct index_record *record)
+{
+    struct index_shared *shared = uma_shared(uma);
+    /* readers of a frozen file see it change now: it is closed, mapped, or nobody's business any more */
+    atomic_store_explicit(&shared->frozen, 0, memory_order_release);
+    int error = uma_commit_locked(uma, record);
+    if (!error)
+        error = settle_length(uma, record);
+    if (error)
+        return error;
+    int64_t n = uma_writeback(uma, record, UINT64_MAX, true);
+    if (n < 0)
+        return (int)n;
+    /* neither home has anything behind the end any more */
+    uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
+    if (atomic_load_explicit(&shared->garbage_end, memory_order_relaxed) > size)
+        atomic_store_explicit(&shared->garbage_end, size, memory_order_relaxed);
+    return 0;
 }
 
 /* The last mapping is gone. Gate closed. What it stored is in the kernel's file, which the next commit makes durable; what
@@ -149,9 +158,20 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
     error = uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
     uma_times_deliver(uma, record);
     uma_unclaim(uma, record);
+    if (!error && reason == UMA_DEMOTE_NOSPACE) { /* it may be the log that has it all */
+        log_release_blocks(&uma->log);
+        volume_drop_pool();
+    }
     if (!error) {
         stats_add(STATS_DEMOTE_STDIO + (enum stats_counter)reason, 1);
         msg(MSG_NOTICE, "inode %llu: handed to the kernel, reason %d", (unsigned long long)uma->ino, (int)reason);
     }
     return error;
+}
+
+long uma_after_kernel(long result)
+{
+    if (__builtin_expect(result == -ENOSPC || result == -EDQUOT, 0) && volume_drop_pool())
+        return -UMA_AGAIN;
+    return result;
 }

@@ -113,10 +113,11 @@ struct uma {
     _Atomic uint32_t lease; /* enum uma_lease */
     uint64_t lent_at; /* when the lease was broken, ms of the monotonic clock; at attach, then the lease's thread */
     unsigned participant;
-    _Atomic bool torn; /* a page was missing, see uma_rescue.c; until the detach */
-    bool out_of_reach; /* its index object was waited for in vain; under the bucket lock */
-    bool late;         /* joined in the place for those who find no other; for a moment, under the bucket lock */
-    uint64_t process;  /* volume_self when joined */
+    _Atomic bool torn;  /* a page was missing, see uma_rescue.c; until the detach */
+    _Atomic bool tight; /* the file system had no space for it once; a hint, see uma_space.c */
+    bool out_of_reach;  /* its index object was waited for in vain; under the bucket lock */
+    bool late;          /* joined in the place for those who find no other; for a moment, under the bucket lock */
+    uint64_t process;   /* volume_self when joined */
     struct log log;
     struct index index;
     struct pm_map data;
@@ -283,8 +284,11 @@ int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t firs
 /* The file is about to grow to `to` over a hole: what was reserved behind its end is not to become part of it. Under the
  * resize lock. */
 void uma_drop_reserve(struct uma *uma, struct index_record *record, uint64_t to);
-/* Makes the file reach `size` in the kernel, durably, if it does not. */
+/* Makes the file reach `size` in the kernel, durably, if it does not. -ENOSPC also where it does, but a store there could
+ * find no space. */
 int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size);
+/* The same for who cuts off at once what is reserved behind: then every store finds space. */
+int uma_extend_to_cut(struct uma *uma, struct index_record *record, uint64_t size);
 /* Makes it reach `size`; durable with the next commit. For mapped files, whose writes are in place and whose size is told at
  * once. */
 int uma_lengthen_kernel(struct uma *uma, struct index_record *record, uint64_t size);

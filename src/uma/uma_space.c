@@ -13,6 +13,7 @@
 #include "uma/uma_block.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 #define GROW_LEAST GEOMETRY_GROW_LEAST /* log blocks: 1 MiB */
 #define GROW_MOST GEOMETRY_GROW_MOST   /* 16 MiB */
@@ -22,6 +23,12 @@
 #define AHEAD_SHARE 8u /* one of so many of what the file has */
 
 /* ---- the log ---- */
+
+static void note_tight(struct uma *uma, int error)
+{
+    if (error == -ENOSPC || error == -EDQUOT)
+        atomic_store_explicit(&uma->tight, true, memory_order_relaxed);
+}
 
 /* Makes the log longer by `least` blocks or more. 0, -ENOSPC, ... */
 static int log_extend(struct uma *uma, struct index_record *record, uint32_t least)
@@ -77,9 +84,13 @@ int uma_take_blocks(struct uma *uma, struct index_record *record, uint32_t count
             for (uint32_t i = 0; i < (uint32_t)n; i++)
                 list[got++] = first + i;
         } else {
-            error = log_extend(uma, record, count - got);
-            if (error == -ENOSPC || error == -EDQUOT || error == -EFBIG || error == -ENOMEM)
+            int full = log_extend(uma, record, count - got);
+            error = full;
+            note_tight(uma, full);
+            if (full == -ENOSPC || full == -EDQUOT || full == -EFBIG || full == -ENOMEM)
                 error = log_reclaim(uma, record, count - got);
+            if (error == -ENOSPC) /* what the kernel calls it */
+                error = full;
         }
     }
     if (error) {
@@ -150,6 +161,7 @@ int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t firs
         error = home_allocate(uma, first, count); /* the slots will say so */
     }
     shlock_release(&shared->kernel_lock);
+    note_tight(uma, error);
     return error;
 }
 
@@ -186,7 +198,23 @@ void uma_reach(struct uma *uma)
     uma_unclaim(uma, record);
 }
 
-int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size)
+/* Faults the mapping's pages of [from, to) in. Each is allocated, but for the first store to one that lies in a reserve across
+ * the end of the file ext4 may need a block of its own, and have none: SIGBUS. So where space is short that is found out
+ * before anything is stored there. 0 or -ENOSPC. */
+static int home_populate(struct uma *uma, uint64_t from, uint64_t to)
+{
+    const uint64_t step = (uint64_t)UMA_PIECE_BLOCKS * UMA_BLOCK; /* aligned to itself: never in two segments */
+    for (uint64_t at = from & ~(uint64_t)(UMA_BLOCK - 1), next; at < to; at = next) {
+        next = (at & ~(step - 1)) + step;
+        char *home = pm_map_peek(&uma->data, at);
+        if (home && sys_madvise(home, uma_round_up(uma_min(next, to) - at), MADV_POPULATE_WRITE) == -EFAULT)
+            return -ENOSPC;
+    }
+    return 0;
+}
+
+/* `tight`: space may be short, and what is reserved across the new end stays there. */
+static int extend_kernel(struct uma *uma, struct index_record *record, uint64_t size, bool tight)
 {
     struct index_shared *shared = uma_shared(uma);
     if (atomic_load_explicit(&shared->kernel_durable, memory_order_acquire) >= size)
@@ -199,15 +227,27 @@ int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t siz
         if (!error)
             now = size;
     }
+    bool longer = !error;
+    if (!error && tight)
+        error = home_populate(uma, atomic_load_explicit(&shared->kernel_durable, memory_order_relaxed), now);
     if (!error)
         error = sys_fsync(uma->data_fd);
-    if (!error) {
-        /* release: whose reach it is sees the file that long */
+    if (longer) /* release: whose reach it is sees the file that long */
         atomic_store_explicit(&shared->kernel_size, now, memory_order_release);
+    if (!error)
         atomic_store_explicit(&shared->kernel_durable, now, memory_order_release);
-    }
     shlock_release(&shared->kernel_lock);
     return error;
+}
+
+int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size)
+{
+    return extend_kernel(uma, record, size, uma->durable && atomic_load_explicit(&uma->tight, memory_order_relaxed));
+}
+
+int uma_extend_to_cut(struct uma *uma, struct index_record *record, uint64_t size)
+{
+    return extend_kernel(uma, record, size, false);
 }
 
 int uma_lengthen_kernel(struct uma *uma, struct index_record *record, uint64_t size)

@@ -37,11 +37,21 @@ await_pm() { # the kernel looks for namespaces by itself, in its own time; more 
     done
 }
 
-load_xfs() {
-    grep -q '^xfs ' /proc/modules && return
+load_list() { # load_list LIST: the kernel modules that it names
     while read -r module; do
         insmod "/modules/$module.ko"
-    done </modules/xfs
+    done <"/modules/$1"
+}
+
+load_xfs() {
+    grep -q '^xfs ' /proc/modules || load_list xfs
+}
+
+make_fs_quota() { # make_fs_quota ext4|xfs: as make_fs, for mounts with usrquota
+    case $1 in
+    ext4) mkfs.ext4 -q -F -b 4096 -m 0 -O quota -E quotatype=usrquota "$pm_device" ;;
+    *) make_fs "$1" ;;
+    esac
 }
 
 mount_fs() { # mount_fs ext4|xfs [OPTIONS]: on /mnt, with dax=always

@@ -30,6 +30,7 @@ KERNEL_PACKAGE = "linux-image-cloud-amd64"
 # in the order in which they are loaded
 MODULES_PM = ["libnvdimm", "nd_btt", "nd_pmem", "nfit"]
 MODULES_XFS = ["libcrc32c", "xfs"]
+MODULES_QUOTA = ["quota_tree", "quota_v2"]
 MODULES_DISK = ["virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk"]
 COMMAND_LINE = ("console=ttyS0,115200 quiet panic=-1 mitigations=off "  # the rest: to boot a little sooner
                 "no_timer_check nokaslr noreplace-smp swiotlb=noforce audit=0 apparmor=0 ipv6.disable=1")
@@ -187,11 +188,11 @@ def guest_archive(modules, programs):
     files = {}
     for directory, _, names in os.walk(modules):
         files.update({name: os.path.join(directory, name) for name in names})
-    for module in MODULES_PM + MODULES_XFS + MODULES_DISK:
+    for module in MODULES_PM + MODULES_XFS + MODULES_QUOTA + MODULES_DISK:
         if module + ".ko" not in files:
             raise Trouble("the kernel has no module " + module)
         archive.file(files[module + ".ko"], "modules/%s.ko" % module)
-    for kind, order in (("pm", MODULES_PM), ("xfs", MODULES_XFS), ("disk", MODULES_DISK)):
+    for kind, order in (("pm", MODULES_PM), ("xfs", MODULES_XFS), ("quota", MODULES_QUOTA), ("disk", MODULES_DISK)):
         archive.text("modules/" + kind, "".join("%s\n" % module for module in order))
     archive.file(os.path.join(HERE, "guest_init.sh"), "init")
     archive.file(os.path.join(HERE, "guest_mount.sh"), "bin/guest_mount.sh")

@@ -13,12 +13,13 @@ import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cuts  # noqa: E402
+import limits  # noqa: E402
 import machine  # noqa: E402
 import suite  # noqa: E402
 
 SOURCE = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 PROGRAMS = ["bin/sync_check_nv", "bin/sync_check_kernel", "bin/cut_worker_nv", "bin/cut_worker_kernel",
-            "lib/libnvmmio_preload.so", "lib/libnvmmio.so.0"]
+            "lib/libnvmmio_preload.so", "lib/libnvmmio.so.0"] + limits.PROGRAMS
 FILE_SYSTEMS = ("ext4", "xfs")
 CI_CUTS = {"ext4": 32, "xfs": 12}
 PLANT_CUTS = {"early": 3, "cache": 3, "kernel": 40}
@@ -99,6 +100,7 @@ def do_ci(host, outcome, seed):
         guarded(outcome, "cuts xfs", lambda: do_cuts(host, outcome, "xfs", CI_CUTS["xfs"], seed))
         for fs in FILE_SYSTEMS:
             guarded(outcome, "tests " + fs, lambda: do_suite(host, outcome, fs, disk, suite.CI[fs], False, 1))
+            guarded(outcome, "limits " + fs, lambda: outcome.say(limits.run(host, fs)))
 
     together(ext4_cuts, the_rest)
 
@@ -131,6 +133,8 @@ def parse():
     cut.add_argument("fs", choices=FILE_SYSTEMS, nargs="?")
     cut.add_argument("--plant", choices=cuts.PLANTS, help="plant a fault, which must be found")
     cut.add_argument("--processors", type=int, default=1, help="of the machine")
+    limit = commands.add_parser("limits", help="quotas and full file systems")
+    limit.add_argument("fs", choices=FILE_SYSTEMS, nargs="?")
     commands.add_parser("ci", help="what continuous integration runs")
     shell = commands.add_parser("shell", help="a shell in the machine")
     shell.add_argument("fs", choices=FILE_SYSTEMS, nargs="?", default="ext4")
@@ -162,6 +166,9 @@ def main():
             together(*[lambda fs=fs: guarded(outcome, "cuts " + fs, lambda: do_cuts(
                 host, outcome, fs, arguments.count, arguments.seed, arguments.plant, arguments.processors))
                 for fs in chosen])
+        elif arguments.command == "limits":
+            for fs in chosen:
+                guarded(outcome, "limits " + fs, lambda fs=fs: outcome.say(limits.run(host, fs)))
         elif arguments.command == "test":
             disk = suite.make_disk(build, SOURCE, os.path.join(host.directory, "disk.img"))
             together(*[lambda fs=fs: guarded(outcome, "tests " + fs, lambda: do_suite(

@@ -291,6 +291,11 @@ void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
     fake_uma.inside--;
 }
 
+long uma_after_kernel(long result)
+{
+    return result;
+}
+
 static bool again(void)
 {
     if (fake_uma.again <= 0)
