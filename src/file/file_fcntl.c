@@ -11,8 +11,22 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* Status flags that F_SETFL can change. */
-#define FCNTL_STATUS (O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK)
+/* Status flags that F_SETFL can change, of a regular file: not O_ASYNC. */
+#define FCNTL_STATUS (O_APPEND | O_DIRECT | O_NOATIME | O_NONBLOCK)
+
+/* The library's lease sets and clears O_ASYNC on the application's description (lease:1). */
+static int fcntl_get_flags(int fd)
+{
+    int flags = sys_fcntl(fd, F_GETFL, 0);
+    if (flags < 0)
+        return flags;
+    struct fd_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : flags;
+    flags = (flags & ~O_ASYNC) | (int)(ofd_flags(handle->ofd) & O_ASYNC);
+    handle_leave();
+    return flags;
+}
 
 static int fcntl_set_flags(int fd, long arg)
 {
@@ -96,6 +110,8 @@ int file_fcntl(int fd, int cmd, long arg)
     case F_DUPFD:
     case F_DUPFD_CLOEXEC:
         return file_dup_from(fd, cmd, arg);
+    case F_GETFL:
+        return fcntl_get_flags(fd);
     case F_SETFL:
         return fcntl_set_flags(fd, arg);
     case F_GETLK:

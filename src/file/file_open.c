@@ -193,6 +193,24 @@ static int open_by_kernel(int dirfd, const char *path, int flags, mode_t mode)
     return fd;
 }
 
+/* The same behind EAGAIN: O_NONBLOCK, and there is a lease. It may be our own. */
+static int open_by_lease(int dirfd, const char *path, int flags, mode_t mode)
+{
+    const int tries = 8; /* its thread may be about to take it once more */
+    struct stat st;
+    int fd = -EAGAIN;
+    if (sys_fstatat(dirfd, path, &st, flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0) < 0)
+        return fd;
+    for (int i = 0; i < tries && fd == -EAGAIN; i++) {
+        struct uma *uma = uma_lease_yield(st.st_dev, st.st_ino);
+        if (!uma)
+            break;
+        fd = open_by_kernel(dirfd, path, flags, mode);
+        uma_close(uma, -1);
+    }
+    return fd;
+}
+
 int file_openat(int dirfd, const char *path, int flags, mode_t mode)
 {
     int kernel_flags = flags & ~O_ATOMIC;
@@ -204,6 +222,8 @@ int file_openat(int dirfd, const char *path, int flags, mode_t mode)
     int fd = open_by_kernel(dirfd, path, kernel_flags, mode);
     if (fd == -EMFILE && file_relieve())
         fd = open_by_kernel(dirfd, path, kernel_flags, mode);
+    if (fd == -EAGAIN)
+        fd = open_by_lease(dirfd, path, kernel_flags, mode);
     if (fd < 0)
         return fd;
     int result = open_finish(fd, flags, cut);

@@ -37,6 +37,8 @@ int preload_openat_mode(int dirfd, const char *path, int flags, mode_t mode)
     long fd = preload_wait(SYS_openat, dirfd, (long)path, flags & ~O_ATOMIC, (long)mode, 0, 0);
     if (fd == -EMFILE && core && core->relieve())
         fd = preload_wait(SYS_openat, dirfd, (long)path, flags & ~O_ATOMIC, (long)mode, 0, 0);
+    if (fd == -EAGAIN && core) /* O_NONBLOCK met a lease: it may be the core's own */
+        return (int)preload_result(core->openat(dirfd, path, flags, mode));
     return (int)preload_result(preload_adopt_result(fd, flags));
 }
 

@@ -351,7 +351,9 @@ void uma_after_fork_parent(void)
  * and data mappings were not inherited (MADV_DONTFORK). No POSIX lock can be lost by closing: locks are not inherited. */
 static void child_forget(struct uma *uma)
 {
-    bool mapped = atomic_load_explicit(&uma->maps, memory_order_relaxed) && !uma->borrowed;
+    bool mapped = atomic_load_explicit(&uma->maps, memory_order_relaxed);
+    if (mapped && uma->borrowed)
+        mapped = uma_data_own(uma);
     if (uma_is_attached(uma)) {
         atomic_store_explicit(&uma->inherited, mapped, memory_order_relaxed);
         highfd_close(uma->log.fd);

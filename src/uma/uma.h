@@ -74,6 +74,10 @@ bool uma_is_ready_for_locks(struct uma *uma);
 /* Before the application sets O_APPEND or O_DIRECT on a description of the file: it may be the library's, too (lease:1). */
 int uma_before_flags(struct uma *uma, int fd);
 
+/* An open by this process itself met the lease that the library has on the file (lease:1): it is given back, and not taken
+ * until the uma, a reference, is closed. NULL if there is none. */
+struct uma *uma_lease_yield(uint64_t dev, uint64_t ino);
+
 /* ---- one call ---- */
 
 /* enum uma_path, or -errno (-EIO when FAILED). Attaches where the intent demands it: WRITE unless the file was empty when

@@ -25,6 +25,18 @@ void uma_data_open_to_write(struct uma *uma)
         uma_data_replace(uma, fd);
 }
 
+bool uma_data_own(struct uma *uma)
+{
+    /* the parent gave its lease back before the fork; should it have one all the same nobody is to wait for it here */
+    int fd = place_reopen(uma->data_fd, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return false;
+    highfd_close(uma->data_fd);
+    uma->data_fd = highfd_move(fd);
+    uma->borrowed = false;
+    return true;
+}
+
 int uma_data_open(struct uma *uma, int fd, enum uma_purpose purpose)
 {
     if (uma->data_fd >= 0) {

@@ -128,6 +128,20 @@ static void lend(struct uma *uma)
     }
 }
 
+struct uma *uma_lease_yield(uint64_t dev, uint64_t ino)
+{
+    uma_registry_lock();
+    struct uma *uma = conf_get()->lease ? uma_find(dev, ino) : NULL;
+    if (uma && atomic_load_explicit(&uma->lease, memory_order_acquire) == UMA_LEASE_OFF)
+        uma = NULL;
+    if (uma)
+        uma->holders++; /* so the lease's thread does not find the file ours alone */
+    uma_registry_unlock();
+    if (uma)
+        give_up(uma, UMA_LEASE_WANTED);
+    return uma;
+}
+
 static bool is_ours_alone(const struct uma *uma)
 {
     uma_registry_lock();

@@ -363,6 +363,8 @@ void uma_data_open_to_write(struct uma *uma);
 /* `fd`, which can write, takes its place. The old one stays until the last close: closing it now would drop the process's POSIX
  * locks. */
 void uma_data_replace(struct uma *uma, int fd);
+/* In a forked child: a description of its own in the place of one that is borrowed. False: it cannot be opened. */
+bool uma_data_own(struct uma *uma);
 
 /* ---- what attaching is worth (uma_worth.c) ---- */
 void uma_worth_begin(struct uma *uma, uint64_t size);

@@ -281,6 +281,65 @@ print("ok")
     run_alone(script)
 
 
+def own_opens_do_not_wait():
+    """The process itself opens the file again with O_NONBLOCK: it is no foreigner. Nor does the lease show in its flags."""
+    run_alone("""
+import fcntl, os, sys, time
+path = sys.argv[1]
+for flags in (0, os.O_ASYNC):
+    a = os.open(path, os.O_RDWR | flags)
+    wanted = fcntl.fcntl(a, fcntl.F_GETFL)
+    for i in range(20):
+        for n in range(20):
+            os.pwrite(a, b"mine %2d" % i, n * 5000)
+        if i % 2:
+            time.sleep(0.06)
+        got = fcntl.fcntl(a, fcntl.F_GETFL)
+        assert got == wanted, (i, oct(got), oct(wanted))
+        b = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        assert os.pread(b, 7, 0) == b"mine %2d" % i
+        os.close(b)
+    os.close(a)
+print("ok")
+""")
+
+
+def child_syncs_its_mapping():
+    """A forked child syncs a mapping whose descriptor is closed."""
+    run_alone("""
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.msync.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+for how in range(8):
+    a = os.open(sys.argv[1], os.O_RDWR)
+    if how & 1:
+        os.pwrite(a, b"before", 0)
+    at = libc.mmap(None, 8192, 3, 1, a, 0)
+    m = (ctypes.c_ubyte * 8192).from_address(at)
+    if how & 2:
+        os.pwrite(a, b"behind", 100)
+    if how & 4:
+        os.close(a)
+    m[5] = how
+    pid = os.fork()
+    if pid == 0:
+        m[6] = how
+        synced = libc.msync(at, 8192, 4) == 0 and libc.msync(at, 8192, 1) == 0
+        os._exit(0 if synced and m[5] == how else 1)
+    assert os.waitpid(pid, 0)[1] == 0, how
+    assert m[6] == how
+    assert libc.msync(at, 8192, 4) == 0 and libc.munmap(at, 8192) == 0
+    if not how & 4:
+        os.close(a)
+    with open(sys.argv[1], "rb") as f:
+        assert f.read(7)[5:] == bytes([how, how]), how
+print("ok")
+""")
+
+
 def offset_stays():
     """The library looks for data and holes on the program's own description, whose offset is the program's."""
     run_alone("""
@@ -297,7 +356,7 @@ print("ok")
 
 
 TESTS = (from_the_first_write_on, readers_see_one_moment, two_at_once, mixes_without, killed, second_open,
-         offset_stays)
+         own_opens_do_not_wait, child_syncs_its_mapping, offset_stays)
 
 
 def main():
