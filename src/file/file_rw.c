@@ -424,6 +424,9 @@ static ssize_t vector_call(int fd, const struct iovec *iov, int iovcnt, off_t of
         result = -EOPNOTSUPP;
     else if ((flags & RWF_APPEND) && (flags & RWF_NOAPPEND))
         result = -EINVAL;
+    else if ((flags & RWF_NOWAIT) && call.length &&
+             (error = uma_nowait(handle->uma, fd, direction == RW_WRITE ? UMA_INTENT_WRITE : UMA_INTENT_READ)))
+        result = error;
     else
         result = rw_run(handle, &call, direction);
     return rw_leave(&call, result);

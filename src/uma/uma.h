@@ -74,6 +74,10 @@ bool uma_is_ready_for_locks(struct uma *uma);
 /* Before the application sets O_APPEND or O_DIRECT on a description of the file: it may be the library's, too (lease:1). */
 int uma_before_flags(struct uma *uma, int fd);
 
+/* Whether the file's own file system takes RWF_NOWAIT, for a call that may be served in user space: 0, or its error. fd: the
+ * application's. */
+int uma_nowait(struct uma *uma, int fd, enum uma_intent intent);
+
 /* An open by this process itself met the lease that the library has on the file (lease:1): it is given back, and not taken
  * until the uma, a reference, is closed. NULL if there is none. */
 struct uma *uma_lease_yield(uint64_t dev, uint64_t ino);

@@ -10,6 +10,9 @@
 #include "uma/uma_private.h"
 
 #include <errno.h>
+#include <sys/uio.h>
+
+enum { NOWAIT_TAKEN = 1 };
 
 void uma_data_replace(struct uma *uma, int fd)
 {
@@ -70,4 +73,30 @@ int uma_data_open(struct uma *uma, int fd, enum uma_purpose purpose)
     }
     uma->data_fd = highfd_move(own);
     return 0;
+}
+
+/* ---- RWF_NOWAIT ---- */
+
+/* Asked by a call that moves nothing: a read far behind the end, a write from nowhere. */
+static int ask_nowait(int fd, bool write)
+{
+    char byte;
+    struct iovec to = {&byte, 1}, from = {(void *)1, 1};
+    ssize_t result = write ? sys_pwritev2(fd, &from, 1, 0, RWF_NOWAIT)
+                           : sys_preadv2(fd, &to, 1, (off_t)UMA_SIZE_SURE - 1, RWF_NOWAIT);
+    return result == -EOPNOTSUPP || result == -EINVAL ? (int)result : NOWAIT_TAKEN;
+}
+
+int uma_nowait(struct uma *uma, int fd, enum uma_intent intent)
+{
+    bool write = intent == UMA_INTENT_WRITE;
+    int known = atomic_load_explicit(&uma->nowait[write], memory_order_relaxed); /* always the same answer */
+    if (!known &&
+        sys_fcntl(fd, F_GETFL, 0) & (O_APPEND | O_DIRECT)) /* at the end; of whole sectors: ours asks for neither */
+        fd = uma_is_attached(uma) && uma->data_writable ? uma->data_fd : -1;
+    if (!known && fd >= 0) {
+        known = ask_nowait(fd, write);
+        atomic_store_explicit(&uma->nowait[write], known, memory_order_relaxed);
+    }
+    return known == NOWAIT_TAKEN ? 0 : known;
 }
