@@ -26,9 +26,9 @@ uint64_t grow_limit(void)
 /* Whether the file has all blocks of a range, as the file system says. */
 static bool is_allocated(int fd, uint64_t offset, uint64_t length)
 {
-    struct {
-        struct fiemap map;
-        struct fiemap_extent extent[GROW_EXTENTS];
+    union {
+        struct fiemap map; /* the extents follow it */
+        char space[sizeof(struct fiemap) + GROW_EXTENTS * sizeof(struct fiemap_extent)];
     } ask;
     const uint32_t none = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC;
     uint64_t at = offset, end = offset + length;
@@ -37,7 +37,7 @@ static bool is_allocated(int fd, uint64_t offset, uint64_t length)
         if (rawsys(SYS_ioctl, fd, FS_IOC_FIEMAP, (long)&ask, 0, 0, 0) < 0 || !ask.map.fm_mapped_extents)
             return false;
         for (uint32_t i = 0; i < ask.map.fm_mapped_extents && at < end; i++) {
-            const struct fiemap_extent *extent = &ask.extent[i];
+            const struct fiemap_extent *extent = &ask.map.fm_extents[i];
             if (extent->fe_logical > at || extent->fe_logical + extent->fe_length <= at || extent->fe_flags & none)
                 return false;
             at = extent->fe_logical + extent->fe_length;
