@@ -24,6 +24,7 @@
 #ifndef UMA_UMA_H
 #define UMA_UMA_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -235,7 +236,11 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason);
 
 /* The result of a call that the kernel made: -UMA_AGAIN if there was no room for it and there is more now, because this
  * process has removed logs that it kept ready. */
-long uma_after_kernel(long result);
+long uma_out_of_room(long result);
+static inline long uma_after_kernel(long result)
+{
+    return __builtin_expect(result == -ENOSPC || result == -EDQUOT, 0) ? uma_out_of_room(result) : result;
+}
 
 /* ---- lookup ---- */
 

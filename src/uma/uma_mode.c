@@ -169,9 +169,7 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
     return error;
 }
 
-long uma_after_kernel(long result)
+long uma_out_of_room(long result)
 {
-    if (__builtin_expect(result == -ENOSPC || result == -EDQUOT, 0) && volume_drop_pool())
-        return -UMA_AGAIN;
-    return result;
+    return volume_drop_pool() ? -UMA_AGAIN : result;
 }

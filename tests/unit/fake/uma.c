@@ -306,7 +306,7 @@ struct uma *uma_lease_yield(uint64_t dev, uint64_t ino)
     return NULL;
 }
 
-long uma_after_kernel(long result)
+long uma_out_of_room(long result)
 {
     return result;
 }
