@@ -115,14 +115,14 @@ static __attribute__((noinline)) bool candidate_call(const struct rw_call *call,
         return false;
     if (!candidate_enter(candidate, writes, &inflight))
         return false;
-    *result = kernel_transfer(call, direction);
+    *result = uma_after_kernel(kernel_transfer(call, direction));
     if (*result > 0) {
         candidate_note(candidate, writes, (uint64_t)*result);
         if (writes && call->offset != RW_SEQUENTIAL && !appends(call, (uint32_t)candidate->flags))
             uma_worth_reach(&candidate->worth, (uint64_t)call->offset + (uint64_t)*result);
     }
     candidate_leave(&inflight);
-    return writes || *result != -EFAULT; /* see rw_touch */
+    return *result != -UMA_AGAIN && (writes || *result != -EFAULT); /* see rw_touch */
 }
 
 /* The same for one buffer. */

@@ -201,17 +201,28 @@ bool volume_is_attached(struct volume *volume, uint64_t ino)
 
 /* ---- the bucket lock ---- */
 
+/* Counts slots in use. A number that cannot be is never changed: the table is damaged, and slots are looked at. */
+static void count_slot(struct volume *volume, int more)
+{
+    _Atomic uint64_t *slots = &volume->table->slots;
+    uint64_t seen = atomic_load_explicit(slots, memory_order_relaxed);
+    while (seen <= (uint64_t)VOLUME_BUCKETS * VOLUME_SLOTS && (seen || more > 0) &&
+           !atomic_compare_exchange_weak_explicit(slots, &seen, more > 0 ? seen + 1 : seen - 1, memory_order_seq_cst,
+                                                  memory_order_relaxed))
+        ; /* seq_cst: see is_served */
+}
+
 /* A slot comes into use, or goes out of it. Under the lock. */
 static void begin_slot(struct volume *volume, struct volume_slot *slot, uint64_t ino)
 {
-    atomic_fetch_add_explicit(&volume->table->slots, 1, memory_order_seq_cst);
+    count_slot(volume, 1);
     atomic_store_explicit(&slot->ino, ino, memory_order_seq_cst); /* visible: no call begins from now on */
 }
 
 static void end_slot(struct volume *volume, struct volume_slot *slot)
 {
     atomic_store_explicit(&slot->ino, 0, memory_order_seq_cst);
-    atomic_fetch_sub_explicit(&volume->table->slots, 1, memory_order_seq_cst);
+    count_slot(volume, -1);
 }
 
 /* The dead owner may have stopped in the middle of a change. */

@@ -99,7 +99,7 @@ struct uma {
     _Atomic uint32_t flags; /* enum uma_flags */
     struct uma_worth worth;
     _Atomic uint64_t bytes_copied; /* by write-back, through the kernel */
-    _Atomic int nowait[2]; /* of reads and of writes, see uma_nowait: 0 not asked, NOWAIT_TAKEN, or an error */
+    _Atomic int nowait[2];         /* of reads and of writes, see uma_nowait: 0 not asked, NOWAIT_TAKEN, or an error */
     _Atomic uint64_t size_at_open;
     _Atomic uint32_t was_read;    /* in user space: the time of access is to be delivered */
     _Atomic uint64_t access_tick; /* of the kernel's clock of files, when it was delivered last */
