@@ -25,6 +25,7 @@
     }
 CORE_CALL(int, openat, (int dirfd, const char *path, int flags, mode_t mode), (dirfd, path, flags, mode))
 CORE_CALL(int, adopt, (int fd, int flags), (fd, flags))
+CORE_CALL(bool, take_over, (int fd), (fd))
 CORE_CALL(int, close, (int fd), (fd))
 CORE_CALL(int, release, (int fd), (fd))
 CORE_CALL(int, dup, (int fd), (fd))
@@ -95,6 +96,20 @@ static void core_before_exec(void)
 {
     inside_enter();
     file_before_exec();
+    inside_leave();
+}
+
+static void core_exec_failed(void)
+{
+    inside_enter();
+    file_exec_failed();
+    inside_leave();
+}
+
+static void core_take_over_end(void)
+{
+    inside_enter();
+    file_take_over_end();
     inside_leave();
 }
 
@@ -201,6 +216,9 @@ const struct nvmmio_core nvmmio_core = {
     .demote_inheritable = core_demote_inheritable,
     .ring_begin = core_ring_begin,
     .before_exec = core_before_exec,
+    .exec_failed = core_exec_failed,
+    .take_over = core_take_over,
+    .take_over_end = core_take_over_end,
     .attend = api_attend,
     .before_fork = api_before_fork,
     .after_fork_parent = api_after_fork_parent,

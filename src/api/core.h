@@ -18,7 +18,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define NVMMIO_CORE_VERSION 7u
+#define NVMMIO_CORE_VERSION 8u
 
 struct sys_action; /* base/rawsys.h */
 struct flock;
@@ -79,6 +79,9 @@ struct nvmmio_core {
     void (*demote_inheritable)(bool own_memory);
     int (*ring_begin)(void);
     void (*before_exec)(void); /* with own memory */
+    void (*exec_failed)(void);
+    bool (*take_over)(int fd); /* at the start, see file_take_over */
+    void (*take_over_end)(void);
     /* Once, at load: from now on the caller calls the three below around each fork, inside all other handlers, and
      * `foreign` tells, without a system call, whether this is a vfork child or the like. */
     void (*attend)(bool (*foreign)(void));

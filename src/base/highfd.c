@@ -71,6 +71,13 @@ int highfd_move(int fd)
     return fd;
 }
 
+int highfd_take(int fd)
+{
+    sys_fcntl(fd, F_SETFD, FD_CLOEXEC);
+    note(fd, true);
+    return fd;
+}
+
 void highfd_close(int fd)
 {
     /* A number that is not ours any more: in a child that was made while another thread was about to close it. */

@@ -18,6 +18,9 @@
 #define HIGHFD_MOST 8192
 int highfd_move(int fd);
 
+/* The same, but fd keeps its number. */
+int highfd_take(int fd);
+
 /* Whether `count` more of the library's descriptors leave the application its half of RLIMIT_NOFILE. */
 bool highfd_has_room(unsigned count);
 

@@ -117,6 +117,12 @@ int file_ring_begin(void);
 
 /* Before this process becomes another program: the same, and every other file is brought up to date, as closing it would. */
 void file_before_exec(void);
+void file_exec_failed(void);
+
+/* At the start of a program: whether fd is one of the library's that was kept over exec, and is again; when that was asked of
+ * all, and the inherited files are adopted. */
+bool file_take_over(int fd);
+void file_take_over_end(void);
 
 /* From now on `foreign` tells whether this is another process in this memory, a vfork child; else the process id does. */
 void file_ask_foreign(bool (*foreign)(void));

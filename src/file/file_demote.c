@@ -86,10 +86,35 @@ void file_demote_inheritable(bool own_memory)
     demote_handles(own_memory);
 }
 
+static void keep_locks(int fd, struct fd_handle *handle, void *arg)
+{
+    (void)arg;
+    int flags = sys_fcntl(fd, F_GETFD, 0);
+    if (flags >= 0 && !(flags & FD_CLOEXEC)) /* else its own close drops them */
+        uma_keep_locks(handle->uma);
+}
+
 void file_before_exec(void)
 {
     if (!file_owns_table() || !atomic_load_explicit(&file_state.pid, memory_order_relaxed))
         return;
     demote_handles(true); /* a candidate's description is the kernel's as it is */
+    fd_table_each(0, UINT_MAX, keep_locks, NULL);
     uma_before_exec();
+}
+
+void file_exec_failed(void)
+{
+    if (file_owns_table())
+        uma_exec_failed();
+}
+
+bool file_take_over(int fd)
+{
+    return uma_take_over(fd);
+}
+
+void file_take_over_end(void)
+{
+    uma_take_over_end();
 }

@@ -68,27 +68,38 @@ static int lock_from_start(int fd, struct flock *lock)
     return 0;
 }
 
-/* A lock, or its end, is seen: a file of many is not worth attaching. The uma has a descriptor of its own before a lock is there that closing one could drop. 1: fd is not managed. */
-static int lock_announce(int fd)
+static int lock_copy(struct uma *uma, const struct flock *given, struct flock *lock)
+{
+    if (!pm_guard_copy(lock, given, sizeof *lock))
+        return 1;
+    if (lock->l_type != F_UNLCK)
+        uma_note_lock(uma);
+    return 0;
+}
+
+/* A lock, or its end, is seen. The uma has a descriptor of its own before one is there that closing a descriptor could drop.
+ * 1: fd is not managed, or *given cannot be read: the kernel tells. */
+static int lock_announce(int fd, const struct flock *given, struct flock *lock)
 {
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : 1;
     bool ready = uma_is_ready_for_locks(handle->uma);
+    int result = ready ? lock_copy(handle->uma, given, lock) : -EBADF;
     bool counted = !ready && handle_count(handle);
     handle_leave();
-    if (ready || !counted)
-        return ready ? 0 : -EBADF;
-    int result = uma_before_lock(handle->uma, fd);
+    if (!counted)
+        return result;
+    result = uma_before_lock(handle->uma, fd);
+    if (!result)
+        result = lock_copy(handle->uma, given, lock);
     handle_drop(handle, fd);
     return result;
 }
 
 int file_lock_prepare(int fd, const struct flock *given, struct flock *lock)
 {
-    int result = lock_announce(fd);
-    if (!result && !pm_guard_copy(lock, given, sizeof *lock))
-        result = 1; /* the kernel tells */
+    int result = lock_announce(fd, given, lock);
     return result ? result : lock_from_start(fd, lock);
 }
 

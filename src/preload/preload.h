@@ -331,6 +331,7 @@ void preload_before_capset(void);
 
 /* Before a new program takes the place of this one, or of a child: what it inherits is the kernel's. */
 void preload_before_exec(void);
+void preload_exec_failed(void); /* behind it, if the call returns */
 /* The same before a child is made that becomes another program: this process goes on. */
 void preload_before_child(void);
 

@@ -14,16 +14,23 @@
 #define EXEC_SHELL "/bin/sh"
 #define EXEC_PATH "/bin:/usr/bin" /* where PATH is not set */
 
+/* Only errors return. */
+static int exec_result(long error)
+{
+    preload_exec_failed();
+    return (int)preload_result(error);
+}
+
 int preload_execve(const char *path, char *const argv[], char *const envp[])
 {
     preload_before_exec();
-    return (int)preload_result(rawsys(SYS_execve, (long)path, (long)argv, (long)envp, 0, 0, 0));
+    return exec_result(rawsys(SYS_execve, (long)path, (long)argv, (long)envp, 0, 0, 0));
 }
 
 int preload_execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
     preload_before_exec();
-    return (int)preload_result(rawsys(SYS_execveat, dirfd, (long)path, (long)argv, (long)envp, flags, 0));
+    return exec_result(rawsys(SYS_execveat, dirfd, (long)path, (long)argv, (long)envp, flags, 0));
 }
 
 int preload_fexecve(int fd, char *const argv[], char *const envp[])
@@ -98,7 +105,7 @@ static long exec_search(const char *file, char *const argv[], char *const envp[]
 int preload_execvpe(const char *file, char *const argv[], char *const envp[])
 {
     preload_before_exec();
-    return (int)preload_result(strchr(file, '/') ? exec_try(file, argv, envp) : exec_search(file, argv, envp));
+    return exec_result(strchr(file, '/') ? exec_try(file, argv, envp) : exec_search(file, argv, envp));
 }
 
 int preload_execvp(const char *file, char *const argv[])

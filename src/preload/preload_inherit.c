@@ -43,13 +43,41 @@ static void inherit_begin_libc(const struct preload_start *start)
     dlclose(libc);
 }
 
-static void inherit(int fd, const struct preload_start *start, bool named)
+static bool inherit_is_in_root(int fd, bool named)
 {
-    if (!(named ? preload_root_holds(fd) : preload_root_is_dax(fd, "", AT_EMPTY_PATH)))
-        return;
+    return named ? preload_root_holds(fd) : preload_root_is_dax(fd, "", AT_EMPTY_PATH);
+}
+
+struct inherit {
+    const struct preload_start *start;
+    bool named; /* roots are */
+    bool (*visit)(int fd, const struct inherit *inherit);
+};
+
+/* Until the first file of a root is met, for which the core is loaded. */
+static bool inherit_load(int fd, const struct inherit *inherit)
+{
+    if (!inherit_is_in_root(fd, inherit->named))
+        return true;
     if (!preload_core() && preload_hopeful())
-        inherit_begin_libc(start);
-    preload_adopt_shared(fd);
+        inherit_begin_libc(inherit->start);
+    preload_core_load();
+    return false;
+}
+
+/* Before a file is adopted: then the core has its descriptor of it, and opens none, which it would close. */
+static bool inherit_take_over(int fd, const struct inherit *inherit)
+{
+    (void)inherit;
+    preload_core()->take_over(fd);
+    return true;
+}
+
+static bool inherit_adopt(int fd, const struct inherit *inherit)
+{
+    if (!preload_core()->is_own(fd) && inherit_is_in_root(fd, inherit->named))
+        preload_adopt_shared(fd);
+    return true;
 }
 
 /* The number that a name stands for; -1: none. */
@@ -64,24 +92,41 @@ static int inherit_number(const char *name)
     return number;
 }
 
-void preload_inherit(const struct preload_start *start, bool named)
+/* Every descriptor of the process, but `list`, the folder of their names, to the visitor; as long as it wants more. */
+static void inherit_each(int list, const struct inherit *inherit)
 {
     _Alignas(struct dirent64) char room[INHERIT_ROOM];
-    int list = sys_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    long bytes;
     if (list < 0) { /* no /proc: the standard ones at least */
-        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-            inherit(fd, start, named);
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && inherit->visit(fd, inherit); fd++)
+            continue;
         return;
     }
-    long bytes;
+    sys_lseek(list, 0, SEEK_SET);
     while ((bytes = rawsys(SYS_getdents64, list, (long)room, sizeof room, 0, 0, 0)) > 0) {
         for (long at = 0; at < bytes;) {
             const struct dirent64 *entry = (const struct dirent64 *)(room + at);
             int fd = inherit_number(entry->d_name);
             at += entry->d_reclen;
-            if (fd >= 0 && fd != list)
-                inherit(fd, start, named);
+            if (fd >= 0 && fd != list && !inherit->visit(fd, inherit))
+                return;
         }
     }
-    sys_close(list);
+}
+
+void preload_inherit(const struct preload_start *start, bool named)
+{
+    int list = sys_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    struct inherit inherit = {.start = start, .named = named, .visit = inherit_load};
+    inherit_each(list, &inherit);
+    const struct nvmmio_core *core = preload_core();
+    if (core) {
+        inherit.visit = inherit_take_over;
+        inherit_each(list, &inherit);
+        inherit.visit = inherit_adopt;
+        inherit_each(list, &inherit);
+        core->take_over_end();
+    }
+    if (list >= 0)
+        sys_close(list);
 }

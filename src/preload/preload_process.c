@@ -34,6 +34,13 @@ void preload_before_exec(void)
         core->demote_inheritable(false);
 }
 
+void preload_exec_failed(void)
+{
+    const struct nvmmio_core *core = preload_core();
+    if (core && !preload_foreign())
+        core->exec_failed();
+}
+
 /* ---- children with another program ---- */
 
 typedef int process_spawn_call(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,

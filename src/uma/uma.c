@@ -261,24 +261,6 @@ int uma_close(struct uma *uma, int fd)
     return error;
 }
 
-int uma_before_lock(struct uma *uma, int fd)
-{
-    uma_attach_lock();
-    int error = uma_prove(uma, fd);
-    if (!error)
-        error = uma_data_open(uma, fd, UMA_TO_JOIN);
-    if (!error || error == -EXDEV) /* release: what is open is seen by who sees the flag */
-        atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_LOCKS, memory_order_release);
-    uma_attach_unlock();
-    return error == -EXDEV ? 0 : error;
-}
-
-bool uma_is_ready_for_locks(struct uma *uma)
-{
-    uma_worth_count(&uma->worth.others, 1);
-    return uma_is_attached(uma) || atomic_load_explicit(&uma->flags, memory_order_acquire) & UMA_FLAG_LOCKS;
-}
-
 uint32_t uma_process(const struct uma *uma)
 {
     return (uint32_t)volume_self(uma->volume);
@@ -368,11 +350,12 @@ static void child_forget(struct uma *uma)
     }
     highfd_close(uma->spare_fd);
     uma->spare_fd = -1;
-    atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_LOCKS, memory_order_relaxed); /* the only thread */
+    atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_LOCKABLE, memory_order_relaxed); /* the only thread */
     atomic_store_explicit(&uma->lease, UMA_LEASE_OFF, memory_order_relaxed);
     /* what the parent exposed is the parent's to write back; its list may be in the middle of a change, and is left */
     uma->protect = (struct uma_protect){0};
     uma->busy = 0;
+    atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_LOCKED, memory_order_relaxed);
 }
 
 void uma_after_fork_child(void)

@@ -71,6 +71,16 @@ int uma_close(struct uma *uma, int fd);
 int uma_before_lock(struct uma *uma, int fd);
 /* Counts a lock. Whether uma_before_lock has nothing to do. */
 bool uma_is_ready_for_locks(struct uma *uma);
+/* The application is about to take one: known to uma_keep_locks. */
+void uma_note_lock(struct uma *uma);
+/* Before exec, of a file that the new program inherits: what closes the uma's own descriptor would drop the locks that the
+ * process keeps, so it is inherited as well. And when exec failed, of all. */
+void uma_keep_locks(struct uma *uma);
+void uma_exec_failed(void);
+/* At the start of a program, for each descriptor before any file is opened: whether it is one that was kept so, which is the
+ * library's again; and when the umas of the inherited files are there. */
+bool uma_take_over(int fd);
+void uma_take_over_end(void);
 
 /* Before the application sets O_APPEND or O_DIRECT on a description of the file: it may be the library's, too (lease:1). */
 int uma_before_flags(struct uma *uma, int fd);

@@ -17,7 +17,8 @@ enum { NOWAIT_TAKEN = 1 };
 void uma_data_replace(struct uma *uma, int fd)
 {
     uma->spare_fd = uma->data_fd;
-    uma->data_fd = highfd_move(fd);
+    /* moving it is closing one: better a number that the application may miss than its locks */
+    uma->data_fd = uma_holds_locks(uma, fd) ? highfd_take(fd) : highfd_move(fd);
     uma->data_writable = true;
 }
 
@@ -42,7 +43,7 @@ bool uma_data_own(struct uma *uma)
 
 int uma_data_open(struct uma *uma, int fd, enum uma_purpose purpose)
 {
-    if (uma->data_fd >= 0) {
+    if (uma->data_fd >= 0 || uma_take_kept(uma)) {
         if (purpose == UMA_TO_SERVE)
             uma_data_open_to_write(uma);
         return uma->borrowed && !uma_lease_fits(uma->data_fd) ? -EPERM : 0;

@@ -59,9 +59,10 @@ enum uma_flags {
     UMA_FLAG_ALONE = 4,    /* attaching failed for good (no space, no permission): kernel's path */
     UMA_FLAG_UNPROVEN = 8, /* it is not known yet whether the file is of the volume: uma_prove */
     UMA_FLAG_OUTSIDE = 16, /* it is not: the kernel's path for good */
-    UMA_FLAG_LOCKS = 128,  /* uma_before_lock was called, and data_fd is open, or never will be (OUTSIDE) */
+    UMA_FLAG_LOCKABLE = 128,  /* uma_before_lock was called, and data_fd is open, or never will be (OUTSIDE) */
     UMA_FLAG_EARNED = 64,  /* it is to be attached, however little was done with it */
     UMA_FLAG_PROGRAM = 32, /* may be executed: reads do not attach it, or nobody could meanwhile (ETXTBSY) */
+    UMA_FLAG_LOCKED = 256,  /* the application may hold locks that a close of any descriptor of the file drops */
 };
 
 /* Bytes of the next piece: all that is left if it can be one step, else up to a multiple of the greatest length. One that is
@@ -366,6 +367,12 @@ void uma_data_open_to_write(struct uma *uma);
 void uma_data_replace(struct uma *uma, int fd);
 /* In a forked child: a description of its own in the place of one that is borrowed. False: it cannot be opened. */
 bool uma_data_own(struct uma *uma);
+
+/* ---- POSIX locks of the application (uma_locks.c) ---- */
+/* Whether this process may have any; fd: any descriptor of the file. A guess where another thread takes the first one now. */
+bool uma_holds_locks(const struct uma *uma, int fd);
+/* Gives the uma the descriptors that were kept over exec for it, if there are any. Under the attach lock. */
+bool uma_take_kept(struct uma *uma);
 
 /* ---- what attaching is worth (uma_worth.c) ---- */
 void uma_worth_begin(struct uma *uma, uint64_t size);

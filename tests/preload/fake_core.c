@@ -24,7 +24,7 @@
     X(openat) X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(lock_prepare) X(is_managed) X(read)        \
     X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
     X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
-    X(mmap) X(munmap) X(msync) X(remove) X(mprotect) X(touch) X(mremap) X(demote) X(by_kernel) X(demote_inheritable) X(ring_begin) X(before_exec) X(limit_changed) X(sigaction)  \
+    X(mmap) X(munmap) X(msync) X(remove) X(mprotect) X(touch) X(mremap) X(demote) X(by_kernel) X(demote_inheritable) X(ring_begin) X(before_exec) X(exec_failed) X(limit_changed) X(sigaction)  \
     X(doubt) X(before_move) X(after_move) X(before_user) X(exit)
 /* clang-format on */
 
@@ -391,6 +391,17 @@ static int fake_demote(int fd, int reason)
     return 0;
 }
 
+static bool fake_take_over(int fd)
+{
+    (void)fd;
+    return false;
+}
+
+static void fake_exec_failed(void)
+{
+    fake_call(FAKE_exec_failed);
+}
+
 static void fake_before_exec(void)
 {
     fake_call(FAKE_before_exec);
@@ -490,4 +501,6 @@ FAKE_API const struct nvmmio_core nvmmio_core = {
     .after_bare = fake_nothing,
     .born = fake_nothing,
     .main_ended = fake_nothing,
+    .take_over = fake_take_over,
+    .take_over_end = fake_nothing,
 };
