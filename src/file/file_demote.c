@@ -91,7 +91,7 @@ static void keep_locks(int fd, struct fd_handle *handle, void *arg)
     (void)arg;
     int flags = sys_fcntl(fd, F_GETFD, 0);
     if (flags >= 0 && !(flags & FD_CLOEXEC)) /* else its own close drops them */
-        uma_keep_locks(handle->uma);
+        uma_keep_locks(handle->uma, handle->readable && handle->writable);
 }
 
 void file_before_exec(void)

@@ -74,8 +74,9 @@ bool uma_is_ready_for_locks(struct uma *uma);
 /* The application is about to take one: known to uma_keep_locks. */
 void uma_note_lock(struct uma *uma);
 /* Before exec, of a file that the new program inherits: what closes the uma's own descriptor would drop the locks that the
- * process keeps, so it is inherited as well. And when exec failed, of all. */
-void uma_keep_locks(struct uma *uma);
+ * process keeps, so it is inherited as well; whole: the application's, which is, can read and write. When exec failed: all
+ * is as before. */
+void uma_keep_locks(struct uma *uma, bool whole);
 void uma_exec_failed(void);
 /* At the start of a program, for each descriptor before any file is opened: whether it is one that was kept so, which is the
  * library's again; and when the umas of the inherited files are there. */

@@ -71,6 +71,12 @@ bool uma_holds_locks(const struct uma *uma, int fd)
 
 /* ---- before exec ---- */
 
+/* The new program gets no more of the file than it is given by the application, or could open by itself. */
+static bool may_have(int fd)
+{
+    return sys_faccessat2(fd, "", R_OK | W_OK, AT_EACCESS | AT_EMPTY_PATH) == 0;
+}
+
 static void keep(int fd)
 {
     if (fd >= 0 && sys_fcntl(fd, F_SETSIG, LOCKS_MARK) == 0)
@@ -78,10 +84,11 @@ static void keep(int fd)
 }
 
 /* A borrowed one is the application's own description: a mark on it would be seen, and flock would not end with its close. */
-void uma_keep_locks(struct uma *uma)
+void uma_keep_locks(struct uma *uma, bool whole)
 {
     uma_attach_lock();
-    if (uma->data_fd >= 0 && !uma->borrowed && uma_holds_locks(uma, uma->data_fd)) {
+    if (uma->data_fd >= 0 && !uma->borrowed && uma_holds_locks(uma, uma->data_fd) &&
+        (whole || may_have(uma->data_fd))) {
         keep(uma->data_fd);
         keep(uma->spare_fd);
     }

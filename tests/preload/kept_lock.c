@@ -10,6 +10,7 @@
 #include "clean.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -19,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { HELD = 7, GONE = 2, BYTES = 8192 };
+enum { HELD = 7, GONE = 2, BYTES = 8192, NOBODY = 65534 };
 
 static const char library[] = "LD_PRELOAD", kept_library[] = "KEPT_LOCK_PRELOAD", missing[] = "/nothing/there";
 
@@ -184,6 +185,32 @@ static int try(const struct kind *kind, const struct state *state, const char *w
     return status != 0;
 }
 
+/* A program that may only read the file by what it inherits, and is not allowed to write it. */
+static int give_to_nobody(void)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    unlink(path);
+    int fd = open(path, O_RDWR | O_CREAT, 0644), reader = open(path, O_RDONLY);
+    if (write(fd, "1", 1) != 1 || fsync(fd) || pwrite(fd, "2", 1, 0) != 1 || dup2(reader, HELD) != HELD)
+        return GONE;
+    if (fcntl(HELD, F_SETLK, &lock) || close_range(3, HELD - 1, 0) || fcntl(HELD, F_SETLK, &lock) || setuid(NOBODY))
+        return GONE;
+    unsetenv(library);
+    execl("/proc/self/exe", "kept_lock", "count", (char *)NULL);
+    return errno == EACCES ? 0 : GONE; /* the test's own folder is private */
+}
+
+static int try_nobody(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(geteuid() == 0 ? give_to_nobody() : 0);
+    int status = status_of(child);
+    if (status)
+        fprintf(stderr, "kept_lock: a descriptor for one who may not write: %d\n", status);
+    return status != 0;
+}
+
 int main(int argc, char **argv)
 {
     static const char *const ways[] = {"l", "ll", "p", "pp", "pl", "lpll"};
@@ -207,6 +234,7 @@ int main(int argc, char **argv)
         for (int j = 0; j < STATES; j++)
             for (unsigned k = 0; k < sizeof ways / sizeof *ways; k++)
                 wrong += try(&kinds[i], &states[j], ways[k]);
+    wrong += try_nobody();
     clean_tree(root);
     return wrong ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -203,9 +203,10 @@ void uma_note_lock(struct uma *uma)
     (void)uma;
 }
 
-void uma_keep_locks(struct uma *uma)
+void uma_keep_locks(struct uma *uma, bool whole)
 {
     (void)uma;
+    (void)whole;
 }
 
 void uma_exec_failed(void)
