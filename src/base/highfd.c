@@ -13,6 +13,7 @@
 
 #define HIGHFD_NOTED 65536u /* numbers that are noted; higher ones are not protected */
 #define WORD_BITS 64u
+#define PROGRAM_LEAST 16 /* numbers that are the application's where half would be fewer: what it is likely to need */
 
 /* One bit a number. Relaxed: a bit concerns a descriptor that is published to other threads by other means. */
 static struct highfd {
@@ -43,11 +44,14 @@ static bool range(long *base, long *end)
     return true;
 }
 
-bool highfd_has_room(unsigned count)
+bool highfd_has_room(unsigned count, bool needed)
 {
     long base, end;
-    return !range(&base, &end) ||
-           (long)atomic_load_explicit(&highfd.count, memory_order_relaxed) + (long)count <= end - base;
+    if (!range(&base, &end))
+        return true;
+    if (!needed && base < PROGRAM_LEAST)
+        base = PROGRAM_LEAST;
+    return (long)atomic_load_explicit(&highfd.count, memory_order_relaxed) + (long)count <= end - base;
 }
 
 static int move(int fd)

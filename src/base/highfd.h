@@ -21,8 +21,9 @@ int highfd_move(int fd);
 /* The same, but fd keeps its number. */
 int highfd_take(int fd);
 
-/* Whether `count` more of the library's descriptors leave the application its half of RLIMIT_NOFILE. */
-bool highfd_has_room(unsigned count);
+/* Whether `count` more of the library's descriptors leave the application its half of RLIMIT_NOFILE; and, if we can do without
+ * (not needed), no fewer than a program is likely to need. */
+bool highfd_has_room(unsigned count, bool needed);
 
 /* Closes one of the library's descriptors. -1 is ignored. */
 void highfd_close(int fd);

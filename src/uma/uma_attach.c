@@ -222,7 +222,7 @@ static int attach_fresh(struct uma *uma, enum uma_purpose purpose)
         uma_data_open_to_write(uma);
     if (!uma->data_writable && !(purpose == UMA_TO_DEMOTE && uma_is_program(uma)))
         return -EACCES;
-    if (!highfd_has_room(ATTACH_DESCRIPTORS))
+    if (!highfd_has_room(ATTACH_DESCRIPTORS, true))
         return -EMFILE; /* the application has few, and needs them */
     int error = log_identity_of(uma->data_fd, &identity, NULL);
     if (!error)
@@ -391,6 +391,11 @@ static int attach_existing(struct uma *uma, uint64_t id, struct log_header *copy
     if (error && error != LOG_GIVEN_BACK)
         log_close(&uma->log);
     return error;
+}
+
+bool uma_has_room(const struct uma *uma)
+{
+    return highfd_has_room(ATTACH_DESCRIPTORS + (uma->data_fd < 0), false);
 }
 
 int uma_attach(struct uma *uma, int fd, enum uma_purpose purpose)

@@ -28,6 +28,10 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
     if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
         return UMA_PATH_KERNEL; /* the process ends, or becomes another program */
     bool attach = uma_wants_attach(uma, fd, intent);
+    if (attach && !uma_has_room(uma)) { /* for good: if somebody else has it attached we join all the same */
+        atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
+        attach = false;
+    }
     for (;;) {
         if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_OUTSIDE)
             return UMA_PATH_KERNEL;

@@ -346,6 +346,9 @@ enum uma_purpose {
     UMA_TO_DEMOTE /* it is to be the kernel's */
 };
 int uma_attach(struct uma *uma, int fd, enum uma_purpose purpose);
+/* Whether the application has so many descriptors that it can do without those of an attachment that nobody needs but to be
+ * served faster, or in one piece. */
+bool uma_has_room(const struct uma *uma);
 int uma_detach(struct uma *uma);
 /* Tells log and index when this process opened the file O_ATOMIC. */
 void uma_note_atomic(struct uma *uma);

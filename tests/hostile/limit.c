@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -27,10 +28,10 @@ static void limit(int resource, rlim_t value)
 }
 
 /* All descriptors that there are belong to the program: each that the kernel would give it it gets. */
-static void few_descriptors(void)
+static void descriptors_of(rlim_t most)
 {
     int fd[4], count = 0;
-    limit(RLIMIT_NOFILE, 16);
+    limit(RLIMIT_NOFILE, most);
     for (int i = 0; i < 4; i++) {
         char name[8];
         snprintf(name, sizeof name, "f%d", i);
@@ -51,6 +52,41 @@ static void few_descriptors(void)
     }
     int again = file_begin("f0");
     file_end(again, "f0");
+}
+
+/* Some of the files are attached. */
+static void few_descriptors(void)
+{
+    descriptors_of(24);
+}
+
+/* None is. */
+static void fewer_descriptors(void)
+{
+    descriptors_of(16);
+}
+
+/* How many descriptors there are for those who do not come by the library: libc itself, say. */
+static int count_free(void)
+{
+    int fd[32], count = 0;
+    while (count < 32 && (fd[count] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) >= 0)
+        count++;
+    must(count == 32 || errno == EMFILE, "socket");
+    for (int i = 0; i < count; i++)
+        close(fd[i]);
+    return count;
+}
+
+/* Where there are hardly enough for any program, files are left to the kernel. */
+static void least_descriptors(void)
+{
+    limit(RLIMIT_NOFILE, 14);
+    int before = count_free(), fd = file_begin("file"), after = count_free();
+    must(after >= before - 1 - 2, "%d of %d descriptors are left", after, before);
+    file_goes_on(fd);
+    file_opens("file", fd);
+    file_end(fd, "file");
 }
 
 /* Files are opened until there is no descriptor left; those that are open go on. */
@@ -328,6 +364,8 @@ static void planted_guest(void)
 
 const struct scenario scenarios_limit[] = {
     {"few_descriptors", few_descriptors, false, false},
+    {"fewer_descriptors", fewer_descriptors, false, false},
+    {"least_descriptors", least_descriptors, false, false},
     {"no_descriptors", no_descriptors, false, false},
     {"little_address_space", little_address_space, false, false},
     {"locked_memory", locked_memory, false, false},
