@@ -159,6 +159,43 @@ void handle_end_late(void)
     }
 }
 
+typedef bool handle_test(const struct fd_handle *handle);
+
+static bool any(const struct uma *uma, handle_test *test)
+{
+    uint32_t extent = pool_extent(&handles.pool);
+    for (uint32_t index = 1; index <= extent; index++) {
+        struct fd_handle *handle = handle_at(index);
+        /* acquire: pairs with the last store of handle_make */
+        if (atomic_load_explicit(&handle->count, memory_order_acquire) && handle->uma == uma && test(handle))
+            return true;
+    }
+    return false;
+}
+
+static bool is_given(const struct fd_handle *handle)
+{
+    return ofd_is_given(handle->ofd);
+}
+
+bool handle_any_given(const struct uma *uma)
+{
+    return any(uma, is_given);
+}
+
+static bool is_writable(const struct fd_handle *handle)
+{
+    return handle->writable;
+}
+
+/* Of a program: who can only read it now does not keep it from being executed. */
+static int end_writing(struct fd_handle *handle, int fd)
+{
+    if (!handle->writable || !uma_bars_execution(handle->uma) || any(handle->uma, is_writable))
+        return 0;
+    return uma_let_execute(handle->uma, fd);
+}
+
 int handle_drop(struct fd_handle *handle, int fd)
 {
     /* acq_rel: what every holder did with it is over before it ends */
@@ -169,7 +206,8 @@ int handle_drop(struct fd_handle *handle, int fd)
         list_push(&handles.late, handle);
         return 0;
     }
-    return end(handle, fd);
+    int error = end_writing(handle, fd), last = end(handle, fd);
+    return error ? error : last;
 }
 
 void handle_each(void (*visit)(struct fd_handle *handle))
@@ -181,19 +219,6 @@ void handle_each(void (*visit)(struct fd_handle *handle))
         if (atomic_load_explicit(&handle->count, memory_order_acquire))
             visit(handle);
     }
-}
-
-bool handle_any_given(const struct uma *uma)
-{
-    uint32_t extent = pool_extent(&handles.pool);
-    for (uint32_t index = 1; index <= extent; index++) {
-        struct fd_handle *handle = handle_at(index);
-        /* acquire: pairs with the last store of handle_make */
-        if (atomic_load_explicit(&handle->count, memory_order_acquire) && handle->uma == uma &&
-            ofd_is_given(handle->ofd))
-            return true;
-    }
-    return false;
 }
 
 static void count_for_child(struct fd_handle *handle)

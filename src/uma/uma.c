@@ -254,8 +254,7 @@ int uma_close(struct uma *uma, int fd)
     rcu_wait_for_others();
     uma_attach_lock();
     int error = uma_detach(uma);
-    highfd_close(uma->data_fd);
-    highfd_close(uma->spare_fd);
+    uma_data_close(uma);
     uma_attach_unlock();
     mem_free(uma, sizeof *uma);
     return error;
@@ -431,6 +430,50 @@ void uma_before_exec(void)
 {
     if (!uma_exiting())
         leave_all();
+}
+
+/* From here to the end of its process or so nobody but us is in the uma. Only what the kernel has whole: meanwhile calls go
+ * there. */
+static void leave_one(struct uma *uma)
+{
+    uma_registry_lock();
+    if (uma_is_attached(uma))
+        exit_close_path(uma);
+    uma_registry_unlock();
+    rcu_wait_for_others();
+    uma_attach_lock();
+    uma_registry_lock();
+    exit_wait(uma);
+    uma_registry_unlock();
+    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
+        uma_detach(uma);
+    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_DETACHED)
+        uma_data_close(uma);
+    uma_attach_unlock();
+}
+
+bool uma_bars_execution(const struct uma *uma)
+{
+    return uma_is_program(uma) && uma_is_attached(uma) && uma->data_writable &&
+           !(atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC) &&
+           !atomic_load_explicit(&uma->stored_maps, memory_order_relaxed);
+}
+
+int uma_let_execute(struct uma *uma, int fd)
+{
+    uma_registry_lock();
+    bool last = uma->holders == 1;
+    uma_registry_unlock();
+    rcu_enter();
+    bool shared = uma_is_attached(uma) && uma_is_shared(uma);
+    rcu_leave();
+    if (last || shared || fd < 0)
+        return 0;
+    int error = uma_demote(uma, fd, UMA_DEMOTE_OTHER);
+    if (error)
+        return error;
+    leave_one(uma);
+    return atomic_load_explicit(&uma->maps, memory_order_relaxed) ? uma_demote(uma, fd, UMA_DEMOTE_OTHER) : 0;
 }
 
 static void relieve_one(struct uma *uma, void *arg)

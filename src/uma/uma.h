@@ -66,6 +66,12 @@ bool uma_is_known(uint64_t dev, uint64_t ino);
 void uma_ref(struct uma *uma);
 int uma_close(struct uma *uma, int fd);
 
+/* Whether nobody can execute the file, a program, for our sake, if the application itself could not write it any more. */
+bool uma_bars_execution(const struct uma *uma);
+/* Within the close (of fd, or -1) of the last description by which this process can write it: that it may be executed. Not
+ * where other processes have it attached, nor at the last close, which does it anyway. What that would return. */
+int uma_let_execute(struct uma *uma, int fd);
+
 /* Before the application takes a lock of any kind on the file through fd: the uma opens its own descriptor while closing
  * one cannot drop a POSIX lock yet. */
 int uma_before_lock(struct uma *uma, int fd);

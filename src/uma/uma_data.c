@@ -22,6 +22,16 @@ void uma_data_replace(struct uma *uma, int fd)
     uma->data_writable = true;
 }
 
+void uma_data_close(struct uma *uma)
+{
+    highfd_close(uma->data_fd);
+    highfd_close(uma->spare_fd);
+    uma->data_fd = uma->spare_fd = -1;
+    uma->data_writable = uma->borrowed = false;
+    /* the application's close drops its locks, before which there is one again */
+    atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_LOCKABLE, memory_order_release);
+}
+
 void uma_data_open_to_write(struct uma *uma)
 {
     int fd = uma->data_writable ? -EEXIST : place_reopen(uma->data_fd, O_RDWR | O_CLOEXEC);

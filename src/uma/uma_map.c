@@ -72,6 +72,13 @@ static int begin_protected(struct uma *uma, void *addr, size_t length, unsigned 
     return *kind & UMA_MAP_WRITABLE ? sys_mprotect(addr, length, PROT_READ | PROT_WRITE) : 0;
 }
 
+/* Whether all mappings are a program's that nobody stores to. */
+static bool is_looked_at(const struct uma *uma)
+{
+    return uma_is_program(uma) && !atomic_load_explicit(&uma->stored_maps, memory_order_relaxed) &&
+           !atomic_load_explicit(&uma->atomic_maps, memory_order_relaxed);
+}
+
 /* ---- mappings ---- */
 
 /* Attaches where that can be. 0: it is attached, or the kernel serves the file. */
@@ -81,10 +88,13 @@ static int attach_for_mapping(struct uma *uma, int fd, unsigned kind)
     bool elsewhere = volume_is_attached(uma->volume, uma->ino);
     if (uma_is_attached(uma) || flags & UMA_FLAG_OUTSIDE)
         return flags & UMA_FLAG_OUTSIDE ? -EXDEV : 0;
-    /* A program is mapped to be looked at, as a rule, and nobody could execute it while it is attached. If this process
-     * attaches it later the mapping counts. */
-    if (!elsewhere && (flags & UMA_FLAG_ALONE || (flags & UMA_FLAG_PROGRAM && !(kind & UMA_MAP_SHARED))))
+    /* A program is mapped to be looked at, as a rule, and nobody could execute it while it is attached by a descriptor that
+     * can write. If this process attaches it later a private mapping counts; a shared one shows the kernel's file. */
+    bool looks = flags & UMA_FLAG_PROGRAM && !(kind & (UMA_MAP_STORES | UMA_MAP_ATOMIC));
+    if (!elsewhere && (flags & UMA_FLAG_ALONE || (looks && !(kind & UMA_MAP_SHARED))))
         return 0;
+    if (!elsewhere && looks)
+        return uma_demote(uma, fd, UMA_DEMOTE_MMAP);
     int error = uma_attach(uma, fd, UMA_TO_SERVE);
     if (!error || error == -EXDEV || error == -EBUSY || error == -EIO)
         return error;
@@ -331,7 +341,7 @@ void uma_map_inherited(void)
         if (atomic_load_explicit(&uma->inherited, memory_order_relaxed)) {
             atomic_store_explicit(&uma->inherited, 0, memory_order_relaxed);
             /* failing, it is as with a file that cannot be attached when it is mapped */
-            (void)uma_attach(uma, -1, UMA_TO_SERVE);
+            (void)uma_attach(uma, -1, is_looked_at(uma) ? UMA_TO_DEMOTE : UMA_TO_SERVE);
         }
         uma_close(uma, -1);
     }

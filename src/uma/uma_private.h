@@ -370,6 +370,8 @@ void uma_data_open_to_write(struct uma *uma);
 void uma_data_replace(struct uma *uma, int fd);
 /* In a forked child: a description of its own in the place of one that is borrowed. False: it cannot be opened. */
 bool uma_data_own(struct uma *uma);
+/* Within an application's close of that inode. Detached. */
+void uma_data_close(struct uma *uma);
 
 /* ---- POSIX locks of the application (uma_locks.c) ---- */
 /* Whether this process may have any; fd: any descriptor of the file. A guess where another thread takes the first one now. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * program.c — promise: a program in a root that is open for reading, in whatever way, may be executed (no ETXTBSY), and what
- * others write to it is seen at once through a stream that is open.
+ * program.c — promise: a program in a root that is open for reading, in whatever way, or mapped, may be executed (no ETXTBSY),
+ * also by the process that has written it; what others write to it is seen at once through a stream or a mapping.
  *
  * Usage: program CONF (of NVMMIO_CONF). Without the preload library it tests the test.
  */
@@ -13,12 +13,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { GONE = 2, PADDING = 9 }; /* of the ELF header, which nobody looks at */
+enum { GONE = 2, PAGE = 4096, PADDING = 9 }; /* of the ELF header, which nobody looks at */
 
 static char path[64];
 static int wrong;
@@ -65,24 +66,121 @@ static void open_by_number(void)
     close(fd);
 }
 
+/* By another process: twice, the second time what is there already. */
+static bool is_written(unsigned char byte)
+{
+    const unsigned char first = (unsigned char)~byte;
+    pid_t writer = fork();
+    if (writer == 0) {
+        int fd = open(path, O_RDWR);
+        _exit(pwrite(fd, &first, 1, PADDING) != 1 || fsync(fd) || pwrite(fd, &byte, 1, PADDING) != 1);
+    }
+    int status = -1;
+    waitpid(writer, &status, 0);
+    return status == 0;
+}
+
 static void open_as_stream(void)
 {
     FILE *stream = fopen(path, "re");
     check(stream != NULL, "fopen");
     setvbuf(stream, NULL, _IONBF, 0);
     check(runs(-1), "a stream");
-    pid_t writer = fork();
-    if (writer == 0) {
-        int fd = open(path, O_RDWR);
-        _exit(pwrite(fd, "\x55", 1, PADDING) != 1 || fsync(fd) || pwrite(fd, "\xaa", 1, PADDING) != 1);
-    }
-    int status = -1;
-    waitpid(writer, &status, 0);
-    check(status == 0, "written while a stream is open");
+    check(is_written(0xaa), "written while a stream is open");
     fseek(stream, PADDING, SEEK_SET);
     check(fgetc(stream) == 0xaa, "what was written is seen by the stream");
     check(runs(-1), "after it was written");
     fclose(stream);
+}
+
+static const volatile unsigned char *map(int fd)
+{
+    const volatile unsigned char *page = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED)
+        _exit(GONE);
+    return page;
+}
+
+/* What a program writes that has nothing to do with the mapping, while it has the file open. */
+static int write_and_wait(const char *byte)
+{
+    char none;
+    int fd = open(path, O_RDWR);
+    if (pwrite(fd, byte, 1, PADDING) != 1) /* once: into the log, if anywhere */
+        return GONE;
+    return write(STDOUT_FILENO, "", 1) != 1 || read(STDIN_FILENO, &none, 1) != 0;
+}
+
+static bool shows(const volatile unsigned char *page, const char *byte)
+{
+    int in[2], out[2], status = -1;
+    char told;
+    check(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0, "pipe");
+    pid_t writer = fork();
+    if (writer == 0) {
+        dup2(in[0], STDIN_FILENO);
+        dup2(out[1], STDOUT_FILENO);
+        execl("/proc/self/exe", "program", "write", path, byte, (char *)NULL);
+        _exit(GONE);
+    }
+    close(in[0]);
+    close(out[1]);
+    bool seen = read(out[0], &told, 1) == 1 && page[PADDING] == (unsigned char)*byte;
+    close(in[1]);
+    close(out[0]);
+    waitpid(writer, &status, 0);
+    return seen && status == 0;
+}
+
+static void mapped(void)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const volatile unsigned char *page = map(fd);
+    check(runs(-1), "mapped");
+    check(shows(page, "a"), "what is written shows in a mapping");
+    check(runs(-1), "mapped, after it was written");
+    close(fd);
+    check(runs(-1), "mapped alone");
+    check(shows(page, "b"), "what is written shows in a mapping without a descriptor");
+    int writer = open(path, O_RDWR | O_CLOEXEC);
+    check(pwrite(writer, "\x55", 1, PADDING) == 1 && page[PADDING] == 0x55, "what the process writes itself shows");
+    close(writer);
+    check(runs(-1), "mapped, after the process has written it");
+    munmap((void *)page, PAGE);
+    check(runs(-1), "not mapped any more");
+}
+
+/* In user space, if there is a library. */
+static int write_here(unsigned char byte)
+{
+    const unsigned char first = (unsigned char)~byte;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    check(pwrite(fd, &first, 1, PADDING) == 1 && fsync(fd) == 0 && pwrite(fd, &byte, 1, PADDING) == 1, "write");
+    return fd;
+}
+
+static void written_here(void)
+{
+    unsigned char byte = 0;
+    int reader = open(path, O_RDONLY | O_CLOEXEC), writer = write_here(0x66), other = dup(writer);
+    fcntl(other, F_SETFD, FD_CLOEXEC);
+    check(!runs(-1), "executed while it can be written");
+    close(writer);
+    check(!runs(-1), "executed while it can be written by a duplicate");
+    close(other);
+    check(runs(-1), "open for reading, after the process has written it");
+    check(pread(reader, &byte, 1, PADDING) == 1 && byte == 0x66, "what was written is there");
+    check(is_written(0x67) && pread(reader, &byte, 1, PADDING) == 1 && byte == 0x67, "what others write then is seen");
+    check(runs(-1), "open for reading, after others have written it");
+    check(dup3(reader, write_here(0x68), O_CLOEXEC) >= 0 && runs(-1), "the writing descriptor is replaced");
+    writer = write_here(0x69);
+    const volatile unsigned char *page = map(reader);
+    close(writer);
+    check(runs(-1) && page[PADDING] == 0x69, "mapped, and written by the process");
+    closefrom(reader);
+    check(runs(-1), "mapped alone, after the process has written it");
+    check(shows(page, "c"), "what others write then shows in the mapping");
+    munmap((void *)page, PAGE);
 }
 
 /* Two that have it as their standard input at once. */
@@ -110,6 +208,10 @@ int main(int argc, char **argv)
         return 0;
     if (argc == 2 && !strcmp(argv[1], "wait"))
         return write(STDOUT_FILENO, "", 1) == 1 ? pause() : GONE;
+    if (argc == 4) {
+        snprintf(path, sizeof path, "%s", argv[2]);
+        return write_and_wait(argv[3]);
+    }
     if (argc != 2 || !mkdtemp(root))
         return GONE;
     snprintf(path, sizeof path, "%s/program", root);
@@ -123,6 +225,8 @@ int main(int argc, char **argv)
     open_by_number();
     open_as_stream();
     open_in_others();
+    mapped();
+    written_here();
     clean_tree(root);
     return wrong ? EXIT_FAILURE : EXIT_SUCCESS;
 }
