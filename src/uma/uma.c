@@ -12,6 +12,7 @@
 #include "base/rcu.h"
 #include "nvmmio.h"
 #include "uma/uma_private.h"
+#include "uma/uma_ranges.h"
 
 #include <errno.h>
 #include <sys/sysmacros.h>
@@ -432,8 +433,7 @@ void uma_before_exec(void)
         leave_all();
 }
 
-/* From here to the end of its process or so nobody but us is in the uma. Only what the kernel has whole: meanwhile calls go
- * there. */
+/* As leave_all, of one that the kernel has whole: meanwhile calls go there. */
 static void leave_one(struct uma *uma)
 {
     uma_registry_lock();
@@ -444,9 +444,9 @@ static void leave_one(struct uma *uma)
     uma_attach_lock();
     uma_registry_lock();
     exit_wait(uma);
-    uma_registry_unlock();
     if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
         uma_detach(uma);
+    uma_registry_unlock();
     if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_DETACHED)
         uma_data_close(uma);
     uma_attach_unlock();
@@ -469,11 +469,15 @@ int uma_let_execute(struct uma *uma, int fd)
     rcu_leave();
     if (last || shared || fd < 0)
         return 0;
+    ranges_lock(); /* nobody counts a mapping meanwhile */
     int error = uma_demote(uma, fd, UMA_DEMOTE_OTHER);
-    if (error)
-        return error;
-    leave_one(uma);
-    return atomic_load_explicit(&uma->maps, memory_order_relaxed) ? uma_demote(uma, fd, UMA_DEMOTE_OTHER) : 0;
+    if (!error) {
+        leave_one(uma);
+        if (atomic_load_explicit(&uma->maps, memory_order_relaxed))
+            error = uma_demote(uma, fd, UMA_DEMOTE_OTHER);
+    }
+    ranges_unlock();
+    return error;
 }
 
 static void relieve_one(struct uma *uma, void *arg)

@@ -25,8 +25,14 @@ static int begin_attached(struct uma *uma)
 
 static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
 {
-    if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
-        return UMA_PATH_KERNEL; /* the process ends, or becomes another program */
+    struct volume_inflight inflight = {.word = NULL};
+    if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING) {
+        /* The process ends, or becomes another program; or the file is the kernel's, and may be attached by others while
+         * this call is there. */
+        if (!uma_exiting() && volume_enter_kernel(uma->volume, uma->ino, intent == UMA_INTENT_WRITE, &inflight))
+            op->inflight = inflight.word;
+        return UMA_PATH_KERNEL;
+    }
     bool attach = uma_wants_attach(uma, fd, intent);
     if (attach && !uma_has_room(uma)) { /* for good: if somebody else has it attached we join all the same */
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
@@ -38,7 +44,6 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
         /* What the kernel tells of a file that nobody served when we began was so then: nobody need wait for the answer. */
         if (intent == UMA_INTENT_LOOK && volume_may_look(uma->volume, uma->ino))
             return UMA_PATH_KERNEL;
-        struct volume_inflight inflight = {.word = NULL};
         if (!attach && volume_enter_kernel(uma->volume, uma->ino, intent == UMA_INTENT_WRITE, &inflight)) {
             op->inflight = inflight.word;
             return UMA_PATH_KERNEL;

@@ -14,6 +14,7 @@
  */
 #include "base/msg.h"
 #include "base/rawsys.h"
+#include "base/rcu.h"
 #include "base/stats.h"
 #include "uma/uma_private.h"
 
@@ -152,8 +153,12 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
         return 0;
     }
-    if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
+    rcu_enter(); /* it stays attached meanwhile; if it was let go again the kernel has it */
+    if (!uma_is_attached(uma) ||
+        atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH) {
+        rcu_leave();
         return 0;
+    }
     struct index_record *record = uma_claim(uma);
     error = uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
     uma_times_deliver(uma, record);
@@ -162,6 +167,7 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
         log_release_blocks(&uma->log);
         volume_drop_pool();
     }
+    rcu_leave();
     if (!error) {
         stats_add(STATS_DEMOTE_STDIO + (enum stats_counter)reason, 1);
         msg(MSG_NOTICE, "inode %llu: handed to the kernel, reason %d", (unsigned long long)uma->ino, (int)reason);
