@@ -18,6 +18,7 @@
 #include "base/msg.h"
 #include "base/place.h"
 #include "base/rawsys.h"
+#include "base/rcu.h"
 #include "base/stats.h"
 #include "log/log_index.h"
 #include "log/log_recover.h"
@@ -398,11 +399,27 @@ bool uma_has_room(const struct uma *uma)
     return highfd_has_room(ATTACH_DESCRIPTORS + (uma->data_fd < 0), false);
 }
 
+static bool is_leaving(struct uma *uma)
+{
+    return atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING;
+}
+
+/* Takes the attach lock. Another thread that lets the file go waits for read sections, and then for this lock. */
+static void lock_to_attach(struct uma *uma)
+{
+    uma_attach_lock();
+    while (is_leaving(uma) && !uma_exiting() && !rcu_inside()) {
+        uma_attach_unlock();
+        sys_sched_yield();
+        uma_attach_lock();
+    }
+}
+
 int uma_attach(struct uma *uma, int fd, enum uma_purpose purpose)
 {
     uma_lease_prepare(uma, fd); /* without a lock: it may start a thread */
-    uma_attach_lock();
-    if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING) {
+    lock_to_attach(uma);
+    if (uma_exiting() || is_leaving(uma)) {
         uma_attach_unlock();
         return -EPERM;
     }

@@ -23,16 +23,26 @@ static int begin_attached(struct uma *uma)
     }
 }
 
+static bool is_leaving(const struct uma *uma)
+{
+    return uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING;
+}
+
+/* The process ends, or becomes another program; or the file is the kernel's, and may be attached by others while this call is
+ * there. */
+static int begin_leaving(struct uma *uma, enum uma_intent intent, struct uma_op *op)
+{
+    struct volume_inflight inflight = {.word = NULL};
+    if (!uma_exiting() && volume_enter_kernel(uma->volume, uma->ino, intent == UMA_INTENT_WRITE, &inflight))
+        op->inflight = inflight.word;
+    return UMA_PATH_KERNEL;
+}
+
 static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op)
 {
     struct volume_inflight inflight = {.word = NULL};
-    if (uma_exiting() || atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING) {
-        /* The process ends, or becomes another program; or the file is the kernel's, and may be attached by others while
-         * this call is there. */
-        if (!uma_exiting() && volume_enter_kernel(uma->volume, uma->ino, intent == UMA_INTENT_WRITE, &inflight))
-            op->inflight = inflight.word;
-        return UMA_PATH_KERNEL;
-    }
+    if (is_leaving(uma))
+        return begin_leaving(uma, intent, op);
     bool attach = uma_wants_attach(uma, fd, intent);
     if (attach && !uma_has_room(uma)) { /* for good: if somebody else has it attached we join all the same */
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
@@ -51,6 +61,8 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
         int error = uma_attach(uma, fd, UMA_TO_SERVE);
         if (!error)
             return begin_attached(uma);
+        if (is_leaving(uma)) /* meanwhile */
+            return begin_leaving(uma, intent, op);
         if (error == -EXDEV)
             continue;
         if (error == -EIO || !attach)
