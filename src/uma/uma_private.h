@@ -54,15 +54,15 @@ enum uma_state {
 enum uma_lease { UMA_LEASE_OFF, UMA_LEASE_WANTED, UMA_LEASE_HELD, UMA_LEASE_LENT };
 
 enum uma_flags {
-    UMA_FLAG_FRESH = 1,    /* empty when opened, not synced since: the kernel's path until then */
-    UMA_FLAG_ATOMIC = 2,   /* opened O_ATOMIC by this process */
-    UMA_FLAG_ALONE = 4,    /* attaching failed for good (no space, no permission): kernel's path */
-    UMA_FLAG_UNPROVEN = 8, /* it is not known yet whether the file is of the volume: uma_prove */
-    UMA_FLAG_OUTSIDE = 16, /* it is not: the kernel's path for good */
-    UMA_FLAG_LOCKABLE = 128,  /* uma_before_lock was called, and data_fd is open, or never will be (OUTSIDE) */
-    UMA_FLAG_EARNED = 64,  /* it is to be attached, however little was done with it */
-    UMA_FLAG_PROGRAM = 32, /* may be executed: reads do not attach it, or nobody could meanwhile (ETXTBSY) */
-    UMA_FLAG_LOCKED = 256,  /* the application may hold locks that a close of any descriptor of the file drops */
+    UMA_FLAG_FRESH = 1,      /* empty when opened, not synced since: the kernel's path until then */
+    UMA_FLAG_ATOMIC = 2,     /* opened O_ATOMIC by this process */
+    UMA_FLAG_ALONE = 4,      /* attaching failed for good (no space, no permission): kernel's path */
+    UMA_FLAG_UNPROVEN = 8,   /* it is not known yet whether the file is of the volume: uma_prove */
+    UMA_FLAG_OUTSIDE = 16,   /* it is not: the kernel's path for good */
+    UMA_FLAG_LOCKABLE = 128, /* uma_before_lock was called, and data_fd is open, or never will be (OUTSIDE) */
+    UMA_FLAG_EARNED = 64,    /* it is to be attached, however little was done with it */
+    UMA_FLAG_PROGRAM = 32,   /* may be executed: reads do not attach it, or nobody could meanwhile (ETXTBSY) */
+    UMA_FLAG_LOCKED = 256,   /* the application may hold locks that a close of any descriptor of the file drops */
 };
 
 /* Bytes of the next piece: all that is left if it can be one step, else up to a multiple of the greatest length. One that is
