@@ -146,18 +146,11 @@ void candidate_drop_range(unsigned first, unsigned last)
 bool candidate_has_earned(const struct fd_candidate *candidate)
 {
     const struct uma_worth *worth = &candidate->worth;
-    if (!atomic_load_explicit(&candidate->fresh, memory_order_relaxed))
+    if (!candidate_is_fresh(candidate))
         return uma_worth_earned(worth);
     return atomic_load_explicit(&worth->bytes_read, memory_order_relaxed) +
                atomic_load_explicit(&worth->bytes_written, memory_order_relaxed) >=
            GEOMETRY_FRESH_LEAST; /* it may have been written over and over: for the uma to tell */
-}
-
-bool candidate_may_write(struct fd_candidate *candidate, int fd, int64_t offset, uint64_t length)
-{
-    if (atomic_load_explicit(&candidate->fresh, memory_order_relaxed))
-        return true;
-    return !uma_worth_tears(&candidate->worth, fd, offset, length);
 }
 
 void candidate_note(struct fd_candidate *candidate, bool write, uint64_t bytes)
@@ -179,7 +172,7 @@ static int make_handle(int fd, struct fd_candidate *record, struct fd_handle **h
         return 0;
     if (record->ino && (stx.stx_ino != record->ino || makedev(stx.stx_dev_major, stx.stx_dev_minor) != record->dev))
         return 0;
-    if (atomic_load_explicit(&record->fresh, memory_order_relaxed))
+    if (candidate_is_fresh(record))
         stx.stx_size = 0; /* as it was when it was opened */
     int error = uma_hold(fd, record->flags, &stx, &uma);
     if (error || !uma)

@@ -66,8 +66,10 @@ static inline bool candidate_is_alone(const struct fd_candidate *candidate)
     return candidate->ino ? volume_may_look(candidate->volume, candidate->ino) : volume_is_idle(candidate->volume);
 }
 
-/* Before a write, at `offset` or at the end (-1): whether the kernel may make it, as the file has not earned more. */
-bool candidate_may_write(struct fd_candidate *candidate, int fd, int64_t offset, uint64_t length);
+static inline bool candidate_is_fresh(const struct fd_candidate *candidate)
+{
+    return atomic_load_explicit(&candidate->fresh, memory_order_relaxed);
+}
 /* Behind a transfer: whether it is time to adopt. */
 void candidate_note(struct fd_candidate *candidate, bool write, uint64_t bytes);
 bool candidate_has_earned(const struct fd_candidate *candidate);

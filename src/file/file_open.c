@@ -162,6 +162,8 @@ static int open_finish(int fd, int flags, enum open_cut cut)
         return cut != CUT_NOT && S_ISDIR(stx.stx_mode) ? -EISDIR : fd;
     if (flags & O_ATOMIC)
         candidate_adopt_all(); /* one of this file is to be atomic, too */
+    if (cut == CUT_NOT && !volume_is_near(&stx))
+        return fd;
     if (cut == CUT_NOT && !(flags & O_ATOMIC) && candidate_make(fd, flags & ~OPEN_ONCE, &stx))
         return open_settle(fd);
     struct uma *uma = NULL;

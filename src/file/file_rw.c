@@ -111,7 +111,9 @@ static __attribute__((noinline)) bool candidate_call(const struct rw_call *call,
     birth_check();
     if (!candidate || candidate_has_earned(candidate))
         return false;
-    if (writes && !candidate_may_write(candidate, call->fd, candidate_offset(candidate, call), call->length))
+    if (writes &&
+        !candidate_is_fresh(candidate) && /* a fresh file has nothing to lose, and is not asked for its offset */
+        uma_worth_tears(&candidate->worth, call->fd, candidate_offset(candidate, call), call->length))
         return false;
     if (!candidate_enter(candidate, writes, &inflight))
         return false;

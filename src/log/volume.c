@@ -299,6 +299,11 @@ struct volume *volume_candidate(const struct statx *stx)
     return volume && volume->sync == PM_MAP_SYNC_REQUIRED && is_page_cached(stx) ? NULL : volume;
 }
 
+bool volume_is_near(const struct statx *stx)
+{
+    return volume_root_is_on(stx->stx_dev_major, stx->stx_dev_minor);
+}
+
 struct volume *volume_of_new(uint32_t euid)
 {
     if (conf_get()->root_count != 1 || conf_get()->pm == CONF_PM_NONE || volume_is_exiting() || volume_users_mapped())

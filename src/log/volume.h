@@ -57,6 +57,9 @@ enum pm_map_sync volume_sync(const struct volume *volume);
  * volume_holds tells: to be asked before anything relies on it but calls on the kernel's path. */
 struct volume *volume_candidate(const struct statx *stx);
 
+/* Whether the file is on a root's device; else it is in none. */
+bool volume_is_near(const struct statx *stx);
+
 /* The volume of a file that this process, with that effective user, has just made: if it is in a root at all. NULL: not known. */
 struct volume *volume_of_new(uint32_t euid);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * uma_sync.c — the background sync thread: one per process, started with the first attachment. Layer uma.
+ * uma_sync.c — the background sync thread: one per process, started with the first attachment, ended when nothing is attached
+ * any more: the kernel looks descriptors up faster in a process of one thread. Layer uma.
  *
  * It sleeps without end while no file has anything to do; a write, or a commit, wakes it. While some file is busy it looks
  * every half idle time, at most 100 ms: a file that was quiet for `idle` is written back and trimmed; a file that is never synced is
@@ -23,6 +24,7 @@
 #define TICK_LEAST_MS 5u
 #define TICK_MOST_MS 100u
 #define TIMES_MS 800u /* with a tick less than the second that is promised */
+#define LINGER_MS 20u /* a program that attaches again soon keeps its thread */
 #define STACK_BYTES (256u * 1024)
 #define ALONE_MS 50u        /* how often it looks whether it is the last one */
 #define ALONE_THREADS 2u    /* it, and the first thread, which the kernel keeps as a zombie */
@@ -39,6 +41,7 @@ static struct sync_thread {
     _Atomic uint32_t state; /* enum sync_state */
     _Atomic uint32_t stop;
     _Atomic uint32_t tid;        /* 0: not known yet */
+    _Atomic uint32_t walks;      /* that were begun, by whichever thread */
     _Atomic uint32_t main_ended; /* the process lives as long as its other threads: we must not be the last one */
 } sync_thread;
 
@@ -110,15 +113,34 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
     return active || dirty || pending || waiting || review;
 }
 
-static bool tick_all(struct uma_walk *walk, uint32_t ms)
+/* Whether some file needs another look; *any: whether there is any. */
+static bool tick_all(struct uma_walk *walk, uint32_t ms, bool *any)
 {
     bool more = false;
     struct uma *uma = NULL;
     walk->bucket = 0;
-    walk->number++;
-    while ((uma = uma_registry_next(uma, walk)))
+    walk->number = atomic_fetch_add_explicit(&sync_thread.walks, 1, memory_order_relaxed) + 1;
+    *any = false;
+    while ((uma = uma_registry_next(uma, walk))) {
         more = tick_uma(uma, ms) || more;
+        *any = true;
+    }
     return more;
+}
+
+/* The thread is not needed: true, and it is no more. Who attaches a file stores that and then looks at the state; the thread
+ * stores the state and then looks for files: all seq_cst, so that one sees the other. */
+static bool sync_leave(struct uma_walk *walk)
+{
+    uint32_t running = SYNC_RUNNING, none = SYNC_NONE;
+    bool any;
+    atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
+    if (!atomic_compare_exchange_strong_explicit(&sync_thread.state, &running, SYNC_NONE, memory_order_seq_cst,
+                                                 memory_order_relaxed))
+        return false;
+    tick_all(walk, 0, &any);
+    return !any || !atomic_compare_exchange_strong_explicit(&sync_thread.state, &none, SYNC_RUNNING,
+                                                            memory_order_seq_cst, memory_order_relaxed);
 }
 
 /* Whether the application has no thread any more. Without /proc: no. */
@@ -141,13 +163,22 @@ static void *sync_main(void *arg)
     const struct timespec tick = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
     const struct timespec alone_tick = {.tv_nsec = ALONE_MS * 1000000L};
     struct uma_walk walk = {0};
+    const struct timespec linger = {.tv_nsec = LINGER_MS * 1000000L};
     uint32_t passed = 0; /* a sleep without end counts as no time: nothing was waiting */
+    bool lingered = false;
     while (!atomic_load_explicit(&sync_thread.stop, memory_order_acquire) && !sync_is_alone()) {
         atomic_store_explicit(&sync_thread.asleep, 1, memory_order_seq_cst);
-        bool more = tick_all(&walk, passed);
+        bool any, more = tick_all(&walk, passed, &any);
         bool ended = atomic_load_explicit(&sync_thread.main_ended, memory_order_acquire);
         passed = ended ? ALONE_MS : ms;
-        if (more || ended) {
+        if (!any && !ended && lingered && sync_leave(&walk))
+            return NULL;
+        lingered = !any && !ended;
+        if (lingered) {
+            atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
+            sys_futex((uint32_t *)&sync_thread.stop, FUTEX_WAIT_PRIVATE, 0, &linger);
+            passed = LINGER_MS;
+        } else if (more || ended) {
             atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
             sys_futex((uint32_t *)&sync_thread.stop, FUTEX_WAIT_PRIVATE, 0, ended ? &alone_tick : &tick);
         } else if (!atomic_load_explicit(&sync_thread.stop, memory_order_acquire)) {
@@ -161,10 +192,11 @@ static void *sync_main(void *arg)
 void uma_sync_start(void)
 {
     uint32_t expected = SYNC_NONE;
-    if (atomic_load_explicit(&sync_thread.state, memory_order_relaxed) != SYNC_NONE ||
+    if (atomic_load_explicit(&sync_thread.state, memory_order_seq_cst) != SYNC_NONE || /* see sync_leave */
         !atomic_compare_exchange_strong_explicit(&sync_thread.state, &expected, SYNC_STARTING, memory_order_acq_rel,
                                                  memory_order_relaxed))
         return;
+    atomic_store_explicit(&sync_thread.tid, 0, memory_order_relaxed);
     atomic_store_explicit(&sync_thread.state, SYNC_RUNNING, memory_order_release); /* before the thread says STOPPED */
     int error = thread_start(sync_main, NULL, STACK_BYTES);
     if (error) /* without it everything happens at sync and close; tried again at the next attachment */
@@ -200,7 +232,7 @@ void uma_sync_stop(void)
     sys_futex((uint32_t *)&sync_thread.stop, FUTEX_WAKE_PRIVATE, 1, NULL);
     sync_rouse();
     for (unsigned i = 0; i < STOP_PATIENCE; i++) {
-        if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) == SYNC_STOPPED)
+        if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) != SYNC_RUNNING)
             break;
         sync_sleep();
     }
@@ -233,10 +265,20 @@ static pid_t sync_tid(void)
     return tid;
 }
 
+/* One that has left by itself. */
+static void sync_wait_for_last(void)
+{
+    pid_t tid = (pid_t)atomic_load_explicit(&sync_thread.tid, memory_order_acquire);
+    for (unsigned i = 0; tid && i < STOP_PATIENCE && !sync_is_gone(tid); i++)
+        sync_sleep();
+}
+
 bool uma_sync_pause(void)
 {
-    if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) != SYNC_RUNNING)
+    if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) != SYNC_RUNNING) {
+        sync_wait_for_last();
         return false;
+    }
     pid_t tid = sync_tid();
     uma_sync_stop();
     for (unsigned i = 0; i < STOP_PATIENCE && !sync_is_gone(tid); i++)

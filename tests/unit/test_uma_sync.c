@@ -38,6 +38,20 @@ static bool comes(bool (*condition)(struct managed *m), struct managed *m)
     return false;
 }
 
+/* Threads of this process. */
+static unsigned threads(void)
+{
+    struct stat st;
+    assert_int_equal(stat("/proc/self/task", &st), 0);
+    return (unsigned)st.st_nlink - 2;
+}
+
+static bool is_alone(struct managed *m)
+{
+    (void)m;
+    return threads() == 1;
+}
+
 static bool log_is_empty(struct managed *m)
 {
     return managed_log_blocks_used(m) == 0;
@@ -343,9 +357,37 @@ static void test_threads_open_close(void **state)
     managed_remove(&crowd.m);
 }
 
+/* The thread ends when nothing is attached any more, and is there again for the next file, however close the one follows on
+ * the other. */
+static void test_thread_ends(void **state)
+{
+    enum { ROUNDS = 60, LINGER_MS = 20 };
+    struct managed m;
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        managed_open(&m, 8 * K, 64 * K, 0);
+        managed_attach(&m);
+        assert_true(threads() > 1);
+        if (round % 3 == 0) { /* it works */
+            assert_int_equal(managed_write(&m, 100, 1000, 0), 1000);
+            assert_int_equal(managed_commit(&m), 0);
+            assert_true(comes(log_is_empty, &m));
+        }
+        managed_check(&m);
+        assert_int_equal(managed_close(&m), 0);
+        managed_remove(&m);
+        if (round % 10 == 0)
+            assert_true(comes(is_alone, NULL));
+        else
+            nap(LINGER_MS * 2 - 10 + round % 20); /* about when it leaves */
+    }
+    assert_true(comes(is_alone, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_thread_ends),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_commit_interval),
         cmocka_unit_test(test_time_is_delivered),
