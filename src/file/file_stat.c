@@ -189,25 +189,12 @@ static void ask_of_inode(struct stat_call *call, const struct stat *st)
         ask_of_log(call, st);
 }
 
-/* The kernel's answer where nobody can know better, as nobody served any file when it was asked: true, and *error is the
- * result. */
-static bool ask_while_idle(struct stat_call *call, int *error)
-{
-    struct stat st;
-    if (!volume_all_idle())
-        return false;
-    *error = call->ask(call);
-    return *error || !call->form->inode(call, &st) || volume_is_known(&st);
-}
-
 /* Asks the kernel, then those who know better. A file that goes back to the kernel between the two questions would be told
  * with its old size: asked again. */
 static int ask_both(struct stat_call *call)
 {
     struct stat st;
     int error;
-    if (ask_while_idle(call, &error))
-        return error;
     for (unsigned tries = 0;; tries++) {
         call->corrections = volume_corrections();
         error = call->ask(call);
@@ -224,9 +211,6 @@ static int ask_both(struct stat_call *call)
 /* fstat: of a managed descriptor its uma knows at once. */
 static int ask_of_descriptor(struct stat_call *call)
 {
-    int error;
-    if (ask_while_idle(call, &error))
-        return error;
     struct fd_handle *handle = handle_enter(call->dirfd);
     if (!handle) /* an O_PATH descriptor, or one that was opened by other ways, may be of a managed file */
         return nothing_managed() ? call->ask(call) : ask_both(call);
@@ -251,14 +235,30 @@ static int stat_run(struct stat_call *call, int (*once)(struct stat_call *call))
     return result;
 }
 
+/* Whether the kernel's answer is the last word: nobody served any file when it was asked (volume_all_idle). */
+static inline bool told_all(int error, const struct stat *st)
+{
+    return error ? error != -EFAULT : !S_ISREG(st->st_mode) || volume_is_known(st);
+}
+
 int file_fstat(int fd, struct stat *st)
 {
+    if (volume_all_idle()) {
+        int error = sys_fstat(fd, st);
+        if (told_all(error, st))
+            return error;
+    }
     struct stat_call stat = {.ask = ask_fstat, .form = &form_stat, .answer = st, .dirfd = fd};
     return stat_run(&stat, ask_of_descriptor);
 }
 
 int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
+    if (volume_all_idle()) {
+        int error = sys_fstatat(dirfd, path, st, flags);
+        if (told_all(error, st))
+            return error;
+    }
     struct stat_call stat = {
         .ask = ask_fstatat, .form = &form_stat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
     return stat_run(&stat, ask_both);
