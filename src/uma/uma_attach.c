@@ -394,9 +394,9 @@ static int attach_existing(struct uma *uma, uint64_t id, struct log_header *copy
     return error;
 }
 
-bool uma_has_room(const struct uma *uma)
+bool uma_has_room(void)
 {
-    return highfd_has_room(ATTACH_DESCRIPTORS + (uma->data_fd < 0), false);
+    return highfd_has_room(ATTACH_DESCRIPTORS + 1, false); /* the file's own may be there, which the attach lock guards */
 }
 
 static bool is_leaving(struct uma *uma)

@@ -44,7 +44,7 @@ static int begin_detached(struct uma *uma, int fd, enum uma_intent intent, struc
     if (is_leaving(uma))
         return begin_leaving(uma, intent, op);
     bool attach = uma_wants_attach(uma, fd, intent);
-    if (attach && !uma_has_room(uma)) { /* for good: if somebody else has it attached we join all the same */
+    if (attach && !uma_has_room()) { /* for good: if somebody else has it attached we join all the same */
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
         attach = false;
     }

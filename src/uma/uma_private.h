@@ -348,7 +348,7 @@ enum uma_purpose {
 int uma_attach(struct uma *uma, int fd, enum uma_purpose purpose);
 /* Whether the application has so many descriptors that it can do without those of an attachment that nobody needs but to be
  * served faster, or in one piece. */
-bool uma_has_room(const struct uma *uma);
+bool uma_has_room(void);
 int uma_detach(struct uma *uma);
 /* Tells log and index when this process opened the file O_ATOMIC. */
 void uma_note_atomic(struct uma *uma);

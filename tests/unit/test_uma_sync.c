@@ -46,10 +46,18 @@ static unsigned threads(void)
     return (unsigned)st.st_nlink - 2;
 }
 
+static unsigned
+    threads_before; /* beside ours: the thread sanitizer has one of its own, from the first that is made on */
+
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
 static bool is_alone(struct managed *m)
 {
     (void)m;
-    return threads() == 1;
+    return threads() == threads_before;
 }
 
 static bool log_is_empty(struct managed *m)
@@ -363,11 +371,16 @@ static void test_thread_ends(void **state)
 {
     enum { ROUNDS = 60, LINGER_MS = 20 };
     struct managed m;
+    pthread_t thread;
     (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, nothing, NULL), 0);
+    pthread_join(thread, NULL);
+    nap(LINGER_MS); /* the kernel counts a thread until it is gone */
+    threads_before = threads();
     for (unsigned round = 0; round < ROUNDS; round++) {
         managed_open(&m, 8 * K, 64 * K, 0);
         managed_attach(&m);
-        assert_true(threads() > 1);
+        assert_true(threads() > threads_before);
         if (round % 3 == 0) { /* it works */
             assert_int_equal(managed_write(&m, 100, 1000, 0), 1000);
             assert_int_equal(managed_commit(&m), 0);
