@@ -73,5 +73,6 @@ int uma_detach(struct uma *uma)
     uma_work_on(NULL);
     detach_unmap(uma);
     volume_unlock_inode(uma->volume, uma->ino);
+    uma_sync_review();
     return error;
 }

@@ -476,6 +476,8 @@ static inline bool uma_is_frozen(const struct uma *uma)
 /* ---- sync thread (uma_sync.c) ---- */
 void uma_sync_start(void);
 void uma_sync_wake(struct uma *uma);
+/* After a detachment: whether there is anything left to do. */
+void uma_sync_review(void);
 void uma_sync_stop(void);
 /* In a child that ran no fork handlers: no thread may be made, as libc's locks are as they were. */
 void uma_sync_forbid(void);

@@ -45,15 +45,26 @@ static struct sync_thread {
     _Atomic uint32_t main_ended; /* the process lives as long as its other threads: we must not be the last one */
 } sync_thread;
 
+/* Ends an endless sleep. */
+static void sync_rouse(void)
+{
+    atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
+    sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAKE_PRIVATE, 1, NULL);
+}
+
+void uma_sync_review(void)
+{
+    /* seq_cst: the thread stores this before it walks; one that still met the file is seen asleep */
+    if (atomic_load_explicit(&sync_thread.asleep, memory_order_seq_cst))
+        sync_rouse();
+}
+
 void uma_sync_wake(struct uma *uma)
 {
     atomic_store_explicit(&uma->dirty, 1, memory_order_relaxed);
     /* seq_cst with the thread's store to asleep and its later look at active: one of us sees the other */
     atomic_store_explicit(&uma->active, 1, memory_order_seq_cst);
-    if (atomic_load_explicit(&sync_thread.asleep, memory_order_seq_cst)) {
-        atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
-        sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAKE_PRIVATE, 1, NULL);
-    }
+    uma_sync_review();
 }
 
 static bool uncommitted(struct index_shared *shared)
@@ -201,13 +212,6 @@ void uma_sync_start(void)
     int error = thread_start(sync_main, NULL, STACK_BYTES);
     if (error) /* without it everything happens at sync and close; tried again at the next attachment */
         atomic_store_explicit(&sync_thread.state, SYNC_NONE, memory_order_release);
-}
-
-/* Ends an endless sleep. */
-static void sync_rouse(void)
-{
-    atomic_store_explicit(&sync_thread.asleep, 0, memory_order_seq_cst);
-    sys_futex((uint32_t *)&sync_thread.asleep, FUTEX_WAKE_PRIVATE, 1, NULL);
 }
 
 void uma_main_ended(void)
