@@ -396,7 +396,8 @@ static int attach_existing(struct uma *uma, uint64_t id, struct log_header *copy
 
 bool uma_has_room(void)
 {
-    return highfd_has_room(ATTACH_DESCRIPTORS + 1, false); /* the file's own may be there, which the attach lock guards */
+    return highfd_has_room(ATTACH_DESCRIPTORS + 1,
+                           false); /* the file's own may be there, which the attach lock guards */
 }
 
 static bool is_leaving(struct uma *uma)
