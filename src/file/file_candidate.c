@@ -86,8 +86,10 @@ static bool make(int fd, const struct fd_candidate *seen, uint64_t size)
     record->flags = seen->flags;
     record->worth = (struct uma_worth){.size_floor = size};
     atomic_store_explicit(&record->fresh, size == 0, memory_order_relaxed);
-    atomic_store_explicit(&candidates.any, true, memory_order_relaxed);
+    atomic_store_explicit(&record->given, false, memory_order_relaxed);
     fd_table_set(fd, FD_CANDIDATE); /* release: the record is complete */
+    /* seq_cst, and behind it: who takes the word back sees the entry */
+    atomic_store_explicit(&candidates.any, true, memory_order_seq_cst);
     return true;
 }
 
@@ -161,16 +163,26 @@ void candidate_note(struct fd_candidate *candidate, bool write, uint64_t bytes)
 
 /* ---- adoption ---- */
 
-/* A handle for fd, which is FD_CHANGING: NULL, and 0, if its file is not the candidate's any more, as libc closed the number
- * behind our back, or is not ours. */
+/* Whether fd is still of the file that it was when it became a candidate, as far as that is known. */
+static bool is_same(const struct fd_candidate *record, const struct statx *stx)
+{
+    return !record->ino ||
+           (stx->stx_ino == record->ino && makedev(stx->stx_dev_major, stx->stx_dev_minor) == record->dev);
+}
+
+/* A handle for fd, which is FD_CHANGING. NULL, and 0, if libc closed the number behind our back, or the file is not ours. */
 static int make_handle(int fd, struct fd_candidate *record, struct fd_handle **handle)
 {
     struct statx stx;
     struct uma *uma = NULL;
     *handle = NULL;
-    if (sys_statx(fd, "", AT_EMPTY_PATH, VOLUME_STATX, &stx))
-        return 0;
-    if (record->ino && (stx.stx_ino != record->ino || makedev(stx.stx_dev_major, stx.stx_dev_minor) != record->dev))
+    bool foreign = !file_owns_table();
+    bool same = sys_statx(fd, "", AT_EMPTY_PATH, VOLUME_STATX, &stx) == 0 && is_same(record, &stx);
+    if (foreign && (!same || !record->ino)) {
+        atomic_store_explicit(&record->given, true, memory_order_relaxed); /* the parent waits for what comes of us */
+        return -EPERM;
+    }
+    if (!same)
         return 0;
     if (candidate_is_fresh(record))
         stx.stx_size = 0; /* as it was when it was opened */
@@ -179,10 +191,13 @@ static int make_handle(int fd, struct fd_candidate *record, struct fd_handle **h
         return error;
     uma_note_worth(uma, &record->worth);
     *handle = handle_make(uma, record->flags);
-    if (*handle)
-        return 0;
-    uma_close(uma, fd);
-    return -ENOMEM;
+    if (!*handle) {
+        uma_close(uma, fd);
+        return -ENOMEM;
+    }
+    if (atomic_load_explicit(&record->given, memory_order_relaxed))
+        ofd_give_away((*handle)->ofd);
+    return 0;
 }
 
 int candidate_adopt(int fd)
@@ -197,11 +212,27 @@ int candidate_adopt(int fd)
 
 static void adopt(int fd)
 {
-    candidate_adopt(fd);
+    if (candidate_adopt(fd))
+        atomic_store_explicit(&candidates.any, true, memory_order_relaxed);
+}
+
+/* Before a vfork child becomes another program. */
+static void give(int fd)
+{
+    struct fd_candidate *candidate = candidate_of(fd);
+    int flags = sys_fcntl(fd, F_GETFD, 0);
+    if (candidate && flags >= 0 && !(flags & FD_CLOEXEC))
+        atomic_store_explicit(&candidate->given, true, memory_order_relaxed); /* the parent waits for us */
 }
 
 void candidate_adopt_all(void)
 {
-    if (atomic_exchange_explicit(&candidates.any, false, memory_order_relaxed))
-        fd_table_each_candidate(0, UINT_MAX, adopt);
+    if (!atomic_load_explicit(&candidates.any, memory_order_relaxed))
+        return;
+    if (!file_owns_table()) {
+        fd_table_each_candidate(0, UINT_MAX, give);
+        return;
+    }
+    atomic_exchange_explicit(&candidates.any, false, memory_order_seq_cst);
+    fd_table_each_candidate(0, UINT_MAX, adopt);
 }

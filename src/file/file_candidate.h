@@ -11,7 +11,8 @@
  * handle like any other. handle_enter does so, so that who does not know of candidates need not.
  *
  * The kernel has the offset and the flags of a candidate's description. Processes and descriptors that share it would each
- * make an OFD record of it later: so candidates are adopted before a fork, a dup, or a new program.
+ * make an OFD record of it later: so candidates are adopted before a fork, a dup, or a new program. A vfork child cannot do
+ * so for its parent, as its numbers may mean other files by then: it notes what it gives away.
  *
  * Who uses the number while another thread closes it may meet the next file of that number, as with the kernel.
  */
@@ -27,6 +28,7 @@ struct fd_candidate {
     uint64_t dev, ino;  /* 0: not asked for yet, of a file that was made by its open */
     int flags;          /* of open(2); F_SETFL adopts */
     _Atomic bool fresh; /* empty when it was opened, and not synced since: as a fresh uma */
+    _Atomic bool given; /* a program that a vfork child became has the description: ofd_give_away is due */
     struct uma_worth worth;
 };
 
@@ -41,7 +43,8 @@ bool candidate_make_new(int fd, int flags);
 /* The effective user may be another one from now on. */
 void candidate_user_changed(void);
 
-/* Gives the candidate a handle; no effect on others. A failure (-ENOMEM, -EBUSY) leaves it a candidate. */
+/* Gives the candidate a handle; no effect on others. A failure (-ENOMEM, -EBUSY) leaves it a candidate, and so does -EPERM, in a
+ * vfork child: there the number is the kernel's. */
 int candidate_adopt(int fd);
 void candidate_adopt_all(void);
 

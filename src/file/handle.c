@@ -316,8 +316,9 @@ struct fd_handle *handle_enter_marked(int fd)
             return handle;
         rcu_leave();
         if (handle == FD_CANDIDATE) {
-            if (candidate_adopt(fd))
-                return FD_CLOSING; /* no memory: EBADF, as the kernel would have said in open */
+            int error = candidate_adopt(fd);
+            if (error) /* a vfork child's number; or no memory: EBADF, as open would have had none */
+                return error == -EPERM ? NULL : FD_CLOSING;
         } else if (handle != FD_CHANGING) {
             return handle;
         } else {

@@ -309,6 +309,58 @@ static bool new_files_are_shared(void)
            byte_is(fd, 3, 'l') && write_many(fd, 2) && byte_is(fd, 2, '.');
 }
 
+static bool serve_both(void)
+{
+    return wait_for(said[0]) && write_many(again(0), 400) && write_many(open(other, O_RDWR), 400) && tell(heard[1]) &&
+           wait_for(said[0]) && byte_is(again(0), 500, 'p') && byte_is(open(other, O_RDWR), 500, 'p');
+}
+
+/* A vfork child has other files by those numbers when it becomes another program: that is nothing to this process. */
+static bool vfork_child_changes_nothing(void)
+{
+    if (pipe(said) || pipe(heard))
+        return false;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(serve_both() ? EXIT_SUCCESS : EXIT_FAILURE);
+    int fd = again(0), new = open(other, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (!byte_is(fd, 0, 'b') || write(new, "new", 3) != 3)
+        return false;
+    pid_t program = vfork();
+    if (program == 0) {
+        close(fd);
+        close(new);
+        if (open("/dev/null", O_RDWR) == fd && open("/dev/null", O_RDWR) == new)
+            execl("/bin/true", "true", NULL);
+        _exit(EXIT_FAILURE);
+    }
+    return ended_well(program) && tell(said[1]) && wait_for(heard[0]) && byte_is(fd, 400, '.') &&
+           byte_is(new, 400, '.') && pwrite(fd, "p", 1, 500) == 1 && pwrite(new, "p", 1, 500) == 1 && tell(said[1]) &&
+           ended_well(pid);
+}
+
+/* The new program moves the offset of what it was given. */
+static bool vfork_child_shares(void)
+{
+    char command[32];
+    int fd = again(0), new = open(other, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (pipe(said) || fcntl(said[0], F_SETFD, FD_CLOEXEC) || fcntl(said[1], F_SETFD, FD_CLOEXEC) || pipe(heard) ||
+        write(fd, "a", 1) != 1 || write(new, "a", 1) != 1)
+        return false;
+    snprintf(command, sizeof command, "echo hi >&%d; echo hi >&%d", fd, new);
+    for (int round = 0; round < 3; round++) {
+        pid_t pid = vfork();
+        if (pid == 0) {
+            execl("/bin/sh", "sh", "-c", command, NULL);
+            _exit(EXIT_FAILURE);
+        }
+        if (!ended_well(pid) || !at(fd, 4 + 4 * round) || !at(new, 4 + 4 * round) || !write_many(fd, 50) ||
+            !write_many(new, 50) || write(fd, "b", 1) != 1 || write(new, "b", 1) != 1)
+            return false;
+    }
+    return byte_is(fd, 1, 'h') && byte_is(fd, 8, 'b') && byte_is(new, 9, 'h') && byte_is(new, 50, '.');
+}
+
 static bool look_at_lock(int unused)
 {
     (void)unused;
@@ -424,6 +476,8 @@ static const struct part {
     {"others_are_met", others_are_met},
     {"others_are_left_alone", others_are_left_alone},
     {"new_files_are_shared", new_files_are_shared},
+    {"vfork_child_changes_nothing", vfork_child_changes_nothing},
+    {"vfork_child_shares", vfork_child_shares},
     {"locks_stay", locks_stay},
     {"sizes_move", sizes_move},
     {"times_stay", times_stay},
