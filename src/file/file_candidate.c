@@ -10,6 +10,7 @@
 #include "base/geometry.h"
 #include "base/mem.h"
 #include "base/rawsys.h"
+#include "base/stats.h"
 #include "file/file_private.h"
 
 #include <errno.h>
@@ -157,6 +158,7 @@ bool candidate_has_earned(const struct fd_candidate *candidate)
 
 void candidate_note(struct fd_candidate *candidate, bool write, uint64_t bytes)
 {
+    stats_add(write ? STATS_KERNEL_WRITES : STATS_KERNEL_READS, 1);
     uma_worth_count(&candidate->worth.calls, 1);
     uma_worth_count(write ? &candidate->worth.bytes_written : &candidate->worth.bytes_read, bytes);
 }

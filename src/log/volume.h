@@ -93,7 +93,7 @@ struct volume_inflight {
 bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struct volume_inflight *inflight);
 void volume_leave_kernel(struct volume_inflight *inflight);
 /* The same where it is not known which inode it is, or whether it is one of the volume at all: false if any is attached. Such
- * calls keep off attachers alone. This process has a place in the table (volume_self). */
+ * calls keep off attachers alone. False also without a place in the table (volume_self). */
 bool volume_enter_unknown(struct volume *volume, struct volume_inflight *inflight);
 /* Whether nobody has attached any file of the volume, and none waits for recovery. */
 bool volume_is_idle(const struct volume *volume);

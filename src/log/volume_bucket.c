@@ -151,8 +151,11 @@ bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struc
 
 bool volume_enter_unknown(struct volume *volume, struct volume_inflight *inflight)
 {
-    inflight->word =
-        publish(&volume->table->process[volume_index(volume_self(volume))], inflight_word(BUCKET_ANY, true));
+    uint64_t self = volume_self(volume);
+    inflight->word = NULL;
+    if (!self)
+        return false;
+    inflight->word = publish(&volume->table->process[volume_index(self)], inflight_word(BUCKET_ANY, true));
     if (__builtin_expect(volume_is_idle(volume), 1))
         return true;
     volume_leave_kernel(inflight);

@@ -608,6 +608,39 @@ static void body_register(void)
     CHECK(fault_calls(FAULT_ANY) == 0);
 }
 
+/* A call on who knows which inode keeps off the attacher of any, also of another thread's, and goes nowhere once one is there.
+ * The number of those is right after each of them, also where a slot cannot be had. */
+static void body_unknown(void)
+{
+    struct volume *volume = get_volume();
+    struct volume_inflight call, other;
+    CHECK(volume_is_idle(volume) && volume_all_idle());
+    CHECK(volume_enter_unknown(volume, &call) && call.word);
+    CHECK(volume_enter_kernel(volume, INO, false, &other)); /* no reader waits for it */
+    volume_leave_kernel(&other);
+    CHECK(volume_lock_inode(volume, INO) == 0);
+    CHECK(volume_register_log(volume, INO, 5) == -EDEADLK); /* it is this thread's own */
+    CHECK(volume_is_idle(volume));
+    volume_leave_kernel(&call);
+    CHECK(volume_register_log(volume, INO, 5) == 0);
+    CHECK(!volume_is_idle(volume) && !volume_all_idle());
+    CHECK(!volume_enter_unknown(volume, &call) && !call.word);
+    CHECK(volume_enter_kernel(volume, INO + 1, true, &call));
+    volume_leave_kernel(&call);
+    CHECK(volume_register_log(volume, INO, 6) == 0); /* in its place */
+    volume_unregister_log(volume, INO);
+    CHECK(volume_is_idle(volume));
+    volume_unlock_inode(volume, INO);
+    CHECK(volume_enter_unknown(volume, &call));
+    volume_leave_kernel(&call);
+}
+
+static void test_unknown(void **state)
+{
+    (void)state;
+    run(body_unknown);
+}
+
 /* Registration shows at once, replaces, fills a bucket, and refuses to wait for its own thread. */
 static void test_register(void **state)
 {
@@ -624,6 +657,17 @@ static void body_in_kernel(void)
     wait_step(3);
     volume_leave_kernel(&call);
     CHECK(!volume_enter_kernel(volume, INO, true, &call));
+}
+
+static void body_in_kernel_unknown(void)
+{
+    struct volume *volume = get_volume();
+    struct volume_inflight call;
+    CHECK(volume_enter_unknown(volume, &call));
+    step_to(1);
+    wait_step(3);
+    volume_leave_kernel(&call);
+    CHECK(!volume_enter_unknown(volume, &call));
 }
 
 static void body_in_kernel_for_ever(void)
@@ -649,9 +693,11 @@ static void body_attacher(void)
 static void test_inflight(void **state)
 {
     (void)state;
-    for (unsigned dies = 0; dies < 2; dies++) {
+    void (*const bodies[])(void) = {body_in_kernel, body_in_kernel_unknown, body_in_kernel_for_ever};
+    for (unsigned which = 0; which < 3; which++) {
+        bool dies = bodies[which] == body_in_kernel_for_ever;
         setup(NULL);
-        pid_t caller = start(dies ? body_in_kernel_for_ever : body_in_kernel);
+        pid_t caller = start(bodies[which]);
         wait_step(1);
         pid_t attacher = start(body_attacher);
         wait_step(2);
@@ -1121,9 +1167,10 @@ int main(void)
         cmocka_unit_test_setup(test_liveness, setup),      cmocka_unit_test_setup(test_fork, setup),
         cmocka_unit_test_setup(test_lock_takeover, setup), cmocka_unit_test_setup(test_lock_exclusion, setup),
         cmocka_unit_test_setup(test_register, setup),      cmocka_unit_test_setup(test_inflight, setup),
-        cmocka_unit_test_setup(test_hand_over, setup),     cmocka_unit_test_setup(test_pool, setup),
-        cmocka_unit_test_setup(test_scan, setup),          cmocka_unit_test_setup(test_begin_at_once, setup),
-        cmocka_unit_test_setup(test_reclaim, setup),       cmocka_unit_test_setup(test_unlinked, setup),
+        cmocka_unit_test_setup(test_unknown, setup),       cmocka_unit_test_setup(test_hand_over, setup),
+        cmocka_unit_test_setup(test_pool, setup),          cmocka_unit_test_setup(test_scan, setup),
+        cmocka_unit_test_setup(test_begin_at_once, setup), cmocka_unit_test_setup(test_reclaim, setup),
+        cmocka_unit_test_setup(test_unlinked, setup),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
     clean();
