@@ -18,14 +18,15 @@ int file_demote(int fd, enum uma_demotion reason)
     if (!fd_is_handle(handle))
         return handle ? -EBADF : 0;
     handle_lock(handle);
-    int error = uma_demote(handle->uma, fd, reason);
+    bool beside = !file_owns_table();
+    int error = beside ? uma_demote_beside(handle->uma, fd, reason) : uma_demote(handle->uma, fd, reason);
     if (!error)
         error = ofd_to_kernel(handle->ofd, fd);
-    if (!error && reason == UMA_DEMOTE_FDPASS)
-        ofd_give_away(handle->ofd);
+    if (error >= 0 && (beside || reason == UMA_DEMOTE_FDPASS))
+        ofd_give_away(handle->ofd); /* what a vfork child could not do its parent does at its next call, see file_yields */
     ofd_unlock(handle->ofd);
     handle_drop(handle, fd);
-    return error;
+    return error < 0 ? error : 0;
 }
 
 static void demote_inheritable(int fd, struct fd_handle *handle, void *arg)
@@ -35,7 +36,6 @@ static void demote_inheritable(int fd, struct fd_handle *handle, void *arg)
     if (flags < 0 || flags & FD_CLOEXEC)
         return;
     ofd_give_away(handle->ofd); /* nobody attaches the file by it any more, see file_heed */
-    /* A vfork child works in its parent's memory on descriptors of its own: it can do all that opens none. */
     if (*own_memory || uma_is_served(handle->uma))
         file_demote(fd, UMA_DEMOTE_EXEC);
 }

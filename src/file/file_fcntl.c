@@ -110,8 +110,12 @@ static int fcntl_lock(int fd, int cmd, long arg)
     if (result)
         return result < 0 ? result : sys_fcntl(fd, cmd, arg);
     result = sys_fcntl(fd, cmd, (long)&lock);
-    if (!result && (cmd == F_GETLK || cmd == F_OFD_GETLK))
-        *given = lock;
+    if (!result && (cmd == F_GETLK || cmd == F_OFD_GETLK)) {
+        if (lock.l_type == F_UNLCK) /* nothing else is told then */
+            given->l_type = F_UNLCK;
+        else
+            *given = lock;
+    }
     return result;
 }
 

@@ -291,6 +291,18 @@ static bool candidate_set_times(int fd, const struct timespec times[2], int *res
     return true;
 }
 
+struct times_call {
+    struct file_call call;
+    const struct timespec *times;
+};
+
+/* On either path: of a file that others have attached what was written before must have its time first. */
+static long times_step(struct file_call *call, enum uma_path path)
+{
+    (void)path;
+    return uma_set_times(call->uma, call->fd, NULL, ((struct times_call *)call)->times, 0);
+}
+
 int file_futimens(int fd, const struct timespec times[2])
 {
     int result;
@@ -299,7 +311,9 @@ int file_futimens(int fd, const struct timespec times[2])
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_utimensat(fd, NULL, times, 0);
-    result = uma_set_times(handle->uma, fd, NULL, times, 0);
+    struct times_call call = {.call = {.uma = handle->uma, .fd = fd}, .times = times};
+    result = (int)(uma_is_served(handle->uma) ? times_step(&call.call, UMA_PATH_USER)
+                                              : file_call_run(&call.call, UMA_INTENT_LOOK, times_step));
     handle_leave();
     return result;
 }

@@ -250,6 +250,10 @@ enum uma_demotion { /* order as in enum stats_counter from STATS_DEMOTE_STDIO on
  * afterwards uma_begin says UMA_PATH_KERNEL for good. 0, also when it was demoted before; -EIO, -ENOSPC where the data
  * cannot be brought to the file: the mode is unchanged then. */
 int uma_demote(struct uma *uma, int fd, enum uma_demotion reason);
+/* The same in a vfork child, which works in its parent's memory on descriptors of its own, and must not attach: 0, -errno; 1:
+ * it is left as it is, since fd is of another file there, or the library's descriptors are the parent's alone, another
+ * thread of which attached the file meanwhile. */
+int uma_demote_beside(struct uma *uma, int fd, enum uma_demotion reason);
 
 /* The result of a call that the kernel made: -UMA_AGAIN if there was no room for it and there is more now, because this
  * process has removed logs that it kept ready. */

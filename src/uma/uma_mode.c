@@ -135,6 +135,26 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
     return error;
 }
 
+/* Of a uma that is attached; within a read section, in which it stays so. */
+static int demote_attached(struct uma *uma, enum uma_demotion reason)
+{
+    if (atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
+        return 0;
+    struct index_record *record = uma_claim(uma);
+    int error = uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
+    uma_times_deliver(uma, record);
+    uma_unclaim(uma, record);
+    if (error)
+        return error;
+    if (reason == UMA_DEMOTE_NOSPACE) { /* it may be the log that has it all */
+        log_release_blocks(&uma->log);
+        volume_drop_pool();
+    }
+    stats_add(STATS_DEMOTE_STDIO + (enum stats_counter)reason, 1);
+    msg(MSG_NOTICE, "inode %llu: handed to the kernel, reason %d", (unsigned long long)uma->ino, (int)reason);
+    return 0;
+}
+
 int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
 {
     /* Another program is about to have the file, and nobody serves it in user space: it is the kernel's already. */
@@ -154,25 +174,27 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
         return 0;
     }
     rcu_enter(); /* it stays attached meanwhile; if it was let go again the kernel has it */
-    if (!uma_is_attached(uma) ||
-        atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH) {
-        rcu_leave();
-        return 0;
-    }
-    struct index_record *record = uma_claim(uma);
-    error = uma_set_mode(uma, record, INDEX_MODE_PASSTHROUGH);
-    uma_times_deliver(uma, record);
-    uma_unclaim(uma, record);
-    if (!error && reason == UMA_DEMOTE_NOSPACE) { /* it may be the log that has it all */
-        log_release_blocks(&uma->log);
-        volume_drop_pool();
-    }
+    error = uma_is_attached(uma) ? demote_attached(uma, reason) : 0;
     rcu_leave();
-    if (!error) {
-        stats_add(STATS_DEMOTE_STDIO + (enum stats_counter)reason, 1);
-        msg(MSG_NOTICE, "inode %llu: handed to the kernel, reason %d", (unsigned long long)uma->ino, (int)reason);
-    }
     return error;
+}
+
+static bool is_of(const struct uma *uma, int fd)
+{
+    struct stat st;
+    return sys_fstat(fd, &st) == 0 && st.st_dev == uma->dev && st.st_ino == uma->ino;
+}
+
+int uma_demote_beside(struct uma *uma, int fd, enum uma_demotion reason)
+{
+    int result = 1;
+    rcu_enter();
+    if (is_of(uma, fd) && !uma_is_attached(uma))
+        result = 0;
+    else if (is_of(uma, fd) && is_of(uma, uma->data_fd))
+        result = demote_attached(uma, reason);
+    rcu_leave();
+    return result;
 }
 
 long uma_out_of_room(long result)

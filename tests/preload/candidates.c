@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -357,6 +358,64 @@ static bool vfork_child_shares(void)
            byte_is(new, 2, 'h') && byte_is(new, 50, '.');
 }
 
+/* Another thread uses the descriptor, and has it served, while a vfork child becomes another program with it. */
+static void *write_on(void *arg)
+{
+    const int *fd = arg;
+    return write_many(*fd, 20) && write_many(*fd, 21) ? arg : NULL;
+}
+
+static bool run_true(void)
+{
+    pid_t pid = vfork();
+    if (pid == 0) {
+        execl("/bin/true", "true", NULL);
+        _exit(EXIT_FAILURE);
+    }
+    return ended_well(pid);
+}
+
+static bool vfork_beside_threads(void)
+{
+    enum { ROUNDS = 80, PROGRAMS = 3 };
+    for (int round = 0; round < ROUNDS; round++) {
+        struct stat st;
+        pthread_t thread;
+        void *well = NULL;
+        int fd = again(0);
+        if (pthread_create(&thread, NULL, write_on, &fd))
+            return false;
+        for (int i = 0; i < PROGRAMS; i++)
+            if (!run_true())
+                return false;
+        if (pthread_join(thread, &well) || !well || fstat(fd, &st) || !byte_is(fd, 21, '.') || fsync(fd) || close(fd))
+            return false;
+    }
+    return true;
+}
+
+static bool serve_longer(void)
+{
+    return wait_for(said[0]) && pwrite(again(0), bytes, 9000, SIZE - 5000) == 9000 && tell(heard[1]) &&
+           wait_for(said[0]);
+}
+
+/* The time that is set stays, though others have written before whose time is still to come. */
+static bool times_come_last(void)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000000000}};
+    struct stat st;
+    if (pipe(said) || pipe(heard))
+        return false;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(serve_longer() ? EXIT_SUCCESS : EXIT_FAILURE);
+    int fd = again(0);
+    return byte_is(fd, 0, 'b') && tell(said[1]) && wait_for(heard[0]) && futimens(fd, times) == 0 &&
+           fstat(fd, &st) == 0 && st.st_mtim.tv_sec == 1000000000 && st.st_size == SIZE + 4000 && tell(said[1]) &&
+           ended_well(pid) && stat(path, &st) == 0 && st.st_mtim.tv_sec == 1000000000;
+}
+
 static bool look_at_lock(int unused)
 {
     (void)unused;
@@ -474,6 +533,8 @@ static const struct part {
     {"new_files_are_shared", new_files_are_shared},
     {"vfork_child_changes_nothing", vfork_child_changes_nothing},
     {"vfork_child_shares", vfork_child_shares},
+    {"vfork_beside_threads", vfork_beside_threads},
+    {"times_come_last", times_come_last},
     {"locks_stay", locks_stay},
     {"sizes_move", sizes_move},
     {"times_stay", times_stay},

@@ -534,6 +534,11 @@ int uma_write_back(struct uma *uma)
     return 0;
 }
 
+int uma_demote_beside(struct uma *uma, int fd, enum uma_demotion reason)
+{
+    return uma_demote(uma, fd, reason);
+}
+
 int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
 {
     (void)fd;
