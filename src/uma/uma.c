@@ -273,7 +273,7 @@ bool uma_process_is_dead(const struct uma *uma, uint32_t process)
 
 bool uma_is_volatile(const struct uma *uma)
 {
-    return volume_sync(uma->volume) == PM_MAP_SYNC_NEVER;
+    return !uma->durable;
 }
 
 bool uma_is_reachable(const struct uma *uma, uint32_t euid, bool privileged)

@@ -208,7 +208,7 @@ bool uma_begin_kernel(struct uma *uma, struct uma_op *op);
 /* Whether nobody has the file attached, at this moment. */
 bool uma_is_detached(struct uma *uma);
 
-/* Whether the kernel's sync of the file has nothing to do: on tmpfs. */
+/* Whether the kernel's sync of the file has nothing to do: on tmpfs, unless that is to be as if it were PM. */
 bool uma_is_volatile(const struct uma *uma);
 
 /* Brings all committed lines to the file. (In-kernel readers.) */

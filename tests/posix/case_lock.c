@@ -20,7 +20,8 @@ static void ask(int fd)
                                      : "write",
             (long long)lock.l_start, (long long)lock.l_len, lock.l_type != F_UNLCK && lock.l_pid == getppid());
     }
-    static const short bases[] = {SEEK_CUR, SEEK_END}; /* of the answer only the type is changed where there is no lock */
+    static const short bases[] = {SEEK_CUR,
+                                  SEEK_END}; /* of the answer only the type is changed where there is no lock */
     for (size_t i = 0; i < sizeof bases / sizeof bases[0]; i++) {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = bases[i], .l_start = 1 << 20, .l_len = 1};
         int r = fcntl(fd, F_GETLK, &lock);
