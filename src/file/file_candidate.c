@@ -27,8 +27,7 @@
 static struct {
     struct fd_candidate *_Atomic block[CANDIDATE_BLOCKS]; /* acquire pairs with the exchange in reserve */
     _Atomic uint64_t user; /* 1 + the effective user; 0: to be asked; CANDIDATE_NO_USER once it has changed */
-    _Atomic bool
-        any; /* one was made since all were adopted; relaxed: set by the thread that opens, before it can fork */
+    _Atomic bool any;      /* one was made since all were adopted */
 } candidates;
 
 static struct fd_candidate *record_of(int fd)
