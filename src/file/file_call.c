@@ -70,7 +70,7 @@ long file_call_run(struct file_call *call, enum uma_intent intent, file_step ste
 {
     struct uma_op op;
     long result;
-    rcu_enter(); /* uma.h asks for it; sections nest */
+    handle_enter_section(); /* uma.h asks for it; sections nest */
     do {
         call->done = (struct uma_done){0};
         int path = call_begin(call, intent, &op);

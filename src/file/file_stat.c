@@ -180,7 +180,7 @@ static void ask_of_inode(struct stat_call *call, const struct stat *st)
 {
     call->answered = true;
     call->elsewhere = false;
-    rcu_enter();
+    handle_enter_section();
     call->call.uma = uma_find(st->st_dev, st->st_ino);
     call->call.fd = -1;
     bool known = call->call.uma && file_call_run(&call->call, UMA_INTENT_LOOK, stat_step) == 0;

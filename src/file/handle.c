@@ -307,10 +307,23 @@ void handle_exit(void)
     handle_each(exit_handle);
 }
 
+void handle_enter_section(void)
+{
+    bool nested = rcu_inside(); /* then that section is waited for */
+    rcu_enter();
+    while (uma_is_parting() && !nested) {
+        rcu_leave();
+        bool over = uma_parting_wait();
+        rcu_enter();
+        if (!over)
+            break;
+    }
+}
+
 struct fd_handle *handle_enter_marked(int fd)
 {
     for (;;) {
-        rcu_enter();
+        handle_enter_section();
         struct fd_handle *handle = fd_table_get(fd);
         if (fd_is_handle(handle))
             return handle;

@@ -71,6 +71,9 @@ void handle_lock(struct fd_handle *handle);
 /* At exit: takes every handle out of the table and gives the records back. */
 void handle_exit(void);
 
+/* A read section that does not begin while the files of the process are let go (uma_is_parting). */
+void handle_enter_section(void);
+
 /* handle_enter, when the entry is not simply a handle. */
 struct fd_handle *handle_enter_marked(int fd);
 
@@ -83,7 +86,7 @@ static inline struct fd_handle *handle_enter(int fd)
     birth_check();
     rcu_enter();
     struct fd_handle *handle = fd_table_get(fd);
-    if (__builtin_expect(fd_is_handle(handle), 1))
+    if (__builtin_expect(fd_is_handle(handle), 1) && !uma_is_parting())
         return handle;
     rcu_leave();
     return handle_enter_marked(fd);

@@ -360,6 +360,7 @@ static void child_forget(struct uma *uma)
 
 void uma_after_fork_child(void)
 {
+    atomic_store_explicit(&uma_parting.thread, 0, memory_order_relaxed); /* the only thread */
     volume_after_fork_child();
     index_pool_drain(false);
     for (unsigned i = 0; i < HASH_BUCKETS; i++)
@@ -410,7 +411,48 @@ static void exit_detach(struct uma *uma)
     uma_detach(uma);
 }
 
-/* Detaches every uma, as its last close would. */
+struct uma_parting uma_parting;
+
+static uintptr_t this_thread(void)
+{
+    return (uintptr_t)__builtin_thread_pointer();
+}
+
+/* From here to parting_end no other thread is in a call, or begins one. False: this thread had begun already. */
+static bool parting_begin(void)
+{
+    uintptr_t none = 0;
+    /* acq_rel: the one before has let everything go */
+    while (!atomic_compare_exchange_strong_explicit(&uma_parting.thread, &none, this_thread(), memory_order_acq_rel,
+                                                    memory_order_acquire)) {
+        if (none == this_thread())
+            return false;
+        none = 0;
+        sys_sched_yield();
+    }
+    rcu_wait_for_others();
+    return true;
+}
+
+void uma_parting_end(void)
+{
+    uintptr_t self = this_thread();
+    /* release: who waits finds the files as they are now */
+    atomic_compare_exchange_strong_explicit(&uma_parting.thread, &self, 0, memory_order_release, memory_order_relaxed);
+}
+
+bool uma_parting_wait(void)
+{
+    uintptr_t thread;
+    while ((thread = atomic_load_explicit(&uma_parting.thread, memory_order_acquire)) != 0) {
+        if (thread == this_thread())
+            return false;
+        sys_sched_yield();
+    }
+    return true;
+}
+
+/* Detaches every uma, as its last close would. Within parting_begin and uma_parting_end. */
 static void leave_all(void)
 {
     uma_registry_lock();
@@ -427,10 +469,14 @@ static void leave_all(void)
     uma_attach_unlock();
 }
 
+/* Nobody goes on before it is known that there will be no new program: what another thread wrote now would be in a log again,
+ * which that program may know nothing of. */
 void uma_before_exec(void)
 {
-    if (!uma_exiting())
-        leave_all();
+    if (uma_exiting())
+        return;
+    parting_begin();
+    leave_all();
 }
 
 /* As leave_all, of one that the kernel has whole: meanwhile calls go there. */
@@ -495,8 +541,10 @@ bool uma_relieve(void)
     if (uma_exiting())
         return false;
     uma_each(relieve_one, &any);
-    if (any)
+    if (any && parting_begin()) {
         leave_all();
+        uma_parting_end();
+    }
     return any;
 }
 
@@ -505,6 +553,9 @@ void uma_exit(void)
     if (atomic_exchange_explicit(&registry.exiting, true, memory_order_acq_rel))
         return;
     uma_sync_stop();
+    bool begun = parting_begin();
     leave_all();
+    if (begun) /* from now on the kernel serves whoever still calls */
+        uma_parting_end();
     volume_exit();
 }

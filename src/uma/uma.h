@@ -89,6 +89,20 @@ void uma_exec_failed(void);
 bool uma_take_over(int fd);
 void uma_take_over_end(void);
 
+/* The thread that is letting all files of the process go, by its thread pointer; 0: none. Other threads' calls wait before they
+ * begin, outside read sections: they would find files that are neither here nor whole in the kernel. */
+struct uma_parting {
+    _Atomic uintptr_t thread;
+};
+extern struct uma_parting uma_parting;
+static inline bool uma_is_parting(void)
+{
+    /* relaxed: a read section that misses it is waited for */
+    return __builtin_expect(atomic_load_explicit(&uma_parting.thread, memory_order_relaxed) != 0, 0);
+}
+/* Waits until there is none. False: it is this thread itself. */
+bool uma_parting_wait(void);
+
 /* Before the application sets O_APPEND or O_DIRECT on a description of the file: it may be the library's, too (lease:1). */
 int uma_before_flags(struct uma *uma, int fd);
 

@@ -111,6 +111,7 @@ void uma_exec_failed(void)
     uma_attach_lock();
     uma_each(keep_no_more, NULL);
     uma_attach_unlock();
+    uma_parting_end();
 }
 
 /* ---- in the new program ---- */

@@ -483,6 +483,8 @@ void uma_sync_stop(void);
 void uma_sync_forbid(void);
 
 /* ---- registry (uma.c) ---- */
+/* What uma_before_exec has begun. */
+void uma_parting_end(void);
 void uma_registry_lock(void);
 void uma_registry_unlock(void);
 /* A walk of the sync thread over all attached umas: each is met once and cannot go away while it is busy with it. */
