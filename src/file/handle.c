@@ -309,14 +309,13 @@ void handle_exit(void)
 
 void handle_enter_section(void)
 {
-    bool nested = rcu_inside(); /* then that section is waited for */
     rcu_enter();
-    while (uma_is_parting() && !nested) {
+    while (uma_is_parting()) {
         rcu_leave();
-        bool over = uma_parting_wait();
+        bool goes_on = rcu_inside() || !uma_parting_wait(); /* an outer section is waited for, with all that is in it */
         rcu_enter();
-        if (!over)
-            break;
+        if (goes_on)
+            return;
     }
 }
 
