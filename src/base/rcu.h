@@ -97,8 +97,7 @@ static inline void rcu_leave(void)
 /* Whether this thread is in a read section: in a signal handler that interrupted one, that is. */
 static inline bool rcu_inside(void)
 {
-    /* a thread that is not known is in none, and liburcu would make it known behind our back */
-    return rcu_depth || (rcu_known && urcu_bp_read_ongoing() != 0);
+    return rcu_depth || urcu_bp_read_ongoing() != 0;
 }
 
 /* Waits until all sections that have begun have ended. Not within one. */

@@ -309,7 +309,7 @@ void handle_exit(void)
 
 void handle_enter_section(void)
 {
-    rcu_enter();
+    rcu_enter(); /* first: it makes the thread known with all care, which rcu_inside does without */
     while (uma_is_parting()) {
         rcu_leave();
         bool goes_on = rcu_inside() || !uma_parting_wait(); /* an outer section is waited for, with all that is in it */
