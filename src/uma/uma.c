@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 the nvmmio authors
  *
- * uma.c — the umas of this process: open, close, lookup, fork, exec, exit. Layer uma; called by file.
+ * uma.c — the umas of this process: open, close, lookup, fork. Layer uma; called by file.
  */
 #include "uma/uma.h"
 
@@ -12,7 +12,6 @@
 #include "base/rcu.h"
 #include "nvmmio.h"
 #include "uma/uma_private.h"
-#include "uma/uma_ranges.h"
 
 #include <errno.h>
 #include <sys/sysmacros.h>
@@ -47,6 +46,10 @@ void uma_attach_unlock(void)
 bool uma_exiting(void)
 {
     return atomic_load_explicit(&registry.exiting, memory_order_acquire);
+}
+bool uma_begin_exit(void)
+{
+    return !atomic_exchange_explicit(&registry.exiting, true, memory_order_acq_rel);
 }
 
 static unsigned hash(uint64_t dev, uint64_t ino)
@@ -293,6 +296,15 @@ void uma_each(void (*visit)(struct uma *uma, void *arg), void *arg)
     uma_registry_unlock();
 }
 
+void uma_each_in_state(enum uma_state state, void (*visit)(struct uma *uma))
+{
+    for (unsigned i = 0; i < HASH_BUCKETS; i++)
+        for (struct uma *uma = atomic_load_explicit(&registry.bucket[i], memory_order_acquire); uma;
+             uma = uma->hash_next)
+            if (atomic_load_explicit(&uma->state, memory_order_acquire) == state)
+                visit(uma);
+}
+
 struct uma *uma_registry_next(struct uma *previous, struct uma_walk *walk)
 {
     uma_registry_lock();
@@ -312,7 +324,7 @@ struct uma *uma_registry_next(struct uma *previous, struct uma_walk *walk)
     return uma;
 }
 
-/* ---- process ---- */
+/* ---- fork ---- */
 
 void uma_before_fork(void)
 {
@@ -350,17 +362,17 @@ static void child_forget(struct uma *uma)
     }
     highfd_close(uma->spare_fd);
     uma->spare_fd = -1;
-    atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_LOCKABLE, memory_order_relaxed); /* the only thread */
+    atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)(UMA_FLAG_LOCKABLE | UMA_FLAG_LOCKED),
+                              memory_order_relaxed); /* the only thread */
     atomic_store_explicit(&uma->lease, UMA_LEASE_OFF, memory_order_relaxed);
     /* what the parent exposed is the parent's to write back; its list may be in the middle of a change, and is left */
     uma->protect = (struct uma_protect){0};
     uma->busy = 0;
-    atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_LOCKED, memory_order_relaxed);
 }
 
 void uma_after_fork_child(void)
 {
-    atomic_store_explicit(&uma_parting.thread, 0, memory_order_relaxed); /* the only thread */
+    uma_parting_after_fork_child();
     volume_after_fork_child();
     index_pool_drain(false);
     for (unsigned i = 0; i < HASH_BUCKETS; i++)
@@ -380,182 +392,4 @@ void uma_born(void)
     uma_after_fork_child();
     uma_sync_forbid();
     uma_lease_forbid();
-}
-
-static void each_in_state(enum uma_state state, void (*visit)(struct uma *uma))
-{
-    for (unsigned i = 0; i < HASH_BUCKETS; i++)
-        for (struct uma *uma = atomic_load_explicit(&registry.bucket[i], memory_order_acquire); uma;
-             uma = uma->hash_next)
-            if (atomic_load_explicit(&uma->state, memory_order_acquire) == state)
-                visit(uma);
-}
-
-static void exit_close_path(struct uma *uma)
-{
-    atomic_store_explicit(&uma->state, UMA_LEAVING, memory_order_release);
-}
-
-/* Waits until the sync thread is out of the uma; it does not come back to one that is leaving. */
-static void exit_wait(struct uma *uma)
-{
-    while (uma->busy) {
-        uma_registry_unlock();
-        sys_sched_yield();
-        uma_registry_lock();
-    }
-}
-
-static void exit_detach(struct uma *uma)
-{
-    uma_detach(uma);
-}
-
-struct uma_parting uma_parting;
-
-static uintptr_t this_thread(void)
-{
-    return (uintptr_t)__builtin_thread_pointer();
-}
-
-/* From here to parting_end no other thread is in a call, or begins one. False: this thread had begun already. */
-static bool parting_begin(void)
-{
-    uintptr_t none = 0;
-    /* acq_rel: the one before has let everything go */
-    while (!atomic_compare_exchange_strong_explicit(&uma_parting.thread, &none, this_thread(), memory_order_acq_rel,
-                                                    memory_order_acquire)) {
-        if (none == this_thread())
-            return false;
-        none = 0;
-        sys_sched_yield();
-    }
-    rcu_wait_for_others();
-    return true;
-}
-
-void uma_parting_end(void)
-{
-    uintptr_t self = this_thread();
-    /* release: who waits finds the files as they are now */
-    atomic_compare_exchange_strong_explicit(&uma_parting.thread, &self, 0, memory_order_release, memory_order_relaxed);
-}
-
-bool uma_parting_wait(void)
-{
-    uintptr_t thread;
-    while ((thread = atomic_load_explicit(&uma_parting.thread, memory_order_acquire)) != 0) {
-        if (thread == this_thread())
-            return false;
-        sys_sched_yield();
-    }
-    return true;
-}
-
-/* Detaches every uma, as its last close would. Within parting_begin and uma_parting_end. */
-static void leave_all(void)
-{
-    uma_registry_lock();
-    each_in_state(UMA_ATTACHED, exit_close_path);
-    uma_registry_unlock();
-    rcu_wait_for_others(); /* other threads may still be inside */
-    uma_attach_lock();
-    uma_registry_lock();
-    each_in_state(UMA_LEAVING, exit_wait);
-    each_in_state(UMA_LEAVING, exit_detach);
-    uma_registry_unlock();
-    volume_drop_pool();
-    index_pool_drain(true);
-    uma_attach_unlock();
-}
-
-/* Nobody goes on before it is known that there will be no new program: what another thread wrote now would be in a log again,
- * which that program may know nothing of. */
-void uma_before_exec(void)
-{
-    if (uma_exiting())
-        return;
-    parting_begin();
-    leave_all();
-}
-
-/* As leave_all, of one that the kernel has whole: meanwhile calls go there. */
-static void leave_one(struct uma *uma)
-{
-    uma_registry_lock();
-    if (uma_is_attached(uma))
-        exit_close_path(uma);
-    uma_registry_unlock();
-    rcu_wait_for_others();
-    uma_attach_lock();
-    uma_registry_lock();
-    exit_wait(uma);
-    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
-        uma_detach(uma);
-    uma_registry_unlock();
-    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_DETACHED)
-        uma_data_close(uma);
-    uma_attach_unlock();
-}
-
-bool uma_bars_execution(const struct uma *uma)
-{
-    return uma_is_program(uma) && uma_is_attached(uma) && uma->data_writable &&
-           !(atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC) &&
-           !atomic_load_explicit(&uma->stored_maps, memory_order_relaxed);
-}
-
-int uma_let_execute(struct uma *uma, int fd)
-{
-    uma_registry_lock();
-    bool last = uma->holders == 1;
-    uma_registry_unlock();
-    rcu_enter();
-    bool shared = uma_is_attached(uma) && uma_is_shared(uma);
-    rcu_leave();
-    if (last || shared || fd < 0)
-        return 0;
-    ranges_lock(); /* nobody counts a mapping meanwhile */
-    int error = uma_demote(uma, fd, UMA_DEMOTE_OTHER);
-    if (!error) {
-        leave_one(uma);
-        if (atomic_load_explicit(&uma->maps, memory_order_relaxed))
-            error = uma_demote(uma, fd, UMA_DEMOTE_OTHER);
-    }
-    ranges_unlock();
-    return error;
-}
-
-static void relieve_one(struct uma *uma, void *arg)
-{
-    bool *any = arg;
-    if (!uma_is_attached(uma))
-        return;
-    atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
-    *any = true;
-}
-
-bool uma_relieve(void)
-{
-    bool any = false;
-    if (uma_exiting())
-        return false;
-    uma_each(relieve_one, &any);
-    if (any && parting_begin()) {
-        leave_all();
-        uma_parting_end();
-    }
-    return any;
-}
-
-void uma_exit(void)
-{
-    if (atomic_exchange_explicit(&registry.exiting, true, memory_order_acq_rel))
-        return;
-    uma_sync_stop();
-    bool begun = parting_begin();
-    leave_all();
-    if (begun) /* from now on the kernel serves whoever still calls */
-        uma_parting_end();
-    volume_exit();
 }

@@ -29,6 +29,7 @@
 #include "pm/pm_guard.h"
 #include "pm/pm_map.h"
 #include "uma/uma.h"
+#include "uma/uma_registry.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -45,12 +46,6 @@
  * pread and, at write-back, pwrite; a line that changes is relocated in the log. */
 #define UMA_MAPPED_MOST (UINT64_C(1) << 42)
 
-enum uma_state {
-    UMA_DETACHED,
-    UMA_ATTACHED,
-    UMA_LEAVING, /* the process ends: no new call, mappings still there */
-};
-
 enum uma_lease { UMA_LEASE_OFF, UMA_LEASE_WANTED, UMA_LEASE_HELD, UMA_LEASE_LENT };
 
 enum uma_flags {
@@ -59,9 +54,9 @@ enum uma_flags {
     UMA_FLAG_ALONE = 4,      /* attaching failed for good (no space, no permission): kernel's path */
     UMA_FLAG_UNPROVEN = 8,   /* it is not known yet whether the file is of the volume: uma_prove */
     UMA_FLAG_OUTSIDE = 16,   /* it is not: the kernel's path for good */
-    UMA_FLAG_LOCKABLE = 128, /* uma_before_lock was called, and data_fd is open, or never will be (OUTSIDE) */
-    UMA_FLAG_EARNED = 64,    /* it is to be attached, however little was done with it */
     UMA_FLAG_PROGRAM = 32,   /* may be executed: reads do not attach it, or nobody could meanwhile (ETXTBSY) */
+    UMA_FLAG_EARNED = 64,    /* it is to be attached, however little was done with it */
+    UMA_FLAG_LOCKABLE = 128, /* uma_before_lock was called, and data_fd is open, or never will be (OUTSIDE) */
     UMA_FLAG_LOCKED = 256,   /* the application may hold locks that a close of any descriptor of the file drops */
 };
 
@@ -481,21 +476,5 @@ void uma_sync_review(void);
 void uma_sync_stop(void);
 /* In a child that ran no fork handlers: no thread may be made, as libc's locks are as they were. */
 void uma_sync_forbid(void);
-
-/* ---- registry (uma.c) ---- */
-/* What uma_before_exec has begun. */
-void uma_parting_end(void);
-void uma_registry_lock(void);
-void uma_registry_unlock(void);
-/* A walk of the sync thread over all attached umas: each is met once and cannot go away while it is busy with it. */
-struct uma_walk {
-    unsigned bucket;
-    uint32_t number; /* of the walk; umas remember it */
-};
-/* The next one, marked busy; NULL at the end. Unmarks `previous`. */
-struct uma *uma_registry_next(struct uma *previous, struct uma_walk *walk);
-bool uma_exiting(void);
-void uma_attach_lock(void);
-void uma_attach_unlock(void);
 
 #endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 the nvmmio authors
+ *
+ * uma_leave.c — files are let go while descriptors of them stay open: all of them at exit, before exec and for lack of
+ * descriptors, while other threads' calls wait; or one, so that it can be executed. Layer uma; called by file.
+ */
+#include "base/rawsys.h"
+#include "base/rcu.h"
+#include "uma/uma_private.h"
+#include "uma/uma_ranges.h"
+
+/* ---- other threads wait ---- */
+
+struct uma_parting uma_parting;
+
+static uintptr_t this_thread(void)
+{
+    return (uintptr_t)__builtin_thread_pointer();
+}
+
+/* From here to parting_end no other thread is in a call, or begins one. False: this thread had begun already. */
+static bool parting_begin(void)
+{
+    uintptr_t none = 0;
+    /* acq_rel: the one before has let everything go */
+    while (!atomic_compare_exchange_strong_explicit(&uma_parting.thread, &none, this_thread(), memory_order_acq_rel,
+                                                    memory_order_acquire)) {
+        if (none == this_thread())
+            return false;
+        none = 0;
+        sys_sched_yield();
+    }
+    rcu_wait_for_others();
+    return true;
+}
+
+void uma_parting_end(void)
+{
+    uintptr_t self = this_thread();
+    /* release: who waits finds the files as they are now */
+    atomic_compare_exchange_strong_explicit(&uma_parting.thread, &self, 0, memory_order_release, memory_order_relaxed);
+}
+
+void uma_parting_after_fork_child(void)
+{
+    atomic_store_explicit(&uma_parting.thread, 0, memory_order_relaxed); /* the only thread */
+}
+
+bool uma_parting_wait(void)
+{
+    uintptr_t thread;
+    while ((thread = atomic_load_explicit(&uma_parting.thread, memory_order_acquire)) != 0) {
+        if (thread == this_thread())
+            return false;
+        sys_sched_yield();
+    }
+    return true;
+}
+
+/* ---- all files ---- */
+
+static void leave_path(struct uma *uma)
+{
+    atomic_store_explicit(&uma->state, UMA_LEAVING, memory_order_release);
+}
+
+/* Waits until the sync thread is out of the uma; it does not come back to one that is leaving. */
+static void leave_wait(struct uma *uma)
+{
+    while (uma->busy) {
+        uma_registry_unlock();
+        sys_sched_yield();
+        uma_registry_lock();
+    }
+}
+
+static void leave_detach(struct uma *uma)
+{
+    uma_detach(uma);
+}
+
+/* Detaches every uma, as its last close would. Within parting_begin and uma_parting_end. */
+static void leave_all(void)
+{
+    uma_registry_lock();
+    uma_each_in_state(UMA_ATTACHED, leave_path);
+    uma_registry_unlock();
+    rcu_wait_for_others(); /* other threads may still be inside */
+    uma_attach_lock();
+    uma_registry_lock();
+    uma_each_in_state(UMA_LEAVING, leave_wait);
+    uma_each_in_state(UMA_LEAVING, leave_detach);
+    uma_registry_unlock();
+    volume_drop_pool();
+    index_pool_drain(true);
+    uma_attach_unlock();
+}
+
+/* ---- the process becomes another program, or ends ---- */
+
+/* Nobody goes on before it is known that there will be no new program: what another thread wrote now would be in a log again,
+ * which that program may know nothing of. */
+void uma_before_exec(void)
+{
+    if (uma_exiting())
+        return;
+    parting_begin();
+    leave_all();
+}
+
+static void relieve_one(struct uma *uma, void *arg)
+{
+    bool *any = arg;
+    if (!uma_is_attached(uma))
+        return;
+    atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_ALONE, memory_order_acq_rel);
+    *any = true;
+}
+
+bool uma_relieve(void)
+{
+    bool any = false;
+    if (uma_exiting())
+        return false;
+    uma_each(relieve_one, &any);
+    if (any && parting_begin()) {
+        leave_all();
+        uma_parting_end();
+    }
+    return any;
+}
+
+void uma_exit(void)
+{
+    if (!uma_begin_exit())
+        return;
+    uma_sync_stop();
+    bool begun = parting_begin();
+    leave_all();
+    if (begun) /* from now on the kernel serves whoever still calls */
+        uma_parting_end();
+    volume_exit();
+}
+
+/* ---- one file ---- */
+
+/* As leave_all, of one that the kernel has whole: meanwhile calls go there. */
+static void leave_one(struct uma *uma)
+{
+    uma_registry_lock();
+    if (uma_is_attached(uma))
+        leave_path(uma);
+    uma_registry_unlock();
+    rcu_wait_for_others();
+    uma_attach_lock();
+    uma_registry_lock();
+    leave_wait(uma);
+    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_LEAVING)
+        uma_detach(uma);
+    uma_registry_unlock();
+    if (atomic_load_explicit(&uma->state, memory_order_acquire) == UMA_DETACHED)
+        uma_data_close(uma);
+    uma_attach_unlock();
+}
+
+bool uma_bars_execution(const struct uma *uma)
+{
+    return uma_is_program(uma) && uma_is_attached(uma) && uma->data_writable &&
+           !(atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC) &&
+           !atomic_load_explicit(&uma->stored_maps, memory_order_relaxed);
+}
+
+int uma_let_execute(struct uma *uma, int fd)
+{
+    uma_registry_lock();
+    bool last = uma->holders == 1;
+    uma_registry_unlock();
+    rcu_enter();
+    bool shared = uma_is_attached(uma) && uma_is_shared(uma);
+    rcu_leave();
+    if (last || shared || fd < 0)
+        return 0;
+    ranges_lock(); /* nobody counts a mapping meanwhile */
+    int error = uma_demote(uma, fd, UMA_DEMOTE_OTHER);
+    if (!error) {
+        leave_one(uma);
+        if (atomic_load_explicit(&uma->maps, memory_order_relaxed))
+            error = uma_demote(uma, fd, UMA_DEMOTE_OTHER);
+    }
+    ranges_unlock();
+    return error;
+}
