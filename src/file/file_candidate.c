@@ -6,6 +6,7 @@
  */
 #include "file/file_candidate.h"
 
+#include "base/birth.h"
 #include "base/conf.h"
 #include "base/geometry.h"
 #include "base/mem.h"
@@ -144,6 +145,19 @@ void candidate_drop_range(unsigned first, unsigned last)
 }
 
 /* ---- what is done with one ---- */
+
+bool candidate_enter(const struct fd_candidate *candidate, bool writes, struct volume_inflight *inflight)
+{
+    birth_check();
+    return candidate->ino ? volume_enter_kernel(candidate->volume, candidate->ino, writes, inflight)
+                          : volume_enter_unknown(candidate->volume, inflight);
+}
+
+struct fd_candidate *candidate_enter_write(int fd, struct volume_inflight *inflight)
+{
+    struct fd_candidate *candidate = candidate_of(fd);
+    return candidate && candidate_enter(candidate, true, inflight) ? candidate : NULL;
+}
 
 bool candidate_has_earned(const struct fd_candidate *candidate)
 {

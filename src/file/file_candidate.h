@@ -53,11 +53,9 @@ bool candidate_drop(int fd);
 void candidate_drop_range(unsigned first, unsigned last);
 
 /* A call of the kernel on the candidate: true if nobody serves the file, until candidate_leave. False: adopt it. */
-static inline bool candidate_enter(const struct fd_candidate *candidate, bool writes, struct volume_inflight *inflight)
-{
-    return candidate->ino ? volume_enter_kernel(candidate->volume, candidate->ino, writes, inflight)
-                          : volume_enter_unknown(candidate->volume, inflight);
-}
+bool candidate_enter(const struct fd_candidate *candidate, bool writes, struct volume_inflight *inflight);
+/* The same for a call that writes to fd, if that is one: the candidate, or NULL. */
+struct fd_candidate *candidate_enter_write(int fd, struct volume_inflight *inflight);
 static inline void candidate_leave(struct volume_inflight *inflight)
 {
     volume_leave_kernel(inflight);

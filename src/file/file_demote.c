@@ -22,9 +22,9 @@ int file_demote(int fd, enum uma_demotion reason)
     int error = beside ? uma_demote_beside(handle->uma, fd, reason) : uma_demote(handle->uma, fd, reason);
     if (!error)
         error = ofd_to_kernel(handle->ofd, fd);
+    /* what a vfork child could not do its parent does at its next call, see file_yields */
     if (error >= 0 && (beside || reason == UMA_DEMOTE_FDPASS))
-        ofd_give_away(
-            handle->ofd); /* what a vfork child could not do its parent does at its next call, see file_yields */
+        ofd_give_away(handle->ofd);
     ofd_unlock(handle->ofd);
     handle_drop(handle, fd);
     return error < 0 ? error : 0;

@@ -5,6 +5,7 @@
  */
 #include "file/file_private.h"
 
+#include "base/conf.h"
 #include "base/rawsys.h"
 #include "pm/pm_guard.h"
 
@@ -18,7 +19,7 @@
 static int fcntl_get_flags(int fd)
 {
     int flags = sys_fcntl(fd, F_GETFL, 0);
-    if (flags < 0)
+    if (flags < 0 || !conf_get()->lease)
         return flags;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))

@@ -7,7 +7,6 @@
  * A file that somebody has attached is demoted first. One that nobody has is the kernel's as it is: the call is made as any
  * other on the kernel's path, and nothing is attached to be handed over at once, as cp would have it for each file.
  */
-#include "base/birth.h"
 #include "file/file_candidate.h"
 #include "file/file_private.h"
 
@@ -37,28 +36,20 @@ static int source_prepare(int fd, enum uma_demotion reason)
     return error;
 }
 
-/* What is written to is a candidate: true if the call was made. */
-static bool candidate_by_kernel(int out, file_kernel_call call, const void *arg, long *result)
-{
-    struct fd_candidate *candidate = candidate_of(out);
-    struct volume_inflight inflight;
-    birth_check();
-    if (!candidate || !candidate_enter(candidate, true, &inflight))
-        return false;
-    *result = call(arg);
-    if (*result > 0)
-        candidate_note(candidate, true, (uint64_t)*result);
-    candidate_leave(&inflight);
-    return true;
-}
-
 long file_by_kernel(int in, int out, enum uma_demotion reason, file_kernel_call call, const void *arg)
 {
     struct uma_op op;
     long result;
     int error = in < 0 ? 0 : source_prepare(in, reason);
-    if (!error && candidate_by_kernel(out, call, arg, &result))
+    struct volume_inflight inflight;
+    struct fd_candidate *candidate = error ? NULL : candidate_enter_write(out, &inflight);
+    if (candidate) {
+        result = call(arg);
+        if (result > 0)
+            candidate_note(candidate, true, (uint64_t)result);
+        candidate_leave(&inflight);
         return result;
+    }
     struct fd_handle *handle = error ? NULL : handle_borrow(out);
     if (!fd_is_handle(handle))
         return error ? error : handle ? -EBADF : call(arg);

@@ -61,10 +61,10 @@ void file_before_move(unsigned what, const char *target)
         place_hold();
     if (what & UMA_MOVE_VIEW)
         volume_before_view(target);
-    if (what & UMA_MOVE_USERS)
+    if (what & UMA_MOVE_USERS) {
         candidate_user_changed();
-    if (what & UMA_MOVE_USERS)
         fd_table_each(0, UINT_MAX, move_demote, NULL);
+    }
     if (what & UMA_MOVE_ALONE)
         atomic_store_explicit(&file_state.paused, uma_sync_pause(), memory_order_relaxed); /* read by this thread */
     if (what & UMA_MOVE_FILES)

@@ -9,7 +9,6 @@
 #include "file/file_candidate.h"
 #include "file/file_private.h"
 
-#include "base/birth.h"
 #include "base/rawsys.h"
 #include "pm/pm_guard.h"
 
@@ -108,7 +107,6 @@ static __attribute__((noinline)) bool candidate_call(const struct rw_call *call,
     struct fd_candidate *candidate = candidate_of(call->fd);
     struct volume_inflight inflight;
     const bool writes = direction == RW_WRITE;
-    birth_check();
     if (!candidate || candidate_has_earned(candidate))
         return false;
     if (writes &&

@@ -6,7 +6,6 @@
 #include "file/file_candidate.h"
 #include "file/file_private.h"
 
-#include "base/birth.h"
 #include "base/place.h"
 #include "base/rawsys.h"
 
@@ -58,25 +57,17 @@ int file_resize_path(struct uma *uma, int fd, const char *path, uint64_t size)
     return (int)size_finish(&call, file_call_run(&call.call, UMA_INTENT_WRITE, resize_step));
 }
 
-/* Of a candidate: true if the kernel has done it. */
-static bool candidate_resize(int fd, off_t length, int *result)
-{
-    struct fd_candidate *candidate = candidate_of(fd);
-    struct volume_inflight inflight;
-    birth_check();
-    if (!candidate || !candidate_enter(candidate, true, &inflight))
-        return false;
-    atomic_store_explicit(&candidate->worth.size_floor, 0, memory_order_relaxed);
-    *result = sys_ftruncate(fd, length);
-    candidate_leave(&inflight);
-    return true;
-}
-
 int file_ftruncate(int fd, off_t length)
 {
+    struct volume_inflight inflight;
+    struct fd_candidate *candidate = candidate_enter_write(fd, &inflight);
     int result;
-    if (candidate_resize(fd, length, &result))
+    if (candidate) {
+        atomic_store_explicit(&candidate->worth.size_floor, 0, memory_order_relaxed);
+        result = sys_ftruncate(fd, length);
+        candidate_leave(&inflight);
         return result;
+    }
     struct fd_handle *handle = handle_borrow(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_ftruncate(fd, length);

@@ -11,7 +11,6 @@
 #include "file/file_candidate.h"
 #include "file/file_private.h"
 
-#include "base/birth.h"
 #include "base/rawsys.h"
 #include "log/volume.h"
 
@@ -278,19 +277,6 @@ int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
 
 /* ---- times ---- */
 
-/* Of a candidate: true if the kernel has done it. */
-static bool candidate_set_times(int fd, const struct timespec times[2], int *result)
-{
-    const struct fd_candidate *candidate = candidate_of(fd);
-    struct volume_inflight inflight;
-    birth_check();
-    if (!candidate || !candidate_enter(candidate, true, &inflight))
-        return false;
-    *result = sys_utimensat(fd, NULL, times, 0);
-    candidate_leave(&inflight);
-    return true;
-}
-
 struct times_call {
     struct file_call call;
     const struct timespec *times;
@@ -305,9 +291,13 @@ static long times_step(struct file_call *call, enum uma_path path)
 
 int file_futimens(int fd, const struct timespec times[2])
 {
+    struct volume_inflight inflight;
     int result;
-    if (candidate_set_times(fd, times, &result))
+    if (candidate_enter_write(fd, &inflight)) {
+        result = sys_utimensat(fd, NULL, times, 0);
+        candidate_leave(&inflight);
         return result;
+    }
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : sys_utimensat(fd, NULL, times, 0);

@@ -17,6 +17,22 @@
 #define K 1024
 #define EARNED 40 /* calls that earn an attachment */
 
+/* So many small writes, one behind the other. */
+static void write_calls(struct managed *m, int calls)
+{
+    for (int i = 0; i < calls; i++)
+        assert_int_equal(managed_write(m, (uint64_t)i * 50, 50, 0), 50);
+}
+
+/* The bytes are right here, and in the file when it is closed. */
+static void check_and_remove(struct managed *m)
+{
+    managed_check(m);
+    assert_int_equal(managed_close(m), 0);
+    managed_check_kernel(m);
+    managed_remove(m);
+}
+
 /* One write to a new file, a sync, another write: is it attached then? */
 static bool attaches_at_once(int flags)
 {
@@ -26,10 +42,7 @@ static bool attaches_at_once(int flags)
     bool attached = uma_is_attached(m.uma);
     assert_int_equal(managed_commit(&m), 0);
     assert_int_equal(managed_write(&m, 8 * K, 10, 0), 10);
-    managed_check(&m);
-    assert_int_equal(managed_close(&m), 0);
-    managed_check_kernel(&m);
-    managed_remove(&m);
+    check_and_remove(&m);
     return attached;
 }
 
@@ -42,13 +55,9 @@ static void test_attachments_are_earned(void **state)
     assert_true(attaches_at_once(O_ATOMIC));
 
     managed_open(&m, 8 * K, 64 * K, 0);
-    for (int i = 0; i < EARNED; i++)
-        assert_int_equal(managed_write(&m, (uint64_t)i * 50, 50, 0), 50);
+    write_calls(&m, EARNED);
     assert_true(uma_is_attached(m.uma));
-    managed_check(&m);
-    assert_int_equal(managed_close(&m), 0);
-    managed_check_kernel(&m);
-    managed_remove(&m);
+    check_and_remove(&m);
 }
 
 /* Calls among as many locks do not: what an attachment saves is less than it costs. Calls on the same file that outnumber the
@@ -65,13 +74,9 @@ static void test_locks_cost(void **state)
         assert_int_equal(managed_write(&m, (uint64_t)i * 50, 50, 0), 50);
     }
     assert_false(uma_is_attached(m.uma));
-    for (int i = 0; i < 4 * EARNED; i++)
-        assert_int_equal(managed_write(&m, (uint64_t)i * 50, 50, 0), 50);
+    write_calls(&m, 4 * EARNED);
     assert_true(uma_is_attached(m.uma));
-    managed_check(&m);
-    assert_int_equal(managed_close(&m), 0);
-    managed_check_kernel(&m);
-    managed_remove(&m);
+    check_and_remove(&m);
 }
 
 /* Bytes earn an attachment as well, reads do not by themselves. */
