@@ -308,9 +308,9 @@ static void conf_free(struct conf *conf)
 /* Without memory nothing is managed. */
 static const struct conf conf_nothing = {.valid = false, .pm = CONF_PM_NONE};
 
-/* Release when complete; acquire in conf_get. Whoever builds one first wins: no lock that a forked child could miss. */
-static _Atomic(const struct conf *) conf_current;
+_Atomic(const struct conf *) conf_current;
 
+/* Whoever builds one first wins: no lock that a forked child could miss. */
 static const struct conf *conf_publish(struct conf *conf)
 {
     const struct conf *expected = NULL;
@@ -330,7 +330,7 @@ static void conf_tell(const struct conf *conf, size_t where)
             msg(MSG_WARNING, "entry %u of NVMMIO_ROOT is not a directory that can be reached", i + 1);
 }
 
-static const struct conf *conf_build(void)
+const struct conf *conf_build(void)
 {
     struct conf *conf = mem_alloc(sizeof *conf);
     if (!conf)
@@ -349,10 +349,4 @@ static const struct conf *conf_build(void)
     if (winner == conf)
         conf_tell(conf, where);
     return winner;
-}
-
-const struct conf *conf_get(void)
-{
-    const struct conf *conf = atomic_load_explicit(&conf_current, memory_order_acquire);
-    return __builtin_expect(conf != NULL, 1) ? conf : conf_build();
 }

@@ -30,6 +30,7 @@
 #ifndef BASE_CONF_H
 #define BASE_CONF_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -61,8 +62,16 @@ struct conf {
     bool lease;
 };
 
+/* NULL before the first conf_get; release when complete. */
+extern _Atomic(const struct conf *) conf_current;
+const struct conf *conf_build(void); /* for conf_get */
+
 /* Reads both variables, once per process; later calls return the same. Thread-safe. Never NULL. */
-const struct conf *conf_get(void);
+static inline const struct conf *conf_get(void)
+{
+    const struct conf *conf = atomic_load_explicit(&conf_current, memory_order_acquire); /* pairs with conf_build */
+    return __builtin_expect(conf != NULL, 1) ? conf : conf_build();
+}
 
 /* Parses NVMMIO_CONF's syntax into *conf (which holds the defaults). 0, or -EINVAL with the offending byte's offset in
  * *where. For conf_get and tests. */

@@ -6,12 +6,9 @@
  */
 #include "file/file_candidate.h"
 
-#include "base/birth.h"
 #include "base/conf.h"
-#include "base/geometry.h"
 #include "base/mem.h"
 #include "base/rawsys.h"
-#include "base/stats.h"
 #include "file/file_private.h"
 
 #include <errno.h>
@@ -31,23 +28,18 @@ static struct {
     _Atomic bool any;      /* one was made since all were adopted */
 } candidates;
 
-static struct fd_candidate *record_of(int fd)
+struct fd_candidate *candidate_record(int fd)
 {
     struct fd_candidate *block =
         atomic_load_explicit(&candidates.block[(unsigned)fd / CANDIDATE_BLOCK], memory_order_acquire);
     return block ? &block[(unsigned)fd % CANDIDATE_BLOCK] : NULL;
 }
 
-struct fd_candidate *candidate_of(int fd)
-{
-    return fd_table_get(fd) == FD_CANDIDATE ? record_of(fd) : NULL;
-}
-
 static struct fd_candidate *reserve(int fd)
 {
     if (fd_table_reserve(fd))
         return NULL;
-    struct fd_candidate *record = record_of(fd), *none = NULL;
+    struct fd_candidate *record = candidate_record(fd), *none = NULL;
     if (record)
         return record;
     const size_t bytes = CANDIDATE_BLOCK * sizeof *record;
@@ -57,7 +49,7 @@ static struct fd_candidate *reserve(int fd)
     if (!atomic_compare_exchange_strong_explicit(&candidates.block[(unsigned)fd / CANDIDATE_BLOCK], &none, block,
                                                  memory_order_release, memory_order_relaxed))
         mem_free(block, bytes);
-    return record_of(fd);
+    return candidate_record(fd);
 }
 
 /* Without the preload library nobody tells of children that are made without fork handlers. */
@@ -146,34 +138,10 @@ void candidate_drop_range(unsigned first, unsigned last)
 
 /* ---- what is done with one ---- */
 
-bool candidate_enter(const struct fd_candidate *candidate, bool writes, struct volume_inflight *inflight)
-{
-    birth_check();
-    return candidate->ino ? volume_enter_kernel(candidate->volume, candidate->ino, writes, inflight)
-                          : volume_enter_unknown(candidate->volume, inflight);
-}
-
 struct fd_candidate *candidate_enter_write(int fd, struct volume_inflight *inflight)
 {
     struct fd_candidate *candidate = candidate_of(fd);
     return candidate && candidate_enter(candidate, true, inflight) ? candidate : NULL;
-}
-
-bool candidate_has_earned(const struct fd_candidate *candidate)
-{
-    const struct uma_worth *worth = &candidate->worth;
-    if (!candidate_is_fresh(candidate))
-        return uma_worth_earned(worth);
-    return atomic_load_explicit(&worth->bytes_read, memory_order_relaxed) +
-               atomic_load_explicit(&worth->bytes_written, memory_order_relaxed) >=
-           GEOMETRY_FRESH_LEAST; /* it may have been written over and over: for the uma to tell */
-}
-
-void candidate_note(struct fd_candidate *candidate, bool write, uint64_t bytes)
-{
-    stats_add(write ? STATS_KERNEL_WRITES : STATS_KERNEL_READS, 1);
-    uma_worth_count(&candidate->worth.calls, 1);
-    uma_worth_count(write ? &candidate->worth.bytes_written : &candidate->worth.bytes_read, bytes);
 }
 
 /* ---- adoption ---- */
@@ -220,7 +188,7 @@ int candidate_adopt(int fd)
     struct fd_handle *handle;
     if (!fd_table_take_candidate(fd, FD_CHANGING))
         return 0;
-    int error = make_handle(fd, record_of(fd), &handle);
+    int error = make_handle(fd, candidate_record(fd), &handle);
     fd_table_set(fd, error ? FD_CANDIDATE : handle);
     return error;
 }

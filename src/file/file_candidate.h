@@ -19,6 +19,9 @@
 #ifndef FILE_FILE_CANDIDATE_H
 #define FILE_FILE_CANDIDATE_H
 
+#include "base/birth.h"
+#include "base/geometry.h"
+#include "base/stats.h"
 #include "file/fd_table.h"
 #include "log/volume.h"
 #include "uma/uma.h"
@@ -32,8 +35,13 @@ struct fd_candidate {
     struct uma_worth worth;
 };
 
+/* The record of a number, NULL if it was never a candidate. Each is kept for ever. */
+struct fd_candidate *candidate_record(int fd);
 /* The candidate that fd is, NULL if it is none. Valid until the number is closed. */
-struct fd_candidate *candidate_of(int fd);
+static inline struct fd_candidate *candidate_of(int fd)
+{
+    return fd_table_get(fd) == FD_CANDIDATE ? candidate_record(fd) : NULL;
+}
 
 /* Makes fd a candidate, if it may be one: true. flags: those of its open; stx: its statx. */
 bool candidate_make(int fd, int flags, const struct statx *stx);
@@ -53,7 +61,12 @@ bool candidate_drop(int fd);
 void candidate_drop_range(unsigned first, unsigned last);
 
 /* A call of the kernel on the candidate: true if nobody serves the file, until candidate_leave. False: adopt it. */
-bool candidate_enter(const struct fd_candidate *candidate, bool writes, struct volume_inflight *inflight);
+static inline bool candidate_enter(const struct fd_candidate *candidate, bool writes, struct volume_inflight *inflight)
+{
+    birth_check();
+    return candidate->ino ? volume_enter_kernel(candidate->volume, candidate->ino, writes, inflight)
+                          : volume_enter_unknown(candidate->volume, inflight);
+}
 /* The same for a call that writes to fd, if that is one: the candidate, or NULL. */
 struct fd_candidate *candidate_enter_write(int fd, struct volume_inflight *inflight);
 static inline void candidate_leave(struct volume_inflight *inflight)
@@ -71,8 +84,24 @@ static inline bool candidate_is_fresh(const struct fd_candidate *candidate)
 {
     return atomic_load_explicit(&candidate->fresh, memory_order_relaxed);
 }
-/* Behind a transfer: whether it is time to adopt. */
-void candidate_note(struct fd_candidate *candidate, bool write, uint64_t bytes);
-bool candidate_has_earned(const struct fd_candidate *candidate);
+
+/* Behind a transfer. */
+static inline void candidate_note(struct fd_candidate *candidate, bool write, uint64_t bytes)
+{
+    stats_add(write ? STATS_KERNEL_WRITES : STATS_KERNEL_READS, 1);
+    uma_worth_count(&candidate->worth.calls, 1);
+    uma_worth_count(write ? &candidate->worth.bytes_written : &candidate->worth.bytes_read, bytes);
+}
+
+/* Whether it is time to adopt. */
+static inline bool candidate_has_earned(const struct fd_candidate *candidate)
+{
+    const struct uma_worth *worth = &candidate->worth;
+    if (!candidate_is_fresh(candidate))
+        return uma_worth_earned(worth);
+    return atomic_load_explicit(&worth->bytes_read, memory_order_relaxed) +
+               atomic_load_explicit(&worth->bytes_written, memory_order_relaxed) >=
+           GEOMETRY_FRESH_LEAST; /* it may have been written over and over: for the uma to tell */
+}
 
 #endif

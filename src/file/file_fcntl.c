@@ -69,39 +69,30 @@ static int lock_from_start(int fd, struct flock *lock)
     return 0;
 }
 
-static int lock_copy(struct uma *uma, const struct flock *given, struct flock *lock)
-{
-    if (!pm_guard_copy(lock, given, sizeof *lock))
-        return 1;
-    if (lock->l_type != F_UNLCK)
-        uma_note_lock(uma);
-    return 0;
-}
-
-/* A lock, or its end, is seen. The uma has a descriptor of its own before one is there that closing a descriptor could drop.
- * 1: fd is not managed, or *given cannot be read: the kernel tells. */
-static int lock_announce(int fd, const struct flock *given, struct flock *lock)
+/* The uma has a descriptor of its own before a lock is there that closing a descriptor could drop. 1: fd is not managed. */
+static int lock_announce(int fd, bool takes)
 {
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : 1;
-    bool ready = uma_is_ready_for_locks(handle->uma);
-    int result = ready ? lock_copy(handle->uma, given, lock) : -EBADF;
+    bool ready = uma_note_lock(handle->uma, takes);
     bool counted = !ready && handle_count(handle);
     handle_leave();
     if (!counted)
-        return result;
-    result = uma_before_lock(handle->uma, fd);
+        return ready ? 0 : -EBADF;
+    int result = uma_before_lock(handle->uma, fd);
     if (!result)
-        result = lock_copy(handle->uma, given, lock);
+        uma_note_lock(handle->uma, takes);
     handle_drop(handle, fd);
     return result;
 }
 
 int file_lock_prepare(int fd, const struct flock *given, struct flock *lock)
 {
-    int result = lock_announce(fd, given, lock);
-    return result ? result : lock_from_start(fd, lock);
+    if (!fd_table_get(fd) || !pm_guard_copy(lock, given, sizeof *lock))
+        return 1;
+    int result = lock_announce(fd, lock->l_type != F_UNLCK);
+    return result || lock->l_whence == SEEK_SET ? result : lock_from_start(fd, lock);
 }
 
 static int fcntl_lock(int fd, int cmd, long arg)

@@ -92,48 +92,50 @@ static ssize_t kernel_call(struct fd_handle *handle, const struct rw_call *call,
 
 /* ---- a candidate ---- */
 
-/* Where a write begins: as kernel_offset. */
-static int64_t candidate_offset(const struct fd_candidate *candidate, const struct rw_call *call)
+static ssize_t candidate_transfer(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction)
 {
-    if (appends(call, (uint32_t)candidate->flags))
-        return -1;
-    return call->offset == RW_SEQUENTIAL ? sys_lseek(call->fd, 0, SEEK_CUR) : call->offset;
+    if (offset == RW_SEQUENTIAL)
+        return direction == RW_WRITE ? sys_write(fd, buf, count) : sys_read(fd, buf, count);
+    return direction == RW_WRITE ? sys_pwrite(fd, buf, count, offset) : sys_pread(fd, buf, count, offset);
 }
 
-/* The call on a descriptor that may be a candidate, made by the kernel: true. False: by its handle. */
-static __attribute__((noinline)) bool candidate_call(const struct rw_call *call, enum rw_direction direction,
-                                                     ssize_t *result)
+/* Whether the write must be made by a handle. A fresh file has nothing to lose, and is not asked for its offset. */
+static bool candidate_tears(struct fd_candidate *candidate, int fd, size_t count, off_t offset)
 {
-    struct fd_candidate *candidate = candidate_of(call->fd);
+    if (candidate_is_fresh(candidate))
+        return false;
+    if (candidate->flags & O_APPEND)
+        offset = -1;
+    else if (offset == RW_SEQUENTIAL)
+        offset = sys_lseek(fd, 0, SEEK_CUR);
+    return uma_worth_tears(&candidate->worth, fd, offset, count);
+}
+
+/* The call on a candidate, made by the kernel: true. False: by its handle. */
+static inline bool candidate_call(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction,
+                                  ssize_t *result)
+{
+    struct fd_candidate *candidate = candidate_record(fd);
     struct volume_inflight inflight;
     const bool writes = direction == RW_WRITE;
-    if (!candidate || candidate_has_earned(candidate))
+    if (candidate_has_earned(candidate) || (writes && candidate_tears(candidate, fd, count, offset)) ||
+        !candidate_enter(candidate, writes, &inflight))
         return false;
-    if (writes &&
-        !candidate_is_fresh(candidate) && /* a fresh file has nothing to lose, and is not asked for its offset */
-        uma_worth_tears(&candidate->worth, call->fd, candidate_offset(candidate, call), call->length))
-        return false;
-    if (!candidate_enter(candidate, writes, &inflight))
-        return false;
-    *result = uma_after_kernel(kernel_transfer(call, direction));
+    *result = uma_after_kernel(candidate_transfer(fd, buf, count, offset, direction));
     if (*result > 0) {
         candidate_note(candidate, writes, (uint64_t)*result);
-        if (writes && call->offset != RW_SEQUENTIAL && !appends(call, (uint32_t)candidate->flags))
-            uma_worth_reach(&candidate->worth, (uint64_t)call->offset + (uint64_t)*result);
+        if (writes && offset != RW_SEQUENTIAL && !(candidate->flags & O_APPEND))
+            uma_worth_reach(&candidate->worth, (uint64_t)offset + (uint64_t)*result);
     }
     candidate_leave(&inflight);
     return *result != -UMA_AGAIN && (writes || *result != -EFAULT); /* see rw_touch */
 }
 
-/* The same for one buffer. */
+/* The same for a descriptor that may be something else. */
 static inline bool candidate_single(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction,
                                     ssize_t *result)
 {
-    if (__builtin_expect(fd_table_get(fd) != FD_CANDIDATE, 1))
-        return false;
-    struct iovec iov = {.iov_base = buf, .iov_len = count};
-    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = count, .offset = offset};
-    return candidate_call(&call, direction, result);
+    return fd_table_get(fd) == FD_CANDIDATE && candidate_call(fd, buf, count, offset, direction, result);
 }
 
 /* ---- in user space ---- */

@@ -35,7 +35,7 @@ static int sync_file(int fd, int (*kernel)(int fd))
     if (!fd_is_handle(handle))
         return handle ? -EBADF : kernel(fd);
     struct sync_call sync = {.call = {.uma = handle->uma, .fd = fd}, .kernel = kernel};
-    int result = (int)file_call_run(&sync.call, UMA_INTENT_SYNC, sync_step);
+    int result = uma_sync_is_void(handle->uma) ? 0 : (int)file_call_run(&sync.call, UMA_INTENT_SYNC, sync_step);
     handle_leave();
     return result;
 }

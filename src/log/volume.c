@@ -80,6 +80,7 @@ static struct volume *add_volume(const struct statx *stx, const char *root, size
     volume->owner = stx->stx_uid;
     volume->dev_major = stx->stx_dev_major;
     volume->dev_minor = stx->stx_dev_minor;
+    volume->dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
     volume->dirfd = volume->table_fd = -1;
     volume->next = atomic_load_explicit(&volume_state.first, memory_order_relaxed); /* under the lock */
     atomic_store_explicit(&volume_state.first, volume, memory_order_release);
@@ -163,7 +164,7 @@ static bool may_be_pm(int fd, const struct statx *stx)
 static struct volume *volume_below(int fd, const struct statx *stx, const char *root, size_t length)
 {
     struct volume *volume = find_volume(stx, root, length);
-    if (volume && atomic_load_explicit(&volume->ready, memory_order_acquire))
+    if (volume && volume_is_ready(volume))
         return volume->sync == PM_MAP_SYNC_REQUIRED && is_page_cached(stx) ? NULL : volume;
     /* one that another thread is opening right now is waited for in make_volume */
     if (volume && atomic_load_explicit(&volume->failed, memory_order_relaxed) &&
@@ -275,6 +276,13 @@ int volume_holds(const struct volume *volume, int fd, const struct statx *stx)
     return result;
 }
 
+/* The volume of a process that has but one, below the only root. */
+static inline struct volume *find_sole(const struct conf *conf)
+{
+    struct volume *first = volume_first();
+    return first && !first->next && conf->root_count == 1 && volume_is_ready(first) ? first : NULL;
+}
+
 /* The only volume of this process on the device that is of that owner, if it is open. */
 static struct volume *find_only(uint32_t dev_major, uint32_t dev_minor, uint32_t owner)
 {
@@ -282,7 +290,7 @@ static struct volume *find_only(uint32_t dev_major, uint32_t dev_minor, uint32_t
     for (struct volume *volume = volume_first(); volume; volume = volume->next) {
         if (volume->dev_major != dev_major || volume->dev_minor != dev_minor || volume->owner != owner)
             continue;
-        if (found || !atomic_load_explicit(&volume->ready, memory_order_acquire))
+        if (found || !volume_is_ready(volume))
             return NULL;
         found = volume;
     }
@@ -291,39 +299,47 @@ static struct volume *find_only(uint32_t dev_major, uint32_t dev_minor, uint32_t
 
 struct volume *volume_candidate(const struct statx *stx)
 {
-    if (conf_get()->pm == CONF_PM_NONE || volume_is_exiting() ||
-        !volume_has_one_root(stx->stx_dev_major, stx->stx_dev_minor, stx->stx_attributes & STATX_ATTR_DAX) ||
-        volume_users_mapped())
+    const struct conf *conf = conf_get();
+    struct volume *volume = find_sole(conf);
+    if (conf->pm == CONF_PM_NONE || volume_is_exiting() || volume_users_mapped())
         return NULL;
-    struct volume *volume = find_only(stx->stx_dev_major, stx->stx_dev_minor, stx->stx_uid);
+    if (!volume || volume->dev_major != stx->stx_dev_major || volume->dev_minor != stx->stx_dev_minor ||
+        volume->owner != stx->stx_uid)
+        volume = volume_has_one_root(stx->stx_dev_major, stx->stx_dev_minor, stx->stx_attributes & STATX_ATTR_DAX)
+                     ? find_only(stx->stx_dev_major, stx->stx_dev_minor, stx->stx_uid)
+                     : NULL;
     return volume && volume->sync == PM_MAP_SYNC_REQUIRED && is_page_cached(stx) ? NULL : volume;
 }
 
 bool volume_is_near(const struct statx *stx)
 {
-    return volume_root_is_on(stx->stx_dev_major, stx->stx_dev_minor);
+    const struct volume *sole = find_sole(conf_get());
+    return (sole && sole->dev_major == stx->stx_dev_major && sole->dev_minor == stx->stx_dev_minor) ||
+           volume_root_is_on(stx->stx_dev_major, stx->stx_dev_minor);
 }
 
 struct volume *volume_of_new(uint32_t euid)
 {
-    if (conf_get()->root_count != 1 || conf_get()->pm == CONF_PM_NONE || volume_is_exiting() || volume_users_mapped())
-        return NULL;
-    struct volume *first = volume_first(); /* all are below the one root: one for each owner */
-    return first && !first->next && first->owner == euid && atomic_load_explicit(&first->ready, memory_order_acquire)
-               ? first
+    const struct conf *conf = conf_get();
+    struct volume *sole = find_sole(conf);
+    return sole && sole->owner == euid && conf->pm != CONF_PM_NONE && !volume_is_exiting() && !volume_users_mapped()
+               ? sole
                : NULL;
 }
 
 bool volume_all_idle(void)
 {
     for (const struct volume *volume = volume_first(); volume; volume = volume->next)
-        if (!atomic_load_explicit(&volume->ready, memory_order_acquire) || !volume_is_idle(volume))
+        if (!volume_is_ready(volume) || volume_is_torn(volume) || !volume_has_none(volume))
             return false;
     return true;
 }
 
 bool volume_is_known(const struct stat *st)
 {
+    const struct volume *sole = find_sole(conf_get());
+    if (__builtin_expect(sole && sole->dev == st->st_dev && sole->owner == st->st_uid, 1))
+        return true;
     const uint32_t dev_major = major(st->st_dev), dev_minor = minor(st->st_dev);
     if (!volume_root_is_on(dev_major, dev_minor))
         return true;

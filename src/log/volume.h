@@ -25,6 +25,7 @@
 #include "base/geometry.h"
 #include "log/log.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -87,11 +88,16 @@ struct volume_inflight {
     _Atomic uint64_t *word; /* NULL: nothing published */
 };
 
-/* Publishes a call on `ino`: true if nobody has attached it, or for the kernel's sake alone, and the call may go to the kernel until volume_leave_kernel.
- * False (nothing published) if somebody has: attach, or fail. A call that reads and one that writes are never in the kernel
+/* Publishes a call on `ino`: true if nobody has attached it, or for the kernel's sake alone, and the call may go to the kernel
+ * until volume_leave_kernel. False (nothing published) if somebody has: attach, or fail. A call that reads and one that writes are never in the kernel
  * at once (its reads are not atomic against its writes); waits for the others' calls, which end. */
 bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struct volume_inflight *inflight);
-void volume_leave_kernel(struct volume_inflight *inflight);
+static inline void volume_leave_kernel(struct volume_inflight *inflight)
+{
+    if (inflight->word) /* release: the call's effects come before; pairs with the load in wait_for_word */
+        atomic_store_explicit(inflight->word, 0, memory_order_release);
+    inflight->word = NULL;
+}
 /* The same where it is not known which inode it is, or whether it is one of the volume at all: false if any is attached. Such
  * calls keep off attachers alone. False also without a place in the table (volume_self). */
 bool volume_enter_unknown(struct volume *volume, struct volume_inflight *inflight);

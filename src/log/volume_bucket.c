@@ -13,15 +13,19 @@
 
 enum {
     BUCKET_WORD_BITS = 13,    /* bucket + 1 in the low bits of an in-flight word, */
-    BUCKET_WRITES_BIT = 13,   /* then whether the call writes, */
-    BUCKET_THREAD_SHIFT = 14, /* the thread above */
+    BUCKET_READS_BIT = 13,    /* then the kind: the call reads, */
+    BUCKET_WRITES_BIT = 14,   /* or it writes, */
+    BUCKET_THREAD_SHIFT = 15, /* the thread above */
+    BUCKET_THREAD_ALIGN = 6,  /* bits of a thread's address that are the same in all */
     BUCKET_SPINS = 100,
     BUCKET_DEATH_CHECK = 64, /* rounds between two looks whether a process lives */
 };
 #define BUCKET_WORD_MASK ((UINT64_C(1) << BUCKET_WORD_BITS) - 1)
 #define BUCKET_ANY (BUCKET_WORD_MASK - 1) /* number of no bucket: the call is on some inode of the volume, or on none */
 _Static_assert(VOLUME_BUCKETS <= BUCKET_ANY, "a word has room for each bucket");
+#define BUCKET_READS (UINT64_C(1) << BUCKET_READS_BIT)
 #define BUCKET_WRITES (UINT64_C(1) << BUCKET_WRITES_BIT)
+#define BUCKET_KIND (BUCKET_READS | BUCKET_WRITES)
 
 /* A short wait, longer with the rounds. */
 static void pause_round(unsigned round)
@@ -48,13 +52,17 @@ static struct volume_slot *find_slot(struct volume_bucket *bucket, uint64_t ino)
 
 /* ---- the kernel's path ---- */
 
+bool volume_is_idle(const struct volume *volume)
+{
+    return !volume_is_torn(volume) && volume_has_none(volume);
+}
+
 /* Whether somebody serves the inode in user space. One that is attached for the kernel's sake alone (mode PASSTHROUGH) may
  * be used by all there, also by those who cannot attach it. The slot may be another inode's when its bit is read: ours has
  * left then, and who attaches it next waits for our word. */
 static bool is_served(struct volume *volume, struct volume_bucket *bucket, uint64_t ino)
 {
-    /* seq_cst: counted before the slot is stored, so it stands for all slots in the hand-over */
-    if (__builtin_expect(atomic_load_explicit(&volume->table->slots, memory_order_seq_cst) == 0, 1))
+    if (__builtin_expect(volume_has_none(volume), 1))
         return false;
     const struct volume_slot *slot = find_slot(bucket, ino);
     /* seq_cst, as the slot: the other half is clear_kernels */
@@ -62,44 +70,93 @@ static bool is_served(struct volume *volume, struct volume_bucket *bucket, uint6
 }
 
 /* What this thread publishes for a bucket. The thread's address makes it out among those of its process. */
-static uint64_t inflight_word(uint32_t bucket, bool writes)
+static inline uint64_t inflight_word(uint32_t bucket, bool writes)
 {
-    return (uint64_t)(uintptr_t)__builtin_thread_pointer() << BUCKET_THREAD_SHIFT | (writes ? BUCKET_WRITES : 0) |
-           (bucket + 1);
+    return (uint64_t)(uintptr_t)__builtin_thread_pointer() << BUCKET_THREAD_SHIFT |
+           (writes ? BUCKET_WRITES : BUCKET_READS) | (bucket + 1);
+}
+
+static inline bool publish_at(_Atomic uint64_t *at, uint64_t word)
+{
+    uint64_t none = 0;
+    return atomic_load_explicit(at, memory_order_relaxed) == 0 &&
+           atomic_compare_exchange_strong_explicit(at, &none, word, memory_order_seq_cst, memory_order_relaxed);
+}
+
+/* Threads begin at different words. */
+static inline _Atomic uint64_t *first_word(struct volume_process *process, uint64_t word)
+{
+    const unsigned byte = (uint8_t)(word >> (BUCKET_THREAD_SHIFT + BUCKET_THREAD_ALIGN));
+    return &process->inflight[byte * VOLUME_WORDS >> 8];
 }
 
 static _Atomic uint64_t *publish(struct volume_process *process, uint64_t word)
 {
-    unsigned first =
-        (unsigned)(word >> (BUCKET_THREAD_SHIFT + 6)) % VOLUME_WORDS; /* threads begin at different words */
+    _Atomic uint64_t *first = first_word(process, word);
+    if (publish_at(first, word))
+        return first;
     for (unsigned round = 0;; round++) {
-        for (unsigned i = 0; i < VOLUME_WORDS; i++) {
-            _Atomic uint64_t *at = &process->inflight[(first + i) % VOLUME_WORDS];
-            uint64_t none = 0;
-            if (atomic_load_explicit(at, memory_order_relaxed) == 0 &&
-                atomic_compare_exchange_strong_explicit(at, &none, word, memory_order_seq_cst, memory_order_relaxed))
-                return at;
-        }
+        for (unsigned i = 0; i < VOLUME_WORDS; i++)
+            if (publish_at(&process->inflight[i], word))
+                return &process->inflight[i];
         pause_round(round); /* all taken by calls of other threads, which end */
     }
 }
 
-/* A published word that stands against `mine`, NULL if there is none: same bucket, and one of the two writes while the
+/* Whether no word of the process can stand against `mine`, by a look at all at once: each is 0, or of the same kind. */
+static inline bool words_are_clear(const struct volume_process *process, uint64_t mine)
+{
+    const _Atomic uint64_t *word = process->inflight;
+    _Static_assert(VOLUME_WORDS == 7, "each is named here");
+    /* seq_cst: Dekker's other half */
+    uint64_t any =
+        atomic_load_explicit(&word[0], memory_order_seq_cst) | atomic_load_explicit(&word[1], memory_order_seq_cst) |
+        atomic_load_explicit(&word[2], memory_order_seq_cst) | atomic_load_explicit(&word[3], memory_order_seq_cst) |
+        atomic_load_explicit(&word[4], memory_order_seq_cst) | atomic_load_explicit(&word[5], memory_order_seq_cst) |
+        atomic_load_explicit(&word[6], memory_order_seq_cst);
+    return !(any & BUCKET_KIND & ~mine);
+}
+
+/* The word of process i that stands against `mine`, NULL if there is none: same bucket, and one of the two writes while the
  * other reads. Not one of this thread itself: a signal handler's call cannot wait for the one that it interrupted. */
-static _Atomic uint64_t *find_conflict(struct volume *volume, uint64_t self, uint64_t mine)
+static _Atomic uint64_t *find_conflict_of(struct volume *volume, uint32_t i, uint64_t self, uint64_t mine)
+{
+    for (unsigned w = 0; w < VOLUME_WORDS; w++) {
+        _Atomic uint64_t *at = &volume->table->process[i].inflight[w];
+        uint64_t differs = atomic_load_explicit(at, memory_order_seq_cst) ^ mine; /* Dekker's other half */
+        if ((differs & (BUCKET_WORD_MASK | BUCKET_KIND)) != BUCKET_KIND)
+            continue;
+        bool same_thread = i == volume_index(self) && differs == BUCKET_KIND;
+        if (!same_thread)
+            return at;
+    }
+    return NULL;
+}
+
+/* Entries that may have words. */
+static inline uint32_t process_count(const struct volume *volume)
 {
     uint32_t high = atomic_load_explicit(&volume->table->high, memory_order_seq_cst); /* pairs with begin_entry */
-    for (uint32_t i = 0; i < high && i < VOLUME_PROCESSES; i++)
-        for (unsigned w = 0; w < VOLUME_WORDS; w++) {
-            _Atomic uint64_t *at = &volume->table->process[i].inflight[w];
-            uint64_t word = atomic_load_explicit(at, memory_order_seq_cst); /* Dekker's other half */
-            if (__builtin_expect(((word ^ mine) & (BUCKET_WORD_MASK | BUCKET_WRITES)) != BUCKET_WRITES, 1))
-                continue;
-            bool same_thread = i == volume_index(self) && (word ^ mine) == BUCKET_WRITES;
-            if (!same_thread)
-                return at;
-        }
-    return NULL;
+    return high < VOLUME_PROCESSES ? high : VOLUME_PROCESSES;
+}
+
+/* The same of all processes. */
+static _Atomic uint64_t *find_conflict(struct volume *volume, uint64_t self, uint64_t mine)
+{
+    _Atomic uint64_t *at = NULL;
+    for (uint32_t i = 0, count = process_count(volume); i < count && !at; i++)
+        at = find_conflict_of(volume, i, self, mine);
+    return at;
+}
+
+/* Whether there is none, as far as it can be told at a glance. */
+static inline bool all_are_clear(const struct volume *volume, uint64_t mine)
+{
+    const struct volume_process *process = volume->table->process, *end = process + process_count(volume);
+    for (; process < end; process++)
+        if (!words_are_clear(process, mine))
+            return false;
+    return true;
 }
 
 /* The process that a published word belongs to. */
@@ -121,23 +178,20 @@ static void wait_while(struct volume *volume, _Atomic uint64_t *at)
     }
 }
 
-bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struct volume_inflight *inflight)
+/* The same where somebody is attached, or there are other processes or threads, or no word is published yet. */
+static __attribute__((noinline)) bool enter_among_others(struct volume *volume, uint64_t ino, uint64_t mine,
+                                                         struct volume_inflight *inflight)
 {
     struct volume_bucket *bucket = volume_bucket(volume, ino);
-    uint64_t self = volume_self(volume);
-    uint64_t mine = inflight_word(bucket_number(volume, bucket), writes);
-    inflight->word = NULL;
-    if (__builtin_expect(atomic_load_explicit(&volume->torn, memory_order_relaxed), 0))
-        return false;
+    const bool writes = mine & BUCKET_WRITES;
+    const uint64_t self = volume_self(volume);
     for (;;) {
-        if (__builtin_expect(self != 0, 1)) /* without an entry an attacher cannot wait for us: best effort */
+        if (!inflight->word && self) /* without an entry an attacher cannot wait for us: best effort */
             inflight->word = publish(&volume->table->process[volume_index(self)], mine);
-        if (__builtin_expect(is_served(volume, bucket, ino), 0)) {
-            volume_leave_kernel(inflight);
-            return false;
-        }
+        if (volume_is_torn(volume) || is_served(volume, bucket, ino))
+            break;
         _Atomic uint64_t *other = self ? find_conflict(volume, self, mine) : NULL;
-        if (__builtin_expect(!other, 1))
+        if (!other)
             return true;
         /* Of the two a reader steps back, so that they do not wait for each other. */
         if (!writes)
@@ -147,11 +201,28 @@ bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struc
             return true;
         volume_leave_kernel(inflight);
     }
+    volume_leave_kernel(inflight);
+    return false;
+}
+
+/* The hot path of files that nobody serves. */
+bool volume_enter_kernel(struct volume *volume, uint64_t ino, bool writes, struct volume_inflight *inflight)
+{
+    const uint64_t self = atomic_load_explicit(&volume->self, memory_order_acquire); /* pairs with begin_entry */
+    const uint64_t mine = inflight_word(live_bucket(ino), writes);
+    _Atomic uint64_t *word = first_word(&volume->table->process[volume_index(self)], mine);
+    inflight->word = NULL;
+    if (__builtin_expect(self && publish_at(word, mine), 1)) {
+        inflight->word = word;
+        if (__builtin_expect(volume_is_idle(volume) && all_are_clear(volume, mine), 1))
+            return true;
+    }
+    return enter_among_others(volume, ino, mine, inflight);
 }
 
 bool volume_enter_unknown(struct volume *volume, struct volume_inflight *inflight)
 {
-    uint64_t self = volume_self(volume);
+    const uint64_t self = volume_self(volume);
     inflight->word = NULL;
     if (!self)
         return false;
@@ -162,23 +233,9 @@ bool volume_enter_unknown(struct volume *volume, struct volume_inflight *infligh
     return false;
 }
 
-bool volume_is_idle(const struct volume *volume)
-{
-    return !atomic_load_explicit(&volume->torn, memory_order_relaxed) &&
-           /* seq_cst: Dekker's other half, as in is_served */
-           atomic_load_explicit(&volume->table->slots, memory_order_seq_cst) == 0;
-}
-
-void volume_leave_kernel(struct volume_inflight *inflight)
-{
-    if (inflight->word) /* release: the call's effects come before; pairs with the load in wait_for_word */
-        atomic_store_explicit(inflight->word, 0, memory_order_release);
-    inflight->word = NULL;
-}
-
 bool volume_may_look(struct volume *volume, uint64_t ino)
 {
-    return !atomic_load_explicit(&volume->torn, memory_order_relaxed) && !volume_is_attached(volume, ino);
+    return !volume_is_torn(volume) && !volume_is_attached(volume, ino);
 }
 
 void volume_note_correction(struct volume *volume)
@@ -245,7 +302,7 @@ int volume_lock_inode(struct volume *volume, uint64_t ino)
     uint64_t self = volume_self(volume);
     if (!self)
         return -EAGAIN;
-    if (atomic_load_explicit(&volume->torn, memory_order_relaxed))
+    if (volume_is_torn(volume))
         return -EIO; /* who is attached, and where, is not known any more */
     for (;;) {
         int result = shlock_acquire(&bucket->lock, (uint32_t)self);
@@ -302,8 +359,7 @@ static bool wait_for_word(struct volume *volume, uint32_t index, _Atomic uint64_
 static bool wait_for_calls(struct volume *volume, uint32_t bucket)
 {
     uint64_t mine = inflight_word(bucket, false);
-    uint32_t high = atomic_load_explicit(&volume->table->high, memory_order_seq_cst); /* pairs with begin_entry */
-    for (uint32_t i = 0; i < high && i < VOLUME_PROCESSES; i++)
+    for (uint32_t i = 0, count = process_count(volume); i < count; i++)
         for (unsigned w = 0; w < VOLUME_WORDS; w++)
             if (!wait_for_word(volume, i, &volume->table->process[i].inflight[w], mine))
                 return false;

@@ -22,7 +22,7 @@
 /* ---- the table ---- */
 
 #define VOLUME_MAGIC UINT64_C(0x32424154564e0a4e)
-#define VOLUME_VERSION 3u
+#define VOLUME_VERSION 4u
 #define VOLUME_INDEX_BITS 10u
 #define VOLUME_PROCESSES (1u << VOLUME_INDEX_BITS)
 #define VOLUME_SELF_BITS 30u
@@ -37,7 +37,7 @@
 struct volume_process {
     _Atomic uint32_t generation;
     _Atomic uint32_t unclean; /* generation of a process that has not said good-bye, 0 none; a scan signs it */
-    _Atomic uint64_t inflight[VOLUME_WORDS]; /* 0, or thread << 14 | writes << 13 | bucket + 1 */
+    _Atomic uint64_t inflight[VOLUME_WORDS]; /* 0, or thread << 15 | writes << 14 | reads << 13 | bucket + 1 */
 };
 
 struct volume_slot {
@@ -80,6 +80,7 @@ struct volume {
     struct volume *next; /* constant once in the list */
     uint32_t owner;
     uint32_t dev_major, dev_minor;
+    uint64_t dev;     /* the same as one number */
     const char *root; /* its own copy */
     size_t root_length;
 
@@ -106,6 +107,23 @@ static inline void volume_private_lock(struct shlock *lock)
 {
     while (shlock_acquire(lock, 1) != 0)
         ;
+}
+
+static inline bool volume_is_ready(const struct volume *volume)
+{
+    return atomic_load_explicit(&volume->ready, memory_order_acquire); /* pairs with open_volume */
+}
+
+static inline bool volume_is_torn(const struct volume *volume)
+{
+    return __builtin_expect(atomic_load_explicit(&volume->torn, memory_order_relaxed), 0);
+}
+
+/* Whether no file of it is attached. seq_cst: a slot is counted before it is stored, so that this stands for all slots in
+ * the hand-over (volume_bucket.c). */
+static inline bool volume_has_none(const struct volume *volume)
+{
+    return atomic_load_explicit(&volume->table->slots, memory_order_seq_cst) == 0;
 }
 
 static inline struct volume_bucket *volume_bucket(struct volume *volume, uint64_t ino)

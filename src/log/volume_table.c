@@ -179,10 +179,8 @@ static int self_slow(struct volume *volume)
 uint64_t volume_self(struct volume *volume)
 {
     uint64_t self = atomic_load_explicit(&volume->self, memory_order_acquire); /* pairs with begin_entry */
-    if (__builtin_expect(self != 0, 1))
+    if (self || self_slow(volume) < 0)
         return self;
-    if (self_slow(volume) < 0)
-        return 0;
     return atomic_load_explicit(&volume->self, memory_order_acquire);
 }
 

@@ -100,17 +100,6 @@ static long fd_get_owner(int fd)
     return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
 }
 
-static bool fd_command_waits(int cmd)
-{
-    return cmd == F_SETLKW || cmd == F_OFD_SETLKW;
-}
-
-/* Commands that concern this process's table of descriptors, not the open file. */
-static bool fd_command_duplicates(int cmd)
-{
-    return cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC;
-}
-
 /* In the kernel, where it can be cancelled and interrupted. */
 static long fd_wait_for_lock(const struct nvmmio_core *core, int fd, int cmd, long arg)
 {
@@ -119,17 +108,32 @@ static long fd_wait_for_lock(const struct nvmmio_core *core, int fd, int cmd, lo
     return prepared < 0 ? prepared : preload_wait(SYS_fcntl, fd, cmd, prepared ? arg : (long)&lock, 0, 0, 0);
 }
 
+/* In a vfork child: a command on its own table of descriptors. */
+static long fd_command_foreign(int fd, int cmd, long arg)
+{
+    bool given = cmd != F_SETFD || !(arg & FD_CLOEXEC);
+    int error = given ? fd_prepare_foreign(fd) : 0;
+    return error ? error : sys_fcntl(fd, cmd, arg);
+}
+
 int preload_fcntl_arg(int fd, int cmd, long arg)
 {
     const struct nvmmio_core *core = preload_serves(fd);
-    if (cmd == F_GETOWN)
+    switch (cmd) {
+    case F_GETOWN:
         return (int)fd_get_owner(fd);
-    if (core && (fd_command_duplicates(cmd) || cmd == F_SETFD) && preload_foreign()) {
-        int error = fd_command_duplicates(cmd) || !(arg & FD_CLOEXEC) ? fd_prepare_foreign(fd) : 0;
-        return (int)preload_result(error ? error : sys_fcntl(fd, cmd, arg));
-    }
-    if (fd_command_waits(cmd))
+    case F_SETLKW:
+    case F_OFD_SETLKW:
         return (int)preload_result(fd_wait_for_lock(core, fd, cmd, arg));
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+    case F_SETFD: /* these concern this process's table of descriptors, not the open file */
+        if (core && preload_foreign())
+            return (int)preload_result(fd_command_foreign(fd, cmd, arg));
+        break;
+    default:
+        break;
+    }
     return (int)preload_result(core ? core->fcntl(fd, cmd, arg) : sys_fcntl(fd, cmd, arg));
 }
 

@@ -75,10 +75,9 @@ int uma_let_execute(struct uma *uma, int fd);
 /* Before the application takes a lock of any kind on the file through fd: the uma opens its own descriptor while closing
  * one cannot drop a POSIX lock yet. */
 int uma_before_lock(struct uma *uma, int fd);
-/* Counts a lock. Whether uma_before_lock has nothing to do. */
-bool uma_is_ready_for_locks(struct uma *uma);
-/* The application is about to take one: known to uma_keep_locks. */
-void uma_note_lock(struct uma *uma);
+/* The application is about to look for a lock, or to take one: counted, and known to uma_keep_locks. False, and nothing is
+ * done: uma_before_lock comes first. */
+bool uma_note_lock(struct uma *uma, bool takes);
 /* Before exec, of a file that the new program inherits: what closes the uma's own descriptor would drop the locks that the
  * process keeps, so it is inherited as well; whole: the application's, which is, can read and write. When exec failed: all
  * is as before. */
@@ -128,6 +127,7 @@ struct uma_worth {
     _Atomic uint64_t others;                    /* locks */
     _Atomic uint64_t bytes_read, bytes_written; /* by those calls */
     _Atomic uint64_t size_floor; /* the file is not shorter, as far as this process has seen; others may have cut it */
+    _Atomic bool torn;           /* a write of the kernel would be torn: earned at once (uma_worth_tears) */
 };
 static inline void uma_worth_count(_Atomic uint64_t *counter, uint64_t more)
 {
@@ -139,10 +139,32 @@ static inline void uma_worth_reach(struct uma_worth *worth, uint64_t end)
         atomic_store_explicit(&worth->size_floor, end, memory_order_relaxed);
 }
 /* Whether a file on tmpfs that this was done with is to be attached. */
-bool uma_worth_earned(const struct uma_worth *worth);
+#define UMA_EARN_CALLS 32u               /* calls on the kernel's path that earn it, if locks do not outnumber them */
+#define UMA_EARN_BYTES_CALL (8u * 1024u) /* so many bytes written count as one more */
+static inline bool uma_worth_pays(const struct uma_worth *worth)
+{
+    uint64_t earned = atomic_load_explicit(&worth->calls, memory_order_relaxed) +
+                      atomic_load_explicit(&worth->bytes_written, memory_order_relaxed) / UMA_EARN_BYTES_CALL;
+    return earned >= UMA_EARN_CALLS && earned >= atomic_load_explicit(&worth->others, memory_order_relaxed);
+}
+static inline bool uma_worth_earned(const struct uma_worth *worth)
+{
+    return uma_worth_pays(worth) || atomic_load_explicit(&worth->torn, memory_order_relaxed);
+}
+#define UMA_KERNEL_PAGE 4096u /* what SIGKILL does not divide */
 /* Whether a write of the kernel, at `offset` or at the end (-1), would make the file longer over a block's end: SIGKILL may
- * end it between two pages, and the file would have a length that it was never given. */
-bool uma_worth_tears(struct uma_worth *worth, int fd, int64_t offset, uint64_t length);
+ * end it between two pages, and the file would have a length that it was never given. The second asks the kernel. */
+static inline bool uma_worth_may_tear(const struct uma_worth *worth, int64_t offset, uint64_t length)
+{
+    return offset < 0 || ((uint64_t)offset % UMA_KERNEL_PAGE + length > UMA_KERNEL_PAGE &&
+                          (uint64_t)offset + length > atomic_load_explicit(&worth->size_floor, memory_order_relaxed));
+}
+bool uma_worth_tears_now(struct uma_worth *worth, int fd, int64_t offset, uint64_t length);
+static inline bool uma_worth_tears(struct uma_worth *worth, int fd, int64_t offset, uint64_t length)
+{
+    return __builtin_expect(uma_worth_may_tear(worth, offset, length), 0) &&
+           uma_worth_tears_now(worth, fd, offset, length);
+}
 
 /* Ends the call. Says what a call on the kernel's path did. */
 struct uma_done {
@@ -224,6 +246,8 @@ bool uma_is_detached(struct uma *uma);
 
 /* Whether the kernel's sync of the file has nothing to do: on tmpfs, unless that is to be as if it were PM. */
 bool uma_is_volatile(const struct uma *uma);
+/* Such a file, which nobody serves at this moment, is synced: true. False: by uma_begin. */
+bool uma_sync_is_void(struct uma *uma);
 
 /* Brings all committed lines to the file. (In-kernel readers.) */
 int uma_write_back(struct uma *uma);

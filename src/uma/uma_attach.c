@@ -463,7 +463,9 @@ int uma_attach(struct uma *uma, int fd, enum uma_purpose purpose)
     mem_free(copy, sizeof *copy);
     uma_attach_unlock();
     if (!error) {
-        uma_sync_start();
+        if (purpose != UMA_TO_DEMOTE &&
+            !uma_begin_unattended(uma)) /* what the kernel is going to serve needs no thread */
+            uma_attend(uma);
         uma_lease_attached(uma);
     } else if (error != -EXDEV && fd >= 0) /* without a descriptor it is tried again with one, if it matters */
         msg(MSG_WARNING, "inode %llu: not attached, error %d", (unsigned long long)uma->ino, -error);

@@ -84,10 +84,32 @@ int uma_begin(struct uma *uma, int fd, enum uma_intent intent, struct uma_op *op
     return begin_detached(uma, fd, intent, op);
 }
 
+static void note_synced(struct uma *uma)
+{
+    if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_FRESH)
+        atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
+}
+
+bool uma_sync_is_void(struct uma *uma)
+{
+    if (uma->durable || uma_is_attached(uma) || !volume_may_look(uma->volume, uma->ino))
+        return false;
+    note_synced(uma);
+    return true;
+}
+
+static inline bool is_unattended(const struct uma *uma)
+{
+    return atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_UNATTENDED;
+}
+
 void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
 {
-    if (!op->inflight && !(done->bytes_read | done->bytes_written) && uma_is_attached(uma))
+    if (!op->inflight && !(done->bytes_read | done->bytes_written) && uma_is_attached(uma)) {
+        if (__builtin_expect(is_unattended(uma), 0))
+            uma_settle_unattended(uma);
         return;
+    }
     if (done->bytes_read || done->bytes_written)
         uma_worth_count(&uma->worth.calls, 1);
     if (done->bytes_read) {
@@ -99,7 +121,7 @@ void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
         stats_add(STATS_KERNEL_WRITES, 1);
     }
     if (done->synced)
-        atomic_fetch_and_explicit(&uma->flags, ~(uint32_t)UMA_FLAG_FRESH, memory_order_acq_rel);
+        note_synced(uma);
     if (op->inflight) {
         struct volume_inflight inflight = {.word = op->inflight};
         volume_leave_kernel(&inflight);

@@ -44,17 +44,21 @@ int uma_before_lock(struct uma *uma, int fd)
     return error == -EXDEV ? 0 : error;
 }
 
-bool uma_is_ready_for_locks(struct uma *uma)
-{
-    uma_worth_count(&uma->worth.others, 1);
-    return uma_is_attached(uma) || atomic_load_explicit(&uma->flags, memory_order_acquire) & UMA_FLAG_LOCKABLE;
-}
-
-void uma_note_lock(struct uma *uma)
+static void set_locked(struct uma *uma)
 {
     /* relaxed: read by the thread's own exec; of one that comes while another thread locks nobody can tell who was first */
     if (!(atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_LOCKED))
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_LOCKED, memory_order_relaxed);
+}
+
+bool uma_note_lock(struct uma *uma, bool takes)
+{
+    if (!(atomic_load_explicit(&uma->flags, memory_order_acquire) & UMA_FLAG_LOCKABLE) && !uma_is_attached(uma))
+        return false;
+    uma_worth_count(&uma->worth.others, 1);
+    if (takes)
+        set_locked(uma);
+    return true;
 }
 
 static bool has_locked(const struct uma *uma)
@@ -151,7 +155,7 @@ bool uma_take_kept(struct uma *uma)
         }
         *at = kept->next;
         mem_free(kept, sizeof *kept);
-        uma_note_lock(uma);
+        set_locked(uma);
     }
     return uma->data_fd >= 0;
 }

@@ -342,6 +342,7 @@ void uma_map_inherited(void)
             atomic_store_explicit(&uma->inherited, 0, memory_order_relaxed);
             /* failing, it is as with a file that cannot be attached when it is mapped */
             (void)uma_attach(uma, -1, is_looked_at(uma) ? UMA_TO_DEMOTE : UMA_TO_SERVE);
+            uma_sync_start();
         }
         uma_close(uma, -1);
     }

@@ -119,6 +119,7 @@ int uma_mapped_more(struct uma *uma, unsigned kind)
     if (!uma_is_attached(uma)) /* who attaches it will see us: uma_mapped_look_again */
         return 0;
     publish(uma);
+    uma_attend(uma);
     /* while we are known to have one, nobody sets the mode back */
     uint32_t mode = atomic_load_explicit(&uma_shared(uma)->mode, memory_order_acquire);
     if (before && mode == INDEX_MODE_PASSTHROUGH)

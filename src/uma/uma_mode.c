@@ -176,6 +176,8 @@ int uma_demote(struct uma *uma, int fd, enum uma_demotion reason)
     rcu_enter(); /* it stays attached meanwhile; if it was let go again the kernel has it */
     error = uma_is_attached(uma) ? demote_attached(uma, reason) : 0;
     rcu_leave();
+    if (error)
+        uma_sync_start(); /* it is served on */
     return error;
 }
 

@@ -49,15 +49,15 @@
 enum uma_lease { UMA_LEASE_OFF, UMA_LEASE_WANTED, UMA_LEASE_HELD, UMA_LEASE_LENT };
 
 enum uma_flags {
-    UMA_FLAG_FRESH = 1,      /* empty when opened, not synced since: the kernel's path until then */
-    UMA_FLAG_ATOMIC = 2,     /* opened O_ATOMIC by this process */
-    UMA_FLAG_ALONE = 4,      /* attaching failed for good (no space, no permission): kernel's path */
-    UMA_FLAG_UNPROVEN = 8,   /* it is not known yet whether the file is of the volume: uma_prove */
-    UMA_FLAG_OUTSIDE = 16,   /* it is not: the kernel's path for good */
-    UMA_FLAG_PROGRAM = 32,   /* may be executed: reads do not attach it, or nobody could meanwhile (ETXTBSY) */
-    UMA_FLAG_EARNED = 64,    /* it is to be attached, however little was done with it */
-    UMA_FLAG_LOCKABLE = 128, /* uma_before_lock was called, and data_fd is open, or never will be (OUTSIDE) */
-    UMA_FLAG_LOCKED = 256,   /* the application may hold locks that a close of any descriptor of the file drops */
+    UMA_FLAG_FRESH = 1,       /* empty when opened, not synced since: the kernel's path until then */
+    UMA_FLAG_ATOMIC = 2,      /* opened O_ATOMIC by this process */
+    UMA_FLAG_ALONE = 4,       /* attaching failed for good (no space, no permission): kernel's path */
+    UMA_FLAG_UNPROVEN = 8,    /* it is not known yet whether the file is of the volume: uma_prove */
+    UMA_FLAG_OUTSIDE = 16,    /* it is not: the kernel's path for good */
+    UMA_FLAG_PROGRAM = 32,    /* may be executed: reads do not attach it, or nobody could meanwhile (ETXTBSY) */
+    UMA_FLAG_UNATTENDED = 64, /* attached, and no thread sees to it: each call does (uma_unattended.c) */
+    UMA_FLAG_LOCKABLE = 128,  /* uma_before_lock was called, and data_fd is open, or never will be (OUTSIDE) */
+    UMA_FLAG_LOCKED = 256,    /* the application may hold locks that a close of any descriptor of the file drops */
 };
 
 /* Bytes of the next piece: all that is left if it can be one step, else up to a multiple of the greatest length. One that is
@@ -468,12 +468,24 @@ static inline bool uma_is_frozen(const struct uma *uma)
     return atomic_load_explicit(&uma_shared(uma)->frozen, memory_order_acquire);
 }
 
+/* ---- without a thread (uma_unattended.c) ---- */
+
+/* At the end of an attachment: whether it can do without the thread for now. */
+bool uma_begin_unattended(struct uma *uma);
+/* At the end of a call in user space; within its read section. */
+void uma_settle_unattended(struct uma *uma);
+/* It needs the thread from now on. */
+void uma_attend(struct uma *uma);
+
 /* ---- sync thread (uma_sync.c) ---- */
 void uma_sync_start(void);
 void uma_sync_wake(struct uma *uma);
 /* After a detachment: whether there is anything left to do. */
 void uma_sync_review(void);
 void uma_sync_stop(void);
+/* What the thread does with a file: brings to it what is committed, and commits what is not where nobody will, or if `commit`;
+ * whether that was so. */
+bool uma_flush(struct uma *uma, struct index_record *record, bool commit, bool write_back);
 /* In a child that ran no fork handlers: no thread may be made, as libc's locks are as they were. */
 void uma_sync_forbid(void);
 

@@ -38,7 +38,7 @@ enum sync_state { SYNC_NONE, SYNC_STARTING, SYNC_RUNNING, SYNC_STOPPED }; /* STO
  * a lock. */
 static struct sync_thread {
     _Atomic uint32_t asleep;
-    _Atomic uint32_t state; /* enum sync_state */
+    _Atomic uint32_t state; /* enum sync_state; a futex word for who waits for the end */
     _Atomic uint32_t stop;
     _Atomic uint32_t tid;        /* 0: not known yet */
     _Atomic uint32_t walks;      /* that were begun, by whichever thread */
@@ -73,6 +73,18 @@ static bool uncommitted(struct index_shared *shared)
            atomic_load_explicit(&shared->durable, memory_order_acquire);
 }
 
+bool uma_flush(struct uma *uma, struct index_record *record, bool commit, bool write_back)
+{
+    uma_show_appended(uma, record, UMA_SHOW_QUIET);
+    /* where a sync commits nothing, what is in the log is committed so that it can be written back */
+    commit = commit || (uncommitted(uma_shared(uma)) && !uma_keeps_commits(uma));
+    bool committed = commit && uma_commit_unasked(uma, record) == 0;
+    if (write_back && uma_writeback_quietly(uma, record, UINT64_MAX, false) >= 0)
+        uma_trim(uma, record);
+    uma_show_appended(uma, record, UMA_SHOW_QUIET); /* behind what is committed, which is in the file now */
+    return committed;
+}
+
 /* One look at one file after `ms` more; whether it needs another. */
 static bool tick_uma(struct uma *uma, uint32_t ms)
 {
@@ -104,16 +116,10 @@ static bool tick_uma(struct uma *uma, uint32_t ms)
     bool flush = dirty && uma->quiet_ms >= conf->idle_ms;
     if (commit || flush) {
         struct index_record *record = uma_claim(uma);
-        uma_show_appended(uma, record, UMA_SHOW_QUIET);
-        /* where a sync commits nothing, what is in the log is committed so that it can be written back */
-        commit = commit || (uncommitted(shared) && !uma_keeps_commits(uma));
-        if (commit && uma_commit_unasked(uma, record) == 0) {
+        if (uma_flush(uma, record, commit, flush)) {
             waiting = false;
             uma->unsynced_ms = 0;
         }
-        if (flush && uma_writeback_quietly(uma, record, UINT64_MAX, false) >= 0)
-            uma_trim(uma, record);
-        uma_show_appended(uma, record, UMA_SHOW_QUIET); /* behind what is committed, which is in the file now */
         uma_unclaim(uma, record);
         if (flush && !waiting) { /* what is uncommitted still waits for a sync, which will wake us */
             atomic_store_explicit(&uma->dirty, 0, memory_order_relaxed);
@@ -197,6 +203,7 @@ static void *sync_main(void *arg)
         }
     }
     atomic_store_explicit(&sync_thread.state, SYNC_STOPPED, memory_order_release);
+    sys_futex((uint32_t *)&sync_thread.state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL);
     return NULL;
 }
 
@@ -235,10 +242,11 @@ void uma_sync_stop(void)
         return;
     sys_futex((uint32_t *)&sync_thread.stop, FUTEX_WAKE_PRIVATE, 1, NULL);
     sync_rouse();
+    const struct timespec most = {.tv_nsec = 1000000}; /* one that leaves by itself wakes nobody */
     for (unsigned i = 0; i < STOP_PATIENCE; i++) {
         if (atomic_load_explicit(&sync_thread.state, memory_order_acquire) != SYNC_RUNNING)
             break;
-        sync_sleep();
+        sys_futex((uint32_t *)&sync_thread.state, FUTEX_WAIT_PRIVATE, SYNC_RUNNING, &most);
     }
 }
 

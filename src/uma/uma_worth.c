@@ -20,9 +20,6 @@
 #define FRESH_LEAST GEOMETRY_FRESH_LEAST /* bytes moved before a fresh file is looked at */
 #define FRESH_SHARE 2u                   /* fresh no more when so many times its size was moved */
 
-#define EARN_CALLS 32u              /* calls on the kernel's path that earn an attachment */
-#define EARN_BYTES_CALL (8u * 1024) /* so many bytes written count as one more */
-
 /* ---- is it in a root ---- */
 
 int uma_prove(struct uma *uma, int fd)
@@ -55,20 +52,9 @@ static uint64_t count_of(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-bool uma_worth_earned(const struct uma_worth *worth)
-{
-    uint64_t earned = count_of(&worth->calls) + count_of(&worth->bytes_written) / EARN_BYTES_CALL;
-    return earned >= EARN_CALLS && earned >= count_of(&worth->others);
-}
-
 static bool must_earn(const struct uma *uma, uint32_t flags)
 {
-    return !uma->durable && !(flags & (UMA_FLAG_ATOMIC | UMA_FLAG_EARNED)) && !uma_worth_earned(&uma->worth);
-}
-
-static bool in_one_block(uint64_t offset, uint64_t length)
-{
-    return offset % UMA_BLOCK + length <= UMA_BLOCK;
+    return !uma->durable && !(flags & UMA_FLAG_ATOMIC) && !uma_worth_earned(&uma->worth);
 }
 
 /* Not by fstat, which asks for the times: see VOLUME_STATX. */
@@ -80,20 +66,13 @@ static int kernel_size(int fd, uint64_t *size)
     return error;
 }
 
-bool uma_worth_tears(struct uma_worth *worth, int fd, int64_t offset, uint64_t length)
+bool uma_worth_tears_now(struct uma_worth *worth, int fd, int64_t offset, uint64_t length)
 {
-    if (offset >= 0 &&
-        (in_one_block((uint64_t)offset, length) || (uint64_t)offset + length <= count_of(&worth->size_floor)))
-        return false;
     uint64_t size;
     if (kernel_size(fd, &size))
         return false;
-    uint64_t start = offset < 0 ? size : (uint64_t)offset;
     atomic_store_explicit(&worth->size_floor, size, memory_order_relaxed);
-    if (in_one_block(start, length) || start + length <= size)
-        return false;
-    atomic_store_explicit(&worth->calls, EARN_CALLS, memory_order_relaxed); /* it is earned at once */
-    return true;
+    return uma_worth_may_tear(worth, offset < 0 ? (int64_t)size : offset, length);
 }
 
 void uma_note_written(struct uma *uma, uint64_t end)
@@ -148,7 +127,7 @@ bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length)
 {
     if (!uma_worth_tears(&uma->worth, fd, offset, length))
         return false;
-    atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_EARNED, memory_order_relaxed);
+    atomic_store_explicit(&uma->worth.torn, true, memory_order_relaxed);
     return true;
 }
 

@@ -12,6 +12,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define K 1024
@@ -68,10 +70,10 @@ static void test_locks_cost(void **state)
     (void)state;
     managed_open(&m, 8 * K, 64 * K, 0);
     for (int i = 0; i < 3 * EARNED; i++) {
-        assert_false(uma_is_ready_for_locks(m.uma) && !i);
+        assert_int_equal(uma_note_lock(m.uma, true), i > 0);
         assert_int_equal(uma_before_lock(m.uma, m.fd), 0);
-        uma_is_ready_for_locks(m.uma);
         assert_int_equal(managed_write(&m, (uint64_t)i * 50, 50, 0), 50);
+        assert_true(uma_note_lock(m.uma, false));
     }
     assert_false(uma_is_attached(m.uma));
     write_calls(&m, 4 * EARNED);
@@ -110,6 +112,66 @@ static void test_appends_stay_whole(void **state)
     assert_int_equal(managed_write(&m, 8 * K, 4 * K + 1, 0), 4 * K + 1);
     assert_true(uma_is_attached(m.uma));
     managed_check(&m);
+    managed_remove(&m);
+}
+
+static unsigned threads(void)
+{
+    struct stat st;
+    assert_int_equal(stat("/proc/self/task", &st), 0);
+    return (unsigned)st.st_nlink - 2;
+}
+
+/* That of an earlier test lingers. */
+static void wait_for_no_thread(void)
+{
+    for (int i = 0; i < 5000 && threads() > 1; i++)
+        usleep(1000);
+    assert_int_equal(threads(), 1);
+}
+
+/* A file that is attached for such a write needs no thread: each call brings to the file what it did. Once the file has earned
+ * it, there is one, and it does so. */
+static void test_whole_appends_need_no_thread(void **state)
+{
+    struct managed m;
+    uint64_t end = 8 * K;
+    (void)state;
+    wait_for_no_thread();
+    managed_open(&m, end, 64 * K, 0);
+    assert_true(uma_earn_whole(m.uma, m.fd, -1, 4 * K + 1));
+    for (int i = 0; i < 5; i++, end += 100) {
+        assert_int_equal(managed_write(&m, end, 100, 0), 100);
+        assert_true(uma_is_attached(m.uma));
+        assert_int_equal(threads(), 1);
+        managed_check_kernel(&m);
+    }
+    assert_int_equal(managed_write(&m, 0, 6 * K, 0), 6 * K);
+    managed_check_kernel(&m);
+    for (int i = 0; i < (int)EARNED; i++)
+        assert_int_equal(managed_write(&m, 100, 100, 0), 100);
+    assert_int_equal(threads(), 2);
+    managed_check(&m);
+    managed_remove(&m);
+}
+
+/* Nor is it without one where it is mapped, which a call does not see. */
+static void test_mapped_files_need_a_thread(void **state)
+{
+    struct managed m;
+    (void)state;
+    wait_for_no_thread();
+    managed_open(&m, 8 * K, 64 * K, 0);
+    assert_true(uma_earn_whole(m.uma, m.fd, -1, 4 * K + 1));
+    assert_int_equal(managed_write(&m, 8 * K, 5 * K, 0), 5 * K);
+    assert_true(atomic_load(&m.uma->flags) & UMA_FLAG_UNATTENDED);
+    void *base = mmap(NULL, 8 * K, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(base, MAP_FAILED);
+    assert_int_equal(uma_map(m.uma, m.fd, base, 8 * K, 0, UMA_MAP_SHARED | UMA_MAP_STORES), 0);
+    assert_false(atomic_load(&m.uma->flags) & UMA_FLAG_UNATTENDED);
+    assert_int_equal(threads(), 2);
+    assert_int_equal(uma_unmap(base, 8 * K), 0);
+    munmap(base, 8 * K);
     managed_remove(&m);
 }
 
@@ -160,6 +222,8 @@ int main(void)
         cmocka_unit_test(test_locks_cost),
         cmocka_unit_test(test_bytes_earn),
         cmocka_unit_test(test_appends_stay_whole),
+        cmocka_unit_test(test_whole_appends_need_no_thread),
+        cmocka_unit_test(test_mapped_files_need_a_thread),
         cmocka_unit_test(test_beside_the_root),
     };
     managed_begin("idle:1000s,commit_interval:1000s"); /* without pm:force: emulated PM is what this is about */

@@ -205,11 +205,6 @@ int uma_close(struct uma *uma, int fd)
     return last && fake_uma.close_error ? -fake_uma.close_error : 0;
 }
 
-void uma_note_lock(struct uma *uma)
-{
-    (void)uma;
-}
-
 void uma_keep_locks(struct uma *uma, bool whole)
 {
     (void)uma;
@@ -251,20 +246,15 @@ int uma_before_lock(struct uma *uma, int fd)
     return 0;
 }
 
-bool uma_is_ready_for_locks(struct uma *uma)
+bool uma_note_lock(struct uma *uma, bool takes)
 {
+    (void)takes;
     check(uma);
     return uma_is_served(uma);
 }
 
 /* No file here has to earn anything. */
-bool uma_worth_earned(const struct uma_worth *worth)
-{
-    (void)worth;
-    return true;
-}
-
-bool uma_worth_tears(struct uma_worth *worth, int fd, int64_t offset, uint64_t length)
+bool uma_worth_tears_now(struct uma_worth *worth, int fd, int64_t offset, uint64_t length)
 {
     (void)worth;
     (void)fd;
@@ -313,6 +303,12 @@ bool uma_is_known(uint64_t dev, uint64_t ino)
 bool uma_is_volatile(const struct uma *uma)
 {
     (void)uma;
+    return false;
+}
+
+bool uma_sync_is_void(struct uma *uma)
+{
+    check(uma);
     return false;
 }
 
