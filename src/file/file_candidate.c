@@ -77,6 +77,7 @@ static bool make(int fd, const struct fd_candidate *seen, uint64_t size)
     record->dev = seen->dev;
     record->ino = seen->ino;
     record->flags = seen->flags;
+    atomic_store_explicit(&record->seen, atomic_load_explicit(&seen->seen, memory_order_relaxed), memory_order_relaxed);
     record->worth = (struct uma_worth){.size_floor = size};
     atomic_store_explicit(&record->fresh, size == 0, memory_order_relaxed);
     atomic_store_explicit(&record->given, false, memory_order_relaxed);
@@ -91,7 +92,8 @@ bool candidate_make(int fd, int flags, const struct statx *stx)
     struct fd_candidate seen = {.volume = may_be_any(fd) ? volume_candidate(stx) : NULL,
                                 .dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
                                 .ino = stx->stx_ino,
-                                .flags = flags};
+                                .flags = flags,
+                                .seen = true};
     return volume_fits(seen.volume) && volume_may_look(seen.volume, seen.ino) && !uma_is_known(seen.dev, seen.ino) &&
            make(fd, &seen, stx->stx_size);
 }
@@ -117,8 +119,63 @@ bool candidate_make_new(int fd, int flags)
     const uint64_t user = user_known();
     if (!may_be_any(fd) || user == CANDIDATE_NO_USER)
         return false;
-    struct fd_candidate seen = {.volume = volume_of_new((uint32_t)(user - 1)), .flags = flags};
+    struct fd_candidate seen = {.volume = volume_sole(), .flags = flags, .seen = true};
+    return volume_fits(seen.volume) && volume_owner(seen.volume) == user - 1 && volume_is_idle(seen.volume) &&
+           make(fd, &seen, 0);
+}
+
+bool candidate_make_unseen(int fd, int flags)
+{
+    struct fd_candidate seen = {.volume = may_be_any(fd) ? volume_sole() : NULL, .flags = flags};
     return volume_fits(seen.volume) && volume_is_idle(seen.volume) && make(fd, &seen, 0);
+}
+
+/* ---- an unseen one is looked at ---- */
+
+enum sight {
+    SIGHT_OTHER,     /* no regular file, or in no root */
+    SIGHT_CANDIDATE, /* it is seen now */
+    SIGHT_MANAGED,   /* a handle is needed */
+};
+
+static enum sight look(struct fd_candidate *record, const struct stat *st)
+{
+    if (!S_ISREG(st->st_mode) || !volume_is_near(major(st->st_dev), minor(st->st_dev)))
+        return SIGHT_OTHER;
+    if (!volume_may_have(record->volume, st) || !volume_may_look(record->volume, st->st_ino) ||
+        uma_is_known(st->st_dev, st->st_ino))
+        return SIGHT_MANAGED;
+    record->dev = st->st_dev;
+    record->ino = st->st_ino;
+    uma_worth_reach(&record->worth, (uint64_t)st->st_size);
+    if (st->st_size)
+        atomic_store_explicit(&record->fresh, false, memory_order_relaxed);
+    atomic_store_explicit(&record->seen, true, memory_order_release); /* pairs with candidate_is_seen */
+    return SIGHT_CANDIDATE;
+}
+
+/* As fstat, but not by it, which asks for the times: see VOLUME_STATX. */
+static int ask(int fd, struct stat *st)
+{
+    struct statx stx;
+    int error = sys_statx(fd, "", AT_EMPTY_PATH, VOLUME_STATX, &stx);
+    *st = (struct stat){.st_dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
+                        .st_ino = stx.stx_ino,
+                        .st_uid = stx.stx_uid,
+                        .st_mode = stx.stx_mode,
+                        .st_size = (off_t)stx.stx_size};
+    return error;
+}
+
+int candidate_see(int fd, struct stat *st)
+{
+    struct stat own;
+    if (!file_owns_table() || !fd_table_take_candidate(fd, FD_CHANGING))
+        return st ? sys_fstat(fd, st) : 0;
+    int error = st ? sys_fstat(fd, st) : ask(fd, &own);
+    enum sight sight = error ? SIGHT_CANDIDATE : look(candidate_record(fd), st ? st : &own);
+    fd_table_set(fd, sight == SIGHT_OTHER ? NULL : FD_CANDIDATE);
+    return sight == SIGHT_MANAGED ? candidate_adopt(fd) : error;
 }
 
 bool candidate_drop(int fd)

@@ -14,6 +14,10 @@
  * make an OFD record of it later: so candidates are adopted before a fork, a dup, or a new program. A vfork child cannot do
  * so for its parent, as its numbers may mean other files by then: it notes what it gives away.
  *
+ * What an open has given is not even looked at, where nobody serves any file of the process: it may be no file of a root, or no
+ * regular file. Such a candidate is unseen. The first call that must know looks, by an fstat of the application's where it can:
+ * most programs begin with one.
+ *
  * Who uses the number while another thread closes it may meet the next file of that number, as with the kernel.
  */
 #ifndef FILE_FILE_CANDIDATE_H
@@ -30,6 +34,7 @@ struct fd_candidate {
     struct volume *volume;
     uint64_t dev, ino;  /* 0: not asked for yet, of a file that was made by its open */
     int flags;          /* of open(2); F_SETFL adopts */
+    _Atomic bool seen;  /* release: the above is of this file; false: nothing of the file is known */
     _Atomic bool fresh; /* empty when it was opened, and not synced since: as a fresh uma */
     _Atomic bool given; /* a program that a vfork child became has the description: ofd_give_away is due */
     struct uma_worth worth;
@@ -37,10 +42,24 @@ struct fd_candidate {
 
 /* The record of a number, NULL if it was never a candidate. Each is kept for ever. */
 struct fd_candidate *candidate_record(int fd);
+static inline bool candidate_is_seen(const struct fd_candidate *candidate)
+{
+    return atomic_load_explicit(&candidate->seen, memory_order_acquire); /* pairs with candidate_see */
+}
+static inline bool candidate_is_unseen(int fd)
+{
+    return fd_table_get(fd) == FD_CANDIDATE && !candidate_is_seen(candidate_record(fd));
+}
+/* Looks: afterwards fd is a seen candidate, or managed, or none of ours; 0, or the kernel's error, or -EBUSY: another user has
+ * the file, and it stays unseen. st: receives what the kernel says of it, or NULL. In a vfork child nothing happens to fd. */
+int candidate_see(int fd, struct stat *st);
+
 /* The candidate that fd is, NULL if it is none. Valid until the number is closed. */
 static inline struct fd_candidate *candidate_of(int fd)
 {
-    return fd_table_get(fd) == FD_CANDIDATE ? candidate_record(fd) : NULL;
+    if (candidate_is_unseen(fd))
+        candidate_see(fd, NULL);
+    return fd_table_get(fd) == FD_CANDIDATE && candidate_is_seen(candidate_record(fd)) ? candidate_record(fd) : NULL;
 }
 
 /* Makes fd a candidate, if it may be one: true. flags: those of its open; stx: its statx. */
@@ -48,6 +67,8 @@ bool candidate_make(int fd, int flags, const struct statx *stx);
 /* The same behind an open that has made a file (O_EXCL), without asking which: it is a regular file of the effective user, and
  * nobody else has it yet. */
 bool candidate_make_new(int fd, int flags);
+/* The same behind any open, without a look. */
+bool candidate_make_unseen(int fd, int flags);
 /* The effective user may be another one from now on. */
 void candidate_user_changed(void);
 

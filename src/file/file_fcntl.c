@@ -69,30 +69,34 @@ static int lock_from_start(int fd, struct flock *lock)
     return 0;
 }
 
-/* The uma has a descriptor of its own before a lock is there that closing a descriptor could drop. 1: fd is not managed. */
-static int lock_announce(int fd, bool takes)
+/* The first lock: the uma has a descriptor of its own before one is there that closing a descriptor could drop. */
+static int lock_first(struct fd_handle *handle, int fd)
 {
-    struct fd_handle *handle = handle_enter(fd);
-    if (!fd_is_handle(handle))
-        return handle ? -EBADF : 1;
-    bool ready = uma_note_lock(handle->uma, takes);
-    bool counted = !ready && handle_count(handle);
-    handle_leave();
-    if (!counted)
-        return ready ? 0 : -EBADF;
     int result = uma_before_lock(handle->uma, fd);
     if (!result)
-        uma_note_lock(handle->uma, takes);
+        uma_note_lock(handle->uma);
     handle_drop(handle, fd);
     return result;
 }
 
 int file_lock_prepare(int fd, const struct flock *given, struct flock *lock)
 {
-    if (!fd_table_get(fd) || !pm_guard_copy(lock, given, sizeof *lock))
+    struct fd_handle *handle = handle_enter(fd);
+    if (!fd_is_handle(handle))
+        return handle ? -EBADF : 1;
+    enum uma_lock how = uma_note_lock(handle->uma);
+    /* relaxed, without its lock: where another thread moves the offset meanwhile either one is right */
+    bool plain = how == UMA_LOCK_KERNEL && ofd_is_in_kernel(handle->ofd);
+    bool counted = how == UMA_LOCK_EARLY && handle_count(handle);
+    handle_leave();
+    if (plain)
         return 1;
-    int result = lock_announce(fd, lock->l_type != F_UNLCK);
-    return result || lock->l_whence == SEEK_SET ? result : lock_from_start(fd, lock);
+    int result = counted ? lock_first(handle, fd) : how == UMA_LOCK_EARLY ? -EBADF : 0;
+    if (result)
+        return result;
+    if (!pm_guard_copy(lock, given, sizeof *lock))
+        return 1;
+    return lock->l_whence == SEEK_SET ? 0 : lock_from_start(fd, lock);
 }
 
 static int fcntl_lock(int fd, int cmd, long arg)

@@ -10,6 +10,8 @@
 #include "file/file_candidate.h"
 #include "file/file_private.h"
 
+#include "base/inside.h"
+
 #include <errno.h>
 
 /* The kernel's offset counts. */
@@ -36,6 +38,15 @@ static int source_prepare(int fd, enum uma_demotion reason)
     return error;
 }
 
+/* What is written to is no managed file: the call may wait. */
+static long call_other(file_kernel_call call, const void *arg)
+{
+    struct inside_window window = inside_open();
+    long result = call(arg);
+    inside_shut(window);
+    return result;
+}
+
 long file_by_kernel(int in, int out, enum uma_demotion reason, file_kernel_call call, const void *arg)
 {
     struct uma_op op;
@@ -52,7 +63,7 @@ long file_by_kernel(int in, int out, enum uma_demotion reason, file_kernel_call 
     }
     struct fd_handle *handle = error ? NULL : handle_borrow(out);
     if (!fd_is_handle(handle))
-        return error ? error : handle ? -EBADF : call(arg);
+        return error ? error : handle ? -EBADF : call_other(call, arg);
     if (uma_begin_kernel(handle->uma, &op)) {
         error = offset_to_kernel(handle, out);
         result = error ? error : call(arg);

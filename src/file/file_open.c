@@ -146,10 +146,15 @@ static int open_manage(struct uma *uma, int fd, int flags)
     return -ENOMEM;
 }
 
+/* Behind an open by path: whether the look at what it is may come later. */
+static bool open_needs_no_look(int fd, int flags, enum open_cut cut)
+{
+    return cut == CUT_NOT && !(flags & (O_PATH | O_ATOMIC)) && candidate_make_unseen(fd, flags & ~OPEN_ONCE);
+}
+
 /* Behind the kernel's open: fd, or -errno with fd still open. */
 static int open_finish(int fd, int flags, enum open_cut cut)
 {
-    file_drop_stale(fd);
     if (flags & O_PATH)
         return fd;
     if (open_makes(flags) && candidate_make_new(fd, flags & ~OPEN_ONCE))
@@ -162,7 +167,7 @@ static int open_finish(int fd, int flags, enum open_cut cut)
         return cut != CUT_NOT && S_ISDIR(stx.stx_mode) ? -EISDIR : fd;
     if (flags & O_ATOMIC)
         candidate_adopt_all(); /* one of this file is to be atomic, too */
-    if (cut == CUT_NOT && !volume_is_near(&stx))
+    if (cut == CUT_NOT && !volume_is_near(stx.stx_dev_major, stx.stx_dev_minor))
         return fd;
     if (cut == CUT_NOT && !(flags & O_ATOMIC) && candidate_make(fd, flags & ~OPEN_ONCE, &stx))
         return open_settle(fd);
@@ -228,7 +233,8 @@ int file_openat(int dirfd, const char *path, int flags, mode_t mode)
         fd = open_by_lease(dirfd, path, kernel_flags, mode);
     if (fd < 0)
         return fd;
-    int result = open_finish(fd, flags, cut);
+    file_drop_stale(fd);
+    int result = open_needs_no_look(fd, flags, cut) ? open_settle(fd) : open_finish(fd, flags, cut);
     if (result < 0)
         sys_close(fd);
     return result;
@@ -243,6 +249,7 @@ int file_adopt(int fd, int flags)
         flags = sys_fcntl(fd, F_GETFL, 0);
     if (flags < 0)
         return flags;
+    file_drop_stale(fd);
     int result = open_finish(fd, flags, CUT_NOT);
     return result < 0 ? result : 0;
 }

@@ -9,6 +9,7 @@
 #include "file/file_candidate.h"
 #include "file/file_private.h"
 
+#include "base/inside.h"
 #include "base/rawsys.h"
 #include "pm/pm_guard.h"
 
@@ -45,17 +46,20 @@ static bool appends(const struct rw_call *call, uint32_t status)
 
 /* ---- the kernel's path ---- */
 
+static inline ssize_t kernel_single(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction)
+{
+    if (offset == RW_SEQUENTIAL)
+        return direction == RW_WRITE ? sys_write(fd, buf, count) : sys_read(fd, buf, count);
+    return direction == RW_WRITE ? sys_pwrite(fd, buf, count, offset) : sys_pread(fd, buf, count, offset);
+}
+
 static ssize_t kernel_transfer(const struct rw_call *call, enum rw_direction direction)
 {
     const struct iovec *iov = call->iov;
     if (call->vector)
         return direction == RW_WRITE ? sys_pwritev2(call->fd, iov, call->iovcnt, call->offset, call->flags)
                                      : sys_preadv2(call->fd, iov, call->iovcnt, call->offset, call->flags);
-    if (call->offset == RW_SEQUENTIAL)
-        return direction == RW_WRITE ? sys_write(call->fd, iov->iov_base, iov->iov_len)
-                                     : sys_read(call->fd, iov->iov_base, iov->iov_len);
-    return direction == RW_WRITE ? sys_pwrite(call->fd, iov->iov_base, iov->iov_len, call->offset)
-                                 : sys_pread(call->fd, iov->iov_base, iov->iov_len, call->offset);
+    return kernel_single(call->fd, iov->iov_base, iov->iov_len, call->offset, direction);
 }
 
 /* Where a write begins: -1 for the file's end. */
@@ -92,13 +96,6 @@ static ssize_t kernel_call(struct fd_handle *handle, const struct rw_call *call,
 
 /* ---- a candidate ---- */
 
-static ssize_t candidate_transfer(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction)
-{
-    if (offset == RW_SEQUENTIAL)
-        return direction == RW_WRITE ? sys_write(fd, buf, count) : sys_read(fd, buf, count);
-    return direction == RW_WRITE ? sys_pwrite(fd, buf, count, offset) : sys_pread(fd, buf, count, offset);
-}
-
 /* Whether the write must be made by a handle. A fresh file has nothing to lose, and is not asked for its offset. */
 static bool candidate_tears(struct fd_candidate *candidate, int fd, size_t count, off_t offset)
 {
@@ -118,10 +115,15 @@ static inline bool candidate_call(int fd, void *buf, size_t count, off_t offset,
     struct fd_candidate *candidate = candidate_record(fd);
     struct volume_inflight inflight;
     const bool writes = direction == RW_WRITE;
+    if (__builtin_expect(!candidate_is_seen(candidate), 0)) {
+        *result = candidate_see(fd, NULL);
+        if (*result || fd_table_get(fd) != FD_CANDIDATE || !candidate_is_seen(candidate))
+            return *result;
+    }
     if (candidate_has_earned(candidate) || (writes && candidate_tears(candidate, fd, count, offset)) ||
         !candidate_enter(candidate, writes, &inflight))
         return false;
-    *result = uma_after_kernel(candidate_transfer(fd, buf, count, offset, direction));
+    *result = uma_after_kernel(kernel_single(fd, buf, count, offset, direction));
     if (*result > 0) {
         candidate_note(candidate, writes, (uint64_t)*result);
         if (writes && offset != RW_SEQUENTIAL && !(candidate->flags & O_APPEND))
@@ -312,14 +314,25 @@ static inline ssize_t rw_single(struct fd_handle *handle, int fd, void *buf, siz
     return rw_leave(&call, outside_space(buf, count) ? -EFAULT : rw_run(handle, &call, direction));
 }
 
-/* A read from what is no managed file, into what may be a failure-atomic mapping. `offset`: NULL for the description's. */
-static ssize_t read_by_kernel(int fd, void *buf, size_t count, const off_t *offset)
+/* A call on what is no managed file, and may wait: a pipe, a terminal. What is read may go to a failure-atomic mapping. */
+static ssize_t other_single(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction)
 {
     ssize_t result;
     unsigned touches = 0;
-    do
-        result = offset ? sys_pread(fd, buf, count, *offset) : sys_read(fd, buf, count);
-    while (__builtin_expect(result == -EFAULT, 0) && touches++ < FILE_TOUCHES && file_touch(buf, count));
+    do {
+        struct inside_window window = inside_open();
+        result = kernel_single(fd, buf, count, offset, direction);
+        inside_shut(window);
+    } while (__builtin_expect(result == -EFAULT, 0) && direction == RW_READ && touches++ < FILE_TOUCHES &&
+             file_touch(buf, count));
+    return result;
+}
+
+static ssize_t other_vector(const struct rw_call *call, enum rw_direction direction)
+{
+    struct inside_window window = inside_open();
+    ssize_t result = kernel_transfer(call, direction);
+    inside_shut(window);
     return result;
 }
 
@@ -337,7 +350,9 @@ ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
         return result;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
-        return handle ? -EBADF : read_by_kernel(fd, buf, count, &offset);
+        return handle       ? -EBADF
+               : offset < 0 ? sys_pread(fd, buf, count, offset) /* EINVAL; -1 would be RW_SEQUENTIAL */
+                            : other_single(fd, buf, count, offset, RW_READ);
     if (refused(handle, RW_READ, count, offset))
         return rw_refuse(sys_pread(fd, buf, count, offset));
     return rw_single(handle, fd, buf, count, offset, RW_READ);
@@ -350,7 +365,9 @@ ssize_t file_pwrite(int fd, const void *buf, size_t count, off_t offset)
         return result;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
-        return handle ? -EBADF : sys_pwrite(fd, buf, count, offset);
+        return handle       ? -EBADF
+               : offset < 0 ? sys_pwrite(fd, buf, count, offset)
+                            : other_single(fd, (void *)buf, count, offset, RW_WRITE);
     if (refused(handle, RW_WRITE, count, offset))
         return rw_refuse(sys_pwrite(fd, buf, count, offset));
     return rw_single(handle, fd, (void *)buf, count, offset, RW_WRITE);
@@ -363,7 +380,7 @@ ssize_t file_read(int fd, void *buf, size_t count)
         return result;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
-        return handle ? -EBADF : read_by_kernel(fd, buf, count, NULL);
+        return handle ? -EBADF : other_single(fd, buf, count, RW_SEQUENTIAL, RW_READ);
     if (refused(handle, RW_READ, count, 0))
         return rw_refuse(sys_read(fd, buf, count));
     return rw_single(handle, fd, buf, count, RW_SEQUENTIAL, RW_READ);
@@ -376,7 +393,7 @@ ssize_t file_write(int fd, const void *buf, size_t count)
         return result;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
-        return handle ? -EBADF : sys_write(fd, buf, count);
+        return handle ? -EBADF : other_single(fd, (void *)buf, count, RW_SEQUENTIAL, RW_WRITE);
     if (refused(handle, RW_WRITE, count, 0))
         return rw_refuse(sys_write(fd, buf, count));
     return rw_single(handle, fd, (void *)buf, count, RW_SEQUENTIAL, RW_WRITE);
@@ -414,7 +431,7 @@ static ssize_t vector_call(int fd, const struct iovec *iov, int iovcnt, off_t of
     struct rw_call call = {.fd = fd, .iov = iov, .iovcnt = iovcnt, .offset = offset, .flags = flags, .vector = true};
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
-        return handle ? -EBADF : kernel_transfer(&call, direction);
+        return handle ? -EBADF : other_vector(&call, direction);
     off_t position = offset == RW_SEQUENTIAL ? 0 : offset;
     int error = vector_length(iov, iovcnt, &call.length);
     ssize_t result;

@@ -242,11 +242,10 @@ static inline bool told_all(int error, const struct stat *st)
 
 int file_fstat(int fd, struct stat *st)
 {
-    if (volume_all_idle()) {
-        int error = sys_fstat(fd, st);
-        if (told_all(error, st))
-            return error;
-    }
+    const bool idle = volume_all_idle(), unseen = candidate_is_unseen(fd);
+    int error = unseen ? candidate_see(fd, st) : idle ? sys_fstat(fd, st) : 0;
+    if ((unseen && error && error != -EFAULT) || (idle && told_all(error, st)))
+        return error;
     struct stat_call stat = {.ask = ask_fstat, .form = &form_stat, .answer = st, .dirfd = fd};
     return stat_run(&stat, ask_of_descriptor);
 }

@@ -26,6 +26,10 @@ static long sync_step(struct file_call *call, enum uma_path path)
 
 static int sync_file(int fd, int (*kernel)(int fd))
 {
+    if (candidate_is_unseen(fd) && volume_all_idle()) { /* a directory, mostly */
+        atomic_store_explicit(&candidate_record(fd)->fresh, false, memory_order_relaxed);
+        return kernel(fd);
+    }
     struct fd_candidate *candidate = candidate_of(fd);
     if (candidate && candidate_is_alone(candidate)) {
         atomic_store_explicit(&candidate->fresh, false, memory_order_relaxed);

@@ -311,20 +311,23 @@ struct volume *volume_candidate(const struct statx *stx)
     return volume && volume->sync == PM_MAP_SYNC_REQUIRED && is_page_cached(stx) ? NULL : volume;
 }
 
-bool volume_is_near(const struct statx *stx)
+bool volume_is_near(uint32_t dev_major, uint32_t dev_minor)
 {
     const struct volume *sole = find_sole(conf_get());
-    return (sole && sole->dev_major == stx->stx_dev_major && sole->dev_minor == stx->stx_dev_minor) ||
-           volume_root_is_on(stx->stx_dev_major, stx->stx_dev_minor);
+    return (sole && sole->dev_major == dev_major && sole->dev_minor == dev_minor) ||
+           volume_root_is_on(dev_major, dev_minor);
 }
 
-struct volume *volume_of_new(uint32_t euid)
+struct volume *volume_sole(void)
 {
     const struct conf *conf = conf_get();
     struct volume *sole = find_sole(conf);
-    return sole && sole->owner == euid && conf->pm != CONF_PM_NONE && !volume_is_exiting() && !volume_users_mapped()
-               ? sole
-               : NULL;
+    return sole && conf->pm != CONF_PM_NONE && !volume_is_exiting() && !volume_users_mapped() ? sole : NULL;
+}
+
+bool volume_may_have(const struct volume *volume, const struct stat *st)
+{
+    return volume->dev == st->st_dev && volume->owner == st->st_uid;
 }
 
 bool volume_all_idle(void)
@@ -338,7 +341,7 @@ bool volume_all_idle(void)
 bool volume_is_known(const struct stat *st)
 {
     const struct volume *sole = find_sole(conf_get());
-    if (__builtin_expect(sole && sole->dev == st->st_dev && sole->owner == st->st_uid, 1))
+    if (__builtin_expect(sole && volume_may_have(sole, st), 1))
         return true;
     const uint32_t dev_major = major(st->st_dev), dev_minor = minor(st->st_dev);
     if (!volume_root_is_on(dev_major, dev_minor))

@@ -58,11 +58,14 @@ enum pm_map_sync volume_sync(const struct volume *volume);
  * volume_holds tells: to be asked before anything relies on it but calls on the kernel's path. */
 struct volume *volume_candidate(const struct statx *stx);
 
-/* Whether the file is on a root's device; else it is in none. */
-bool volume_is_near(const struct statx *stx);
+/* Whether files of that device may be in a root. */
+bool volume_is_near(uint32_t dev_major, uint32_t dev_minor);
 
-/* The volume of a file that this process, with that effective user, has just made: if it is in a root at all. NULL: not known. */
-struct volume *volume_of_new(uint32_t euid);
+/* The volume of a process that has one, below its only root; NULL: look closer. A file that is its owner's is of it, if it is in
+ * a root at all. */
+struct volume *volume_sole(void);
+/* Whether device and owner are the volume's. */
+bool volume_may_have(const struct volume *volume, const struct stat *st);
 
 /* Whether nobody has attached any file of the volumes that this process has opened, and none waits for recovery. What the kernel
  * tells of a file of theirs, asked after that, is so. */

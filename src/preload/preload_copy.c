@@ -119,6 +119,8 @@ static long copy_bytes_left(const struct nvmmio_core *core, int fd, int *left)
         return result;
     struct stat st;
     result = core->fstat(fd, &st);
+    if (!preload_serves(fd))
+        return 0; /* it was not looked at before: no file of ours */
     off_t at = result ? 0 : core->lseek(fd, 0, SEEK_CUR);
     if (result || at < 0)
         return result ? result : at;

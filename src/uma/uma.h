@@ -75,9 +75,13 @@ int uma_let_execute(struct uma *uma, int fd);
 /* Before the application takes a lock of any kind on the file through fd: the uma opens its own descriptor while closing
  * one cannot drop a POSIX lock yet. */
 int uma_before_lock(struct uma *uma, int fd);
-/* The application is about to look for a lock, or to take one: counted, and known to uma_keep_locks. False, and nothing is
- * done: uma_before_lock comes first. */
-bool uma_note_lock(struct uma *uma, bool takes);
+/* The application is about to look for a lock, to take one or to give it back: counted, and known to uma_keep_locks. */
+enum uma_lock {
+    UMA_LOCK_EARLY, /* nothing is done: uma_before_lock comes first */
+    UMA_LOCK_HERE,  /* the kernel may not know where the file ends */
+    UMA_LOCK_KERNEL /* it does: nobody serves the file */
+};
+enum uma_lock uma_note_lock(struct uma *uma);
 /* Before exec, of a file that the new program inherits: what closes the uma's own descriptor would drop the locks that the
  * process keeps, so it is inherited as well; whole: the application's, which is, can read and write. When exec failed: all
  * is as before. */

@@ -51,14 +51,13 @@ static void set_locked(struct uma *uma)
         atomic_fetch_or_explicit(&uma->flags, UMA_FLAG_LOCKED, memory_order_relaxed);
 }
 
-bool uma_note_lock(struct uma *uma, bool takes)
+enum uma_lock uma_note_lock(struct uma *uma)
 {
     if (!(atomic_load_explicit(&uma->flags, memory_order_acquire) & UMA_FLAG_LOCKABLE) && !uma_is_attached(uma))
-        return false;
+        return UMA_LOCK_EARLY;
     uma_worth_count(&uma->worth.others, 1);
-    if (takes)
-        set_locked(uma);
-    return true;
+    set_locked(uma); /* what is only given back is found out by uma_holds_locks */
+    return uma_is_detached(uma) ? UMA_LOCK_KERNEL : UMA_LOCK_HERE;
 }
 
 static bool has_locked(const struct uma *uma)

@@ -70,10 +70,10 @@ static void test_locks_cost(void **state)
     (void)state;
     managed_open(&m, 8 * K, 64 * K, 0);
     for (int i = 0; i < 3 * EARNED; i++) {
-        assert_int_equal(uma_note_lock(m.uma, true), i > 0);
+        assert_int_equal(uma_note_lock(m.uma), i ? UMA_LOCK_KERNEL : UMA_LOCK_EARLY);
         assert_int_equal(uma_before_lock(m.uma, m.fd), 0);
         assert_int_equal(managed_write(&m, (uint64_t)i * 50, 50, 0), 50);
-        assert_true(uma_note_lock(m.uma, false));
+        assert_int_equal(uma_note_lock(m.uma), UMA_LOCK_KERNEL);
     }
     assert_false(uma_is_attached(m.uma));
     write_calls(&m, 4 * EARNED);

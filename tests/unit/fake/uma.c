@@ -246,11 +246,10 @@ int uma_before_lock(struct uma *uma, int fd)
     return 0;
 }
 
-bool uma_note_lock(struct uma *uma, bool takes)
+enum uma_lock uma_note_lock(struct uma *uma)
 {
-    (void)takes;
     check(uma);
-    return uma_is_served(uma);
+    return uma_is_served(uma) ? UMA_LOCK_HERE : UMA_LOCK_EARLY;
 }
 
 /* No file here has to earn anything. */
