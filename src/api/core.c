@@ -12,7 +12,10 @@
 #include "base/rcu.h"
 #include "file/fd_table.h"
 #include "file/file.h"
+#include "log/volume.h"
 #include "pm/pm_guard.h"
+
+_Static_assert(NVMMIO_MANAGED_LOCKS == FD_HINT_LOCKS, "one word for it");
 
 /* A macro, since the calls differ in their types and numbers of arguments alone. */
 #define CORE_CALL(type, name, parameters, arguments)                                                                   \
@@ -169,7 +172,9 @@ const struct nvmmio_core nvmmio_core = {
     .version = NVMMIO_CORE_VERSION,
     .size = sizeof(struct nvmmio_core),
     .managed = (const volatile uint8_t *)fd_table.hints,
+    .locks = (volatile uint32_t *)fd_table.locks,
     .managed_count = FD_HINTS,
+    .is_idle = volume_all_idle,
     .openat = core_openat,
     .adopt = core_adopt,
     .relieve = core_relieve,

@@ -18,18 +18,23 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-#define NVMMIO_CORE_VERSION 8u
+#define NVMMIO_CORE_VERSION 9u
 
 struct sys_action; /* base/rawsys.h */
 struct flock;
+
+#define NVMMIO_MANAGED_LOCKS 2u /* FD_HINT_LOCKS */
 
 struct nvmmio_core {
     uint32_t version; /* NVMMIO_CORE_VERSION */
     uint32_t size;    /* sizeof(struct nvmmio_core) */
     /* managed[fd] != 0: fd is managed; fd < managed_count. A racy hint that saves unmanaged descriptors the call: set
-     * before open returns, cleared after close. Descriptors above the table are always asked. */
+     * before open returns, cleared after close. Descriptors above the table are always asked. NVMMIO_MANAGED_LOCKS: fcntl's
+     * locks on it need only be counted, in locks[fd], while is_idle. */
     const volatile uint8_t *managed;
+    volatile uint32_t *locks;
     uint32_t managed_count;
+    bool (*is_idle)(void); /* nobody has attached any file that this process may have open */
 
     int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
     int (*adopt)(int fd, int flags);

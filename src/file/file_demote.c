@@ -99,6 +99,7 @@ void file_before_exec(void)
 {
     if (!file_owns_table() || !atomic_load_explicit(&file_state.pid, memory_order_relaxed))
         return;
+    fd_table_forget_locks();
     demote_handles(true); /* a candidate's description is the kernel's as it is */
     fd_table_each(0, UINT_MAX, keep_locks, NULL);
     uma_before_exec();

@@ -79,15 +79,33 @@ static int lock_first(struct fd_handle *handle, int fd)
     return result;
 }
 
+/* Whether a lock is the kernel's, whatever range it says: nobody serves the file, and the kernel has the offset. */
+static bool lock_is_plain(const struct fd_handle *handle, enum uma_lock how)
+{
+    /* relaxed, without its lock: where another thread moves the offset meanwhile either one is right */
+    return how == UMA_LOCK_KERNEL && ofd_is_in_kernel(handle->ofd);
+}
+
+/* The next ones on fd need not come here. Not where another process has the description, and may move the offset. */
+static void lock_let_pass(const struct fd_handle *handle, int fd)
+{
+    if (ofd_is_shared(handle->ofd))
+        return;
+    fd_table_note_locks(fd);
+    if (fd_table_get(fd) != handle || !lock_is_plain(handle, uma_note_lock(handle->uma)))
+        fd_table_forget_locks(); /* it has just changed */
+}
+
 int file_lock_prepare(int fd, const struct flock *given, struct flock *lock)
 {
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
         return handle ? -EBADF : 1;
     enum uma_lock how = uma_note_lock(handle->uma);
-    /* relaxed, without its lock: where another thread moves the offset meanwhile either one is right */
-    bool plain = how == UMA_LOCK_KERNEL && ofd_is_in_kernel(handle->ofd);
+    bool plain = lock_is_plain(handle, how);
     bool counted = how == UMA_LOCK_EARLY && handle_count(handle);
+    if (plain)
+        lock_let_pass(handle, fd);
     handle_leave();
     if (plain)
         return 1;

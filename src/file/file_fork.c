@@ -56,6 +56,7 @@ static bool fork_is_cramped(void)
 void file_before_fork(void)
 {
     candidate_adopt_all();
+    fd_table_forget_locks();
     if (atomic_load_explicit(&file_state.pid, memory_order_relaxed) && file_owns_table() && !rcu_inside() &&
         fork_is_cramped())
         fd_table_each(0, UINT_MAX, fork_demote, NULL);
@@ -66,6 +67,7 @@ void file_before_fork(void)
 void file_before_bare(void)
 {
     candidate_adopt_all();
+    fd_table_forget_locks();
 }
 
 void file_after_fork_parent(void)
@@ -80,6 +82,7 @@ static void file_begin_child(bool counted)
     uint32_t pid = (uint32_t)sys_getpid();
     atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* the only thread */
     fd_table_clear_marks();
+    fd_table_forget_locks();
     handle_after_fork_child(counted);
 }
 

@@ -188,7 +188,10 @@ static int open_finish(int fd, int flags, enum open_cut cut)
 
 bool file_relieve(void)
 {
-    return file_owns_table() && !rcu_inside() && uma_relieve();
+    if (!file_owns_table() || rcu_inside())
+        return false;
+    fd_table_forget_locks();
+    return uma_relieve();
 }
 
 /* The kernel's open, which may wait for the other end of a FIFO or for a lease. */

@@ -78,6 +78,9 @@ static ssize_t kernel_call(struct fd_handle *handle, const struct rw_call *call,
         if (error)
             return error;
     }
+    uint32_t locks = fd_table_take_locks(call->fd);
+    if (locks)
+        uma_note_locks(handle->uma, locks);
     if (direction == RW_WRITE && uma_is_unearned(handle->uma) &&
         uma_earn_whole(handle->uma, call->fd, kernel_offset(handle, call), call->length))
         return -UMA_AGAIN;

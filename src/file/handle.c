@@ -193,7 +193,10 @@ static int end_writing(struct fd_handle *handle, int fd)
 {
     if (!handle->writable || !uma_bars_execution(handle->uma) || any(handle->uma, is_writable))
         return 0;
-    return uma_let_execute(handle->uma, fd);
+    fd_table_forget_locks();
+    int error = uma_let_execute(handle->uma, fd);
+    fd_table_forget_locks(); /* the uma is not ready for locks any more */
+    return error;
 }
 
 int handle_drop(struct fd_handle *handle, int fd)

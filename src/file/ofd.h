@@ -86,6 +86,11 @@ static inline bool ofd_is_given(const struct ofd *ofd)
 {
     return atomic_load_explicit(&ofd->given, memory_order_relaxed); /* behind uma_begin, whose attaching is locked */
 }
+/* Whether a process beside this one may have it. */
+static inline bool ofd_is_shared(const struct ofd *ofd)
+{
+    return atomic_load_explicit(&ofd->references, memory_order_relaxed) != 1 || ofd_is_given(ofd);
+}
 /* How many were given away in the arena so far: who sees another number than before looks at all of a file's. */
 uint32_t ofd_gifts(void);
 

@@ -100,11 +100,20 @@ static long fd_get_owner(int fd)
     return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
 }
 
+/* Whether a lock on fd concerns the core no more than that there was one. */
+static inline bool fd_lock_is_plain(const struct nvmmio_core *core, int fd)
+{
+    if (!core || (unsigned)fd >= core->managed_count || core->managed[fd] != NVMMIO_MANAGED_LOCKS || !core->is_idle())
+        return !core;
+    core->locks[fd]++; /* not atomic: a guess */
+    return true;
+}
+
 /* In the kernel, where it can be cancelled and interrupted. */
 static long fd_wait_for_lock(const struct nvmmio_core *core, int fd, int cmd, long arg)
 {
     struct flock lock;
-    int prepared = core ? core->lock_prepare(fd, (const struct flock *)arg, &lock) : 1;
+    int prepared = fd_lock_is_plain(core, fd) ? 1 : core->lock_prepare(fd, (const struct flock *)arg, &lock);
     return prepared < 0 ? prepared : preload_wait(SYS_fcntl, fd, cmd, prepared ? arg : (long)&lock, 0, 0, 0);
 }
 
@@ -122,6 +131,13 @@ int preload_fcntl_arg(int fd, int cmd, long arg)
     switch (cmd) {
     case F_GETOWN:
         return (int)fd_get_owner(fd);
+    case F_SETLK:
+    case F_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_GETLK:
+        if (fd_lock_is_plain(core, fd))
+            return (int)preload_result(sys_fcntl(fd, cmd, arg));
+        break;
     case F_SETLKW:
     case F_OFD_SETLKW:
         return (int)preload_result(fd_wait_for_lock(core, fd, cmd, arg));

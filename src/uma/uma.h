@@ -82,6 +82,8 @@ enum uma_lock {
     UMA_LOCK_KERNEL /* it does: nobody serves the file */
 };
 enum uma_lock uma_note_lock(struct uma *uma);
+/* So many more. */
+void uma_note_locks(struct uma *uma, uint32_t count);
 /* Before exec, of a file that the new program inherits: what closes the uma's own descriptor would drop the locks that the
  * process keeps, so it is inherited as well; whole: the application's, which is, can read and write. When exec failed: all
  * is as before. */

@@ -60,6 +60,11 @@ enum uma_lock uma_note_lock(struct uma *uma)
     return uma_is_detached(uma) ? UMA_LOCK_KERNEL : UMA_LOCK_HERE;
 }
 
+void uma_note_locks(struct uma *uma, uint32_t count)
+{
+    uma_worth_count(&uma->worth.others, count);
+}
+
 static bool has_locked(const struct uma *uma)
 {
     return atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_LOCKED;
