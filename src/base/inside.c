@@ -169,9 +169,9 @@ void inside_finish(void)
 
 /* ---- windows ---- */
 
-struct inside_window inside_open(void)
+struct inside_window inside_open_slow(void)
 {
-    struct inside_window window = {.depth = inside_depth(), .cancel_type = PTHREAD_CANCEL_DEFERRED};
+    struct inside_window window = {.depth = inside_depth(), .cancel_type = INSIDE_UNCHANGED};
     inside_set_depth(0);
     if (atomic_load_explicit(&inside_thread.due, memory_order_relaxed))
         inside_finish();
@@ -185,11 +185,11 @@ struct inside_window inside_open(void)
     return window;
 }
 
-void inside_shut(struct inside_window window)
+void inside_shut_slow(struct inside_window window)
 {
     if (!window.depth)
         return;
-    if (!__libc_single_threaded)
+    if (window.cancel_type != INSIDE_UNCHANGED)
         pthread_setcanceltype(window.cancel_type, NULL);
     inside_set_depth(window.depth);
     uint8_t state = atomic_load_explicit(&inside_thread.state, memory_order_relaxed);

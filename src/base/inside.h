@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/single_threaded.h>
 
 /* A SIGSEGV or SIGBUS that somebody sent: it cannot wait blocked, as the others do. */
 struct inside_held {
@@ -105,10 +106,28 @@ static inline void inside_doubt(void)
  * cancellation strikes, so nothing may be held. */
 struct inside_window {
     unsigned depth;
-    int cancel_type;
+    int cancel_type; /* or INSIDE_UNCHANGED */
 };
-struct inside_window inside_open(void);
-void inside_shut(struct inside_window window);
+enum { INSIDE_UNCHANGED = -1 };
+struct inside_window inside_open_slow(void);
+void inside_shut_slow(struct inside_window window);
+static inline struct inside_window inside_open(void)
+{
+    struct inside_window window = {.depth = inside_depth(), .cancel_type = INSIDE_UNCHANGED};
+    if (__builtin_expect(!__libc_single_threaded || atomic_load_explicit(&inside_thread.due, memory_order_relaxed), 0))
+        return inside_open_slow();
+    inside_set_depth(0);
+    return window;
+}
+static inline void inside_shut(struct inside_window window)
+{
+    if (__builtin_expect(window.cancel_type != INSIDE_UNCHANGED ||
+                             atomic_load_explicit(&inside_thread.state, memory_order_relaxed) != INSIDE_SURE,
+                         0))
+        inside_shut_slow(window);
+    else
+        inside_set_depth(window.depth);
+}
 
 /* Blocks all that inside_defer blocks, for paths that are not entered by a call: *mask is for the second. */
 void inside_block(uint64_t *mask);

@@ -17,38 +17,23 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define CANDIDATE_BLOCK 64u /* records that are made together: a page and a bit */
 #define CANDIDATE_NO_USER UINT64_MAX
-#define CANDIDATE_BLOCKS ((unsigned)FD_MAX / CANDIDATE_BLOCK)
 
-/* The records, by number; each block is made when a number in it becomes a candidate first, and kept for ever. */
-static struct {
-    struct fd_candidate *_Atomic block[CANDIDATE_BLOCKS]; /* acquire pairs with the exchange in reserve */
-    _Atomic uint64_t user; /* 1 + the effective user; 0: to be asked; CANDIDATE_NO_USER once it has changed */
-    _Atomic bool any;      /* one was made since all were adopted */
-} candidates;
-
-struct fd_candidate *candidate_record(int fd)
-{
-    struct fd_candidate *block =
-        atomic_load_explicit(&candidates.block[(unsigned)fd / CANDIDATE_BLOCK], memory_order_acquire);
-    return block ? &block[(unsigned)fd % CANDIDATE_BLOCK] : NULL;
-}
+struct fd_candidates candidates;
 
 static struct fd_candidate *reserve(int fd)
 {
     if (fd_table_reserve(fd))
         return NULL;
-    struct fd_candidate *record = candidate_record(fd), *none = NULL;
-    if (record)
-        return record;
-    const size_t bytes = CANDIDATE_BLOCK * sizeof *record;
-    struct fd_candidate *block = mem_alloc(bytes);
-    if (!block)
-        return NULL;
-    if (!atomic_compare_exchange_strong_explicit(&candidates.block[(unsigned)fd / CANDIDATE_BLOCK], &none, block,
-                                                 memory_order_release, memory_order_relaxed))
-        mem_free(block, bytes);
+    struct fd_candidate *_Atomic *at = &candidates.block[(unsigned)fd / CANDIDATE_BLOCK];
+    if (!atomic_load_explicit(at, memory_order_relaxed)) {
+        const size_t bytes = CANDIDATE_BLOCK * sizeof(struct fd_candidate);
+        struct fd_candidate *block = mem_alloc(bytes), *none = NULL;
+        if (!block)
+            return NULL;
+        if (!atomic_compare_exchange_strong_explicit(at, &none, block, memory_order_release, memory_order_relaxed))
+            mem_free(block, bytes);
+    }
     return candidate_record(fd);
 }
 

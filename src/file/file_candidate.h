@@ -40,8 +40,22 @@ struct fd_candidate {
     struct uma_worth worth;
 };
 
-/* The record of a number, NULL if it was never a candidate. Each is kept for ever. */
-struct fd_candidate *candidate_record(int fd);
+/* The records, by number; each block is made when a number in it becomes a candidate first, and kept for ever. */
+#define CANDIDATE_BLOCK 64u /* records that are made together: a page and a bit */
+#define CANDIDATE_BLOCKS ((unsigned)FD_MAX / CANDIDATE_BLOCK)
+struct fd_candidates {
+    struct fd_candidate *_Atomic block[CANDIDATE_BLOCKS]; /* acquire pairs with the exchange that makes it */
+    _Atomic uint64_t user; /* 1 + the effective user; 0: to be asked; UINT64_MAX once it has changed */
+    _Atomic bool any;      /* one was made since all were adopted */
+};
+extern struct fd_candidates candidates;
+
+/* The record of a number that is a candidate, or was one. */
+static inline struct fd_candidate *candidate_record(int fd)
+{
+    return &atomic_load_explicit(&candidates.block[(unsigned)fd / CANDIDATE_BLOCK],
+                                 memory_order_acquire)[(unsigned)fd % CANDIDATE_BLOCK];
+}
 static inline bool candidate_is_seen(const struct fd_candidate *candidate)
 {
     return atomic_load_explicit(&candidate->seen, memory_order_acquire); /* pairs with candidate_see */

@@ -119,10 +119,10 @@ int file_publish(int newfd, struct fd_handle *handle)
 }
 
 /* Behind the publication of fd: whether it must be the kernel's. fd, or -errno and it is in the table no more. */
-static int open_settle(int fd)
+static int open_settle(int fd, bool rings)
 {
     int error = 0;
-    if (file_has_rings())
+    if (rings)
         error = file_demote(fd, UMA_DEMOTE_AIO);
     else if (atomic_load_explicit(&file_state.divided, memory_order_relaxed)) /* see file_move.c */
         error = file_demote(fd, UMA_DEMOTE_OTHER);
@@ -138,7 +138,7 @@ static int open_manage(struct uma *uma, int fd, int flags)
     struct fd_handle *handle = handle_make(uma, flags & ~OPEN_ONCE);
     if (handle) {
         int result = file_publish(fd, handle);
-        return result < 0 ? result : open_settle(fd);
+        return result < 0 ? result : open_settle(fd, file_has_rings());
     }
     if (!uma_demote(uma, fd, UMA_DEMOTE_OTHER))
         return fd; /* the hold stays: see file_publish */
@@ -158,7 +158,7 @@ static int open_finish(int fd, int flags, enum open_cut cut)
     if (flags & O_PATH)
         return fd;
     if (open_makes(flags) && candidate_make_new(fd, flags & ~OPEN_ONCE))
-        return open_settle(fd);
+        return open_settle(fd, file_has_rings_now());
     struct statx stx;
     int error = sys_statx(fd, "", AT_EMPTY_PATH, VOLUME_STATX, &stx);
     if (error)
@@ -170,7 +170,7 @@ static int open_finish(int fd, int flags, enum open_cut cut)
     if (cut == CUT_NOT && !volume_is_near(stx.stx_dev_major, stx.stx_dev_minor))
         return fd;
     if (cut == CUT_NOT && !(flags & O_ATOMIC) && candidate_make(fd, flags & ~OPEN_ONCE, &stx))
-        return open_settle(fd);
+        return open_settle(fd, file_has_rings_now());
     struct uma *uma = NULL;
     error = uma_open(fd, flags, &stx, &uma);
     if (error)
@@ -237,7 +237,8 @@ int file_openat(int dirfd, const char *path, int flags, mode_t mode)
     if (fd < 0)
         return fd;
     file_drop_stale(fd);
-    int result = open_needs_no_look(fd, flags, cut) ? open_settle(fd) : open_finish(fd, flags, cut);
+    int result =
+        open_needs_no_look(fd, flags, cut) ? open_settle(fd, file_has_rings_now()) : open_finish(fd, flags, cut);
     if (result < 0)
         sys_close(fd);
     return result;

@@ -63,9 +63,13 @@ int file_resize_path(struct uma *uma, int fd, const char *path, uint64_t size);
 /* Takes a handle out of the table that was left there when libc closed the descriptor behind our back. */
 void file_drop_stale(int fd);
 
-/* Whether there may be a ring, through which files are read and written unseen. To be asked behind the publication of a
- * handle (file_demote.c). */
+/* Whether there may be a ring, through which files are read and written unseen (file_demote.c). To be asked behind the
+ * publication of a handle; or of a candidate, whose last store is the other half already. */
 bool file_has_rings(void);
+static inline bool file_has_rings_now(void)
+{
+    return atomic_load_explicit(&file_state.rings, memory_order_seq_cst); /* pairs with file_ring_begin */
+}
 
 /* Before a call that may attach the uma: not if another program has inherited a description of the file, this one or
  * another that this process has (then the uma is marked, or demoted, for all). */

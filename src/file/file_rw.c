@@ -62,18 +62,11 @@ static ssize_t kernel_transfer(const struct rw_call *call, enum rw_direction dir
     return kernel_single(call->fd, iov->iov_base, iov->iov_len, call->offset, direction);
 }
 
-/* Where a write begins: -1 for the file's end. */
-static int64_t kernel_offset(const struct fd_handle *handle, const struct rw_call *call)
-{
-    if (appends(call, ofd_flags(handle->ofd)))
-        return -1;
-    return call->offset == RW_SEQUENTIAL ? sys_lseek(call->fd, 0, SEEK_CUR) : call->offset;
-}
-
 static ssize_t kernel_call(struct fd_handle *handle, const struct rw_call *call, enum rw_direction direction,
                            struct uma_done *done)
 {
-    if (call->offset == RW_SEQUENTIAL) {
+    const bool sequential = call->offset == RW_SEQUENTIAL;
+    if (sequential) {
         int error = ofd_to_kernel(handle->ofd, call->fd);
         if (error)
             return error;
@@ -81,18 +74,19 @@ static ssize_t kernel_call(struct fd_handle *handle, const struct rw_call *call,
     uint32_t locks = fd_table_take_locks(call->fd);
     if (locks)
         uma_note_locks(handle->uma, locks);
-    if (direction == RW_WRITE && uma_is_unearned(handle->uma) &&
-        uma_earn_whole(handle->uma, call->fd, kernel_offset(handle, call), call->length))
+    if (direction == RW_READ) {
+        ssize_t result = kernel_transfer(call, direction);
+        done->bytes_read = result > 0 ? (uint64_t)result : 0;
+        return result;
+    }
+    const bool append = appends(call, ofd_flags(handle->ofd));
+    int64_t offset = append ? -1 : sequential ? UMA_OFFSET_KERNELS : call->offset;
+    if (uma_earn_whole(handle->uma, call->fd, offset, call->length))
         return -UMA_AGAIN;
     ssize_t result = kernel_transfer(call, direction);
     if (result > 0) {
-        if (direction == RW_WRITE) {
-            done->bytes_written = (uint64_t)result;
-            if (call->offset != RW_SEQUENTIAL && !appends(call, ofd_flags(handle->ofd)))
-                uma_note_written(handle->uma, (uint64_t)call->offset + (uint64_t)result);
-        } else {
-            done->bytes_read = (uint64_t)result;
-        }
+        done->bytes_written = (uint64_t)result;
+        done->end = offset >= 0 ? (uint64_t)(offset + result) : 0;
     }
     return result;
 }
@@ -111,36 +105,28 @@ static bool candidate_tears(struct fd_candidate *candidate, int fd, size_t count
     return uma_worth_tears(&candidate->worth, fd, offset, count);
 }
 
-/* The call on a candidate, made by the kernel: true. False: by its handle. */
-static inline bool candidate_call(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction,
-                                  ssize_t *result)
+/* The call on a candidate, made by the kernel. -UMA_AGAIN: it must be made by a handle. */
+static inline ssize_t candidate_call(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction)
 {
     struct fd_candidate *candidate = candidate_record(fd);
     struct volume_inflight inflight;
     const bool writes = direction == RW_WRITE;
     if (__builtin_expect(!candidate_is_seen(candidate), 0)) {
-        *result = candidate_see(fd, NULL);
-        if (*result || fd_table_get(fd) != FD_CANDIDATE || !candidate_is_seen(candidate))
-            return *result;
+        int error = candidate_see(fd, NULL);
+        if (error || fd_table_get(fd) != FD_CANDIDATE || !candidate_is_seen(candidate))
+            return error ? error : -UMA_AGAIN;
     }
     if (candidate_has_earned(candidate) || (writes && candidate_tears(candidate, fd, count, offset)) ||
         !candidate_enter(candidate, writes, &inflight))
-        return false;
-    *result = uma_after_kernel(kernel_single(fd, buf, count, offset, direction));
-    if (*result > 0) {
-        candidate_note(candidate, writes, (uint64_t)*result);
+        return -UMA_AGAIN;
+    ssize_t result = uma_after_kernel(kernel_single(fd, buf, count, offset, direction));
+    if (result > 0) {
+        candidate_note(candidate, writes, (uint64_t)result);
         if (writes && offset != RW_SEQUENTIAL && !(candidate->flags & O_APPEND))
-            uma_worth_reach(&candidate->worth, (uint64_t)offset + (uint64_t)*result);
+            uma_worth_reach(&candidate->worth, (uint64_t)offset + (uint64_t)result);
     }
     candidate_leave(&inflight);
-    return *result != -UMA_AGAIN && (writes || *result != -EFAULT); /* see rw_touch */
-}
-
-/* The same for a descriptor that may be something else. */
-static inline bool candidate_single(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction,
-                                    ssize_t *result)
-{
-    return fd_table_get(fd) == FD_CANDIDATE && candidate_call(fd, buf, count, offset, direction, result);
+    return __builtin_expect(result == -EFAULT, 0) && !writes ? -UMA_AGAIN : result; /* see rw_touch */
 }
 
 /* ---- in user space ---- */
@@ -308,15 +294,6 @@ static inline uint64_t clamp(size_t count)
     return count < RW_BYTES_MAX ? count : RW_BYTES_MAX;
 }
 
-/* A call with one buffer on a managed descriptor that `refused` has let pass. */
-static inline ssize_t rw_single(struct fd_handle *handle, int fd, void *buf, size_t count, off_t offset,
-                                enum rw_direction direction)
-{
-    struct iovec iov = {.iov_base = buf, .iov_len = count};
-    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = offset};
-    return rw_leave(&call, outside_space(buf, count) ? -EFAULT : rw_run(handle, &call, direction));
-}
-
 /* A call on what is no managed file, and may wait: a pipe, a terminal. What is read may go to a failure-atomic mapping. */
 static ssize_t other_single(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction)
 {
@@ -346,60 +323,61 @@ static ssize_t rw_refuse(ssize_t result)
     return result;
 }
 
-ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
+/* A call with one buffer, by the handle. offset: not negative, or RW_SEQUENTIAL. */
+static inline ssize_t rw_single(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction)
 {
-    ssize_t result;
-    if (offset >= 0 && candidate_single(fd, buf, count, offset, RW_READ, &result))
-        return result;
     struct fd_handle *handle = handle_enter(fd);
     if (!fd_is_handle(handle))
-        return handle       ? -EBADF
-               : offset < 0 ? sys_pread(fd, buf, count, offset) /* EINVAL; -1 would be RW_SEQUENTIAL */
-                            : other_single(fd, buf, count, offset, RW_READ);
-    if (refused(handle, RW_READ, count, offset))
-        return rw_refuse(sys_pread(fd, buf, count, offset));
-    return rw_single(handle, fd, buf, count, offset, RW_READ);
+        return handle ? -EBADF : other_single(fd, buf, count, offset, direction);
+    if (refused(handle, direction, count, offset == RW_SEQUENTIAL ? 0 : offset))
+        return rw_refuse(kernel_single(fd, buf, count, offset, direction));
+    struct iovec iov = {.iov_base = buf, .iov_len = count};
+    struct rw_call call = {.fd = fd, .iov = &iov, .iovcnt = 1, .length = clamp(count), .offset = offset};
+    return rw_leave(&call, outside_space(buf, count) ? -EFAULT : rw_run(handle, &call, direction));
+}
+
+/* Not inlined, so that a candidate's call, which needs little room, does not make theirs. */
+static __attribute__((noinline)) ssize_t single_read(int fd, void *buf, size_t count, off_t offset)
+{
+    return rw_single(fd, buf, count, offset, RW_READ);
+}
+
+static __attribute__((noinline)) ssize_t single_write(int fd, void *buf, size_t count, off_t offset)
+{
+    return rw_single(fd, buf, count, offset, RW_WRITE);
+}
+
+static inline ssize_t single(int fd, void *buf, size_t count, off_t offset, enum rw_direction direction)
+{
+    if (fd_table_get(fd) == FD_CANDIDATE) {
+        ssize_t result = candidate_call(fd, buf, count, offset, direction);
+        if (__builtin_expect(result != -UMA_AGAIN, 1))
+            return result;
+    }
+    return direction == RW_WRITE ? single_write(fd, buf, count, offset) : single_read(fd, buf, count, offset);
+}
+
+/* An offset below 0 is the kernel's to refuse: -1 would be RW_SEQUENTIAL. */
+ssize_t file_pread(int fd, void *buf, size_t count, off_t offset)
+{
+    return __builtin_expect(offset < 0, 0) ? sys_pread(fd, buf, count, offset)
+                                           : single(fd, buf, count, offset, RW_READ);
 }
 
 ssize_t file_pwrite(int fd, const void *buf, size_t count, off_t offset)
 {
-    ssize_t result;
-    if (offset >= 0 && candidate_single(fd, (void *)buf, count, offset, RW_WRITE, &result))
-        return result;
-    struct fd_handle *handle = handle_enter(fd);
-    if (!fd_is_handle(handle))
-        return handle       ? -EBADF
-               : offset < 0 ? sys_pwrite(fd, buf, count, offset)
-                            : other_single(fd, (void *)buf, count, offset, RW_WRITE);
-    if (refused(handle, RW_WRITE, count, offset))
-        return rw_refuse(sys_pwrite(fd, buf, count, offset));
-    return rw_single(handle, fd, (void *)buf, count, offset, RW_WRITE);
+    return __builtin_expect(offset < 0, 0) ? sys_pwrite(fd, buf, count, offset)
+                                           : single(fd, (void *)buf, count, offset, RW_WRITE);
 }
 
 ssize_t file_read(int fd, void *buf, size_t count)
 {
-    ssize_t result;
-    if (candidate_single(fd, buf, count, RW_SEQUENTIAL, RW_READ, &result))
-        return result;
-    struct fd_handle *handle = handle_enter(fd);
-    if (!fd_is_handle(handle))
-        return handle ? -EBADF : other_single(fd, buf, count, RW_SEQUENTIAL, RW_READ);
-    if (refused(handle, RW_READ, count, 0))
-        return rw_refuse(sys_read(fd, buf, count));
-    return rw_single(handle, fd, buf, count, RW_SEQUENTIAL, RW_READ);
+    return single(fd, buf, count, RW_SEQUENTIAL, RW_READ);
 }
 
 ssize_t file_write(int fd, const void *buf, size_t count)
 {
-    ssize_t result;
-    if (candidate_single(fd, (void *)buf, count, RW_SEQUENTIAL, RW_WRITE, &result))
-        return result;
-    struct fd_handle *handle = handle_enter(fd);
-    if (!fd_is_handle(handle))
-        return handle ? -EBADF : other_single(fd, (void *)buf, count, RW_SEQUENTIAL, RW_WRITE);
-    if (refused(handle, RW_WRITE, count, 0))
-        return rw_refuse(sys_write(fd, buf, count));
-    return rw_single(handle, fd, (void *)buf, count, RW_SEQUENTIAL, RW_WRITE);
+    return single(fd, (void *)buf, count, RW_SEQUENTIAL, RW_WRITE);
 }
 
 /* ---- vectors ---- */

@@ -10,6 +10,7 @@
 #include "log/volume_private.h"
 
 #include <errno.h>
+#include <sys/single_threaded.h>
 
 enum {
     BUCKET_WORD_BITS = 13,    /* bucket + 1 in the low bits of an in-flight word, */
@@ -149,9 +150,11 @@ static _Atomic uint64_t *find_conflict(struct volume *volume, uint64_t self, uin
     return at;
 }
 
-/* Whether there is none, as far as it can be told at a glance. */
+/* Whether there is none, as far as it can be told at a glance. Against a thread's own word none stands. */
 static inline bool all_are_clear(const struct volume *volume, uint64_t mine)
 {
+    if (process_count(volume) == 1 && __libc_single_threaded)
+        return true;
     const struct volume_process *process = volume->table->process, *end = process + process_count(volume);
     for (; process < end; process++)
         if (!words_are_clear(process, mine))

@@ -221,6 +221,9 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
     return result;
 }
 
+/* The same to libc's convention; not inlined, so that calls on managed descriptors need no room for it. */
+long preload_wait_result(long number, long a, long b, long c, long d);
+
 /* ---- libc's own functions (preload_real.c), only where there is no system call to make instead ---- */
 
 /* clang-format off */

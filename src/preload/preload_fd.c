@@ -18,7 +18,7 @@ int preload_close(int fd)
 {
     const struct nvmmio_core *core = preload_owner();
     if (!core || (!preload_serves(fd) && !core->is_own(fd)))
-        return (int)preload_result(preload_wait(SYS_close, fd, 0, 0, 0, 0, 0));
+        return (int)preload_wait_result(SYS_close, fd, 0, 0, 0);
     preload_cancel_point();
     return (int)preload_result(core->close(fd));
 }

@@ -5,11 +5,16 @@
  */
 #include "preload/preload.h"
 
+__attribute__((noinline)) long preload_wait_result(long number, long a, long b, long c, long d)
+{
+    return preload_result(preload_wait(number, a, b, c, d, 0, 0));
+}
+
 ssize_t preload_read(int fd, void *buf, size_t count)
 {
     const struct nvmmio_core *core = preload_serves(fd);
     if (!core)
-        return preload_result(preload_wait(SYS_read, fd, (long)buf, (long)count, 0, 0, 0));
+        return preload_wait_result(SYS_read, fd, (long)buf, (long)count, 0);
     preload_cancel_point();
     return preload_result(core->read(fd, buf, count));
 }
@@ -18,7 +23,7 @@ ssize_t preload_write(int fd, const void *buf, size_t count)
 {
     const struct nvmmio_core *core = preload_serves(fd);
     if (!core)
-        return preload_result(preload_wait(SYS_write, fd, (long)buf, (long)count, 0, 0, 0));
+        return preload_wait_result(SYS_write, fd, (long)buf, (long)count, 0);
     preload_cancel_point();
     return preload_result(core->write(fd, buf, count));
 }
@@ -27,7 +32,7 @@ ssize_t preload_pread(int fd, void *buf, size_t count, off_t offset)
 {
     const struct nvmmio_core *core = preload_serves(fd);
     if (!core)
-        return preload_result(preload_wait(SYS_pread64, fd, (long)buf, (long)count, offset, 0, 0));
+        return preload_wait_result(SYS_pread64, fd, (long)buf, (long)count, offset);
     preload_cancel_point();
     return preload_result(core->pread(fd, buf, count, offset));
 }
@@ -36,7 +41,7 @@ ssize_t preload_pwrite(int fd, const void *buf, size_t count, off_t offset)
 {
     const struct nvmmio_core *core = preload_serves(fd);
     if (!core)
-        return preload_result(preload_wait(SYS_pwrite64, fd, (long)buf, (long)count, offset, 0, 0));
+        return preload_wait_result(SYS_pwrite64, fd, (long)buf, (long)count, offset);
     preload_cancel_point();
     return preload_result(core->pwrite(fd, buf, count, offset));
 }
@@ -138,7 +143,7 @@ int preload_fsync(int fd)
 {
     const struct nvmmio_core *core = preload_serves(fd);
     if (!core)
-        return (int)preload_result(preload_wait(SYS_fsync, fd, 0, 0, 0, 0, 0));
+        return (int)preload_wait_result(SYS_fsync, fd, 0, 0, 0);
     preload_cancel_point();
     return (int)preload_result(core->fsync(fd));
 }
@@ -147,7 +152,7 @@ int preload_fdatasync(int fd)
 {
     const struct nvmmio_core *core = preload_serves(fd);
     if (!core)
-        return (int)preload_result(preload_wait(SYS_fdatasync, fd, 0, 0, 0, 0, 0));
+        return (int)preload_wait_result(SYS_fdatasync, fd, 0, 0, 0);
     preload_cancel_point();
     return (int)preload_result(core->fdatasync(fd));
 }

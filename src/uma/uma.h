@@ -175,6 +175,7 @@ static inline bool uma_worth_tears(struct uma_worth *worth, int fd, int64_t offs
 /* Ends the call. Says what a call on the kernel's path did. */
 struct uma_done {
     uint64_t bytes_read, bytes_written;
+    uint64_t end; /* of what was written, where it is known; else 0 */
     bool synced;
 };
 void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done);
@@ -234,12 +235,11 @@ void uma_note_read(struct uma *uma);
 /* Makes the file in the kernel as long as it is here, where it is longer here. Best effort. Before RLIMIT_FSIZE changes. */
 void uma_reach(struct uma *uma);
 
-/* Whether only that it has not earned it yet keeps a file that is written on the kernel's path. */
-bool uma_is_unearned(const struct uma *uma);
-/* Of such a file: true if that write would be torn (uma_worth_tears); the next uma_begin attaches the file. */
+/* Of a file that is written on the kernel's path: whether that write would be torn (uma_worth_tears); the next uma_begin attaches
+ * the file then. offset: -1 for the end, UMA_OFFSET_KERNELS for fd's own. */
+#define UMA_OFFSET_KERNELS INT64_MIN
 bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length);
-/* On the kernel's path the file has been written up to `end`; or may have been cut. */
-void uma_note_written(struct uma *uma, uint64_t end);
+/* On the kernel's path the file may have been cut. */
 void uma_note_cut(struct uma *uma);
 /* This process did that with the file before it had the uma. */
 void uma_note_worth(struct uma *uma, const struct uma_worth *worth);

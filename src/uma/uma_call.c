@@ -118,6 +118,7 @@ void uma_end(struct uma *uma, struct uma_op *op, const struct uma_done *done)
     }
     if (done->bytes_written) {
         uma_worth_count(&uma->worth.bytes_written, done->bytes_written);
+        uma_worth_reach(&uma->worth, done->end);
         stats_add(STATS_KERNEL_WRITES, 1);
     }
     if (done->synced)

@@ -52,7 +52,7 @@ static uint64_t count_of(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-static bool must_earn(const struct uma *uma, uint32_t flags)
+static inline bool must_earn(const struct uma *uma, uint32_t flags)
 {
     return !uma->durable && !(flags & UMA_FLAG_ATOMIC) && !uma_worth_earned(&uma->worth);
 }
@@ -73,11 +73,6 @@ bool uma_worth_tears_now(struct uma_worth *worth, int fd, int64_t offset, uint64
         return false;
     atomic_store_explicit(&worth->size_floor, size, memory_order_relaxed);
     return uma_worth_may_tear(worth, offset < 0 ? (int64_t)size : offset, length);
-}
-
-void uma_note_written(struct uma *uma, uint64_t end)
-{
-    uma_worth_reach(&uma->worth, end);
 }
 
 void uma_note_worth(struct uma *uma, const struct uma_worth *worth)
@@ -117,7 +112,7 @@ static void reconsider_fresh(struct uma *uma, int fd)
     atomic_store_explicit(&uma->fresh_until, moved * 2, memory_order_relaxed);
 }
 
-bool uma_is_unearned(const struct uma *uma)
+static inline bool is_unearned(const struct uma *uma)
 {
     uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
     return !(flags & (UMA_FLAG_ALONE | UMA_FLAG_FRESH | UMA_FLAG_OUTSIDE)) && must_earn(uma, flags);
@@ -125,6 +120,10 @@ bool uma_is_unearned(const struct uma *uma)
 
 bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length)
 {
+    if (__builtin_expect(offset >= 0 && !uma_worth_may_tear(&uma->worth, offset, length), 1) || !is_unearned(uma))
+        return false;
+    if (offset == UMA_OFFSET_KERNELS)
+        offset = sys_lseek(fd, 0, SEEK_CUR);
     if (!uma_worth_tears(&uma->worth, fd, offset, length))
         return false;
     atomic_store_explicit(&uma->worth.torn, true, memory_order_relaxed);
@@ -133,19 +132,17 @@ bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length)
 
 bool uma_wants_attach(struct uma *uma, int fd, enum uma_intent intent)
 {
-    if (atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_FRESH && fd >= 0)
-        reconsider_fresh(uma, fd);
     uint32_t flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
-    uint64_t size = atomic_load_explicit(&uma->size_at_open, memory_order_relaxed);
+    if (__builtin_expect(flags & UMA_FLAG_FRESH, 0) && fd >= 0) {
+        reconsider_fresh(uma, fd);
+        flags = atomic_load_explicit(&uma->flags, memory_order_relaxed);
+    }
     if (flags & (UMA_FLAG_ALONE | UMA_FLAG_FRESH))
         return false;
-    switch (intent) {
-    case UMA_INTENT_WRITE:
-        return !must_earn(uma, flags);
-    case UMA_INTENT_READ:
-        return size && !(flags & UMA_FLAG_PROGRAM) && count_of(&uma->worth.bytes_read) >= size &&
-               !must_earn(uma, flags);
-    default:
-        return false;
+    if (intent == UMA_INTENT_READ) {
+        uint64_t size = atomic_load_explicit(&uma->size_at_open, memory_order_relaxed);
+        if (!size || (flags & UMA_FLAG_PROGRAM) || count_of(&uma->worth.bytes_read) < size)
+            return false;
     }
+    return (intent == UMA_INTENT_READ || intent == UMA_INTENT_WRITE) && !must_earn(uma, flags);
 }

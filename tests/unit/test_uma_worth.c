@@ -103,12 +103,15 @@ static void test_appends_stay_whole(void **state)
     (void)state;
     managed_open(&m, 8 * K, 64 * K, 0);
     assert_int_equal(managed_write(&m, 100, 10, 0), 10);
-    assert_true(uma_is_unearned(m.uma));
     assert_false(uma_earn_whole(m.uma, m.fd, 2 * K, 4 * K)); /* nothing longer */
     assert_false(uma_earn_whole(m.uma, m.fd, 8 * K, 4 * K)); /* one block */
     assert_false(uma_earn_whole(m.uma, m.fd, -1, 4 * K));    /* the same, by O_APPEND */
-    assert_true(uma_is_unearned(m.uma));
-    assert_true(uma_earn_whole(m.uma, m.fd, -1, 4 * K + 1));
+    assert_int_equal(lseek(m.fd, 8 * K, SEEK_SET), 8 * K);   /* the same, where the descriptor is */
+    assert_false(uma_earn_whole(m.uma, m.fd, UMA_OFFSET_KERNELS, 4 * K));
+    assert_int_equal(managed_write(&m, 200, 10, 0), 10);
+    assert_false(uma_is_attached(m.uma));
+    assert_int_equal(lseek(m.fd, 8 * K - 1, SEEK_SET), 8 * K - 1);
+    assert_true(uma_earn_whole(m.uma, m.fd, UMA_OFFSET_KERNELS, 2));
     assert_int_equal(managed_write(&m, 8 * K, 4 * K + 1, 0), 4 * K + 1);
     assert_true(uma_is_attached(m.uma));
     managed_check(&m);

@@ -268,12 +268,6 @@ bool uma_worth_tears_now(struct uma_worth *worth, int fd, int64_t offset, uint64
     return false;
 }
 
-bool uma_is_unearned(const struct uma *uma)
-{
-    (void)uma;
-    return false;
-}
-
 bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length)
 {
     (void)uma;
@@ -281,12 +275,6 @@ bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length)
     (void)offset;
     (void)length;
     return false;
-}
-
-void uma_note_written(struct uma *uma, uint64_t end)
-{
-    (void)uma;
-    (void)end;
 }
 
 void uma_note_cut(struct uma *uma)
