@@ -12,7 +12,7 @@
 #include "base/rcu.h"
 #include "file/fd_table.h"
 #include "file/file.h"
-#include "log/volume.h"
+#include "file/file_lock.h"
 #include "pm/pm_guard.h"
 
 _Static_assert(NVMMIO_MANAGED_LOCKS == FD_HINT_LOCKS, "one word for it");
@@ -172,9 +172,8 @@ const struct nvmmio_core nvmmio_core = {
     .version = NVMMIO_CORE_VERSION,
     .size = sizeof(struct nvmmio_core),
     .managed = (const volatile uint8_t *)fd_table.hints,
-    .locks = (volatile uint32_t *)fd_table.locks,
     .managed_count = FD_HINTS,
-    .is_idle = volume_all_idle,
+    .lock_passes = file_lock_passes,
     .openat = core_openat,
     .adopt = core_adopt,
     .relieve = core_relieve,

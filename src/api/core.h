@@ -29,12 +29,11 @@ struct nvmmio_core {
     uint32_t version; /* NVMMIO_CORE_VERSION */
     uint32_t size;    /* sizeof(struct nvmmio_core) */
     /* managed[fd] != 0: fd is managed; fd < managed_count. A racy hint that saves unmanaged descriptors the call: set
-     * before open returns, cleared after close. Descriptors above the table are always asked. NVMMIO_MANAGED_LOCKS: fcntl's
-     * locks on it need only be counted, in locks[fd], while is_idle. */
+     * before open returns, cleared after close. Descriptors above the table are always asked. NVMMIO_MANAGED_LOCKS: locks may
+     * pass by, if lock_passes. */
     const volatile uint8_t *managed;
-    volatile uint32_t *locks;
     uint32_t managed_count;
-    bool (*is_idle)(void); /* nobody has attached any file that this process may have open */
+    bool (*lock_passes)(int fd); /* see file_lock_passes */
 
     int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
     int (*adopt)(int fd, int flags);

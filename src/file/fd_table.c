@@ -35,30 +35,12 @@ static void set_hint(int fd, bool managed)
         atomic_store_explicit(&fd_table.hints[fd], managed ? FD_HINT_MANAGED : FD_HINT_NONE, memory_order_relaxed);
 }
 
-void fd_table_note_locks(int fd)
+void fd_table_hint_locks(int fd, bool pass)
 {
-    uint8_t managed = FD_HINT_MANAGED;
-    if ((unsigned)fd >= FD_HINTS)
-        return;
-    uint32_t end = atomic_load_explicit(&fd_table.locks_end, memory_order_relaxed);
-    while (end <= (uint32_t)fd && !atomic_compare_exchange_weak_explicit(&fd_table.locks_end, &end, (uint32_t)fd + 1,
-                                                                         memory_order_seq_cst, memory_order_relaxed))
-        ;
-    /* seq_cst: who looks behind this whether it is so finds it so, or we are found by who changes that and forgets */
-    atomic_compare_exchange_strong_explicit(&fd_table.hints[fd], &managed, FD_HINT_LOCKS, memory_order_seq_cst,
-                                            memory_order_relaxed);
-}
-
-void fd_table_forget_locks(void)
-{
-    atomic_thread_fence(memory_order_seq_cst); /* pairs with fd_table_note_locks */
-    uint32_t end = atomic_load_explicit(&fd_table.locks_end, memory_order_relaxed);
-    for (uint32_t fd = 0; fd < end; fd++) {
-        uint8_t locks = FD_HINT_LOCKS;
-        if (atomic_load_explicit(&fd_table.hints[fd], memory_order_relaxed) == FD_HINT_LOCKS)
-            atomic_compare_exchange_strong_explicit(&fd_table.hints[fd], &locks, FD_HINT_MANAGED, memory_order_seq_cst,
-                                                    memory_order_relaxed);
-    }
+    uint8_t from = pass ? FD_HINT_MANAGED : FD_HINT_LOCKS;
+    /* seq_cst: for lock_let_pass and file_lock_forget */
+    atomic_compare_exchange_strong_explicit(&fd_table.hints[fd], &from, pass ? FD_HINT_LOCKS : FD_HINT_MANAGED,
+                                            memory_order_seq_cst, memory_order_seq_cst);
 }
 
 void fd_table_set(int fd, struct fd_handle *handle)

@@ -37,15 +37,12 @@ typedef struct fd_handle *_Atomic fd_entry;
 enum fd_hint {
     FD_HINT_NONE,
     FD_HINT_MANAGED, /* the entry is not NULL */
-    FD_HINT_LOCKS, /* and fcntl's locks are the kernel's, to be counted alone, while no file of the process is attached by anybody:
-                      * the uma is ready for them, and the offset is in the kernel */
+    FD_HINT_LOCKS,   /* and fcntl's locks may pass by (file_lock.c) */
 };
 
 struct fd_table {
     fd_entry *_Atomic leaves[FD_LEAVES];
-    _Atomic uint8_t hints[FD_HINTS];  /* enum fd_hint; core.h: managed */
-    _Atomic uint32_t locks[FD_HINTS]; /* calls on locks since the uma was told of them */
-    _Atomic uint32_t locks_end;       /* from this number on none was FD_HINT_LOCKS */
+    _Atomic uint8_t hints[FD_HINTS]; /* enum fd_hint; core.h: managed */
 };
 extern struct fd_table fd_table;
 
@@ -88,17 +85,8 @@ void fd_table_each(unsigned first, unsigned last, void (*visit)(int fd, struct f
                    void *arg);
 void fd_table_each_candidate(unsigned first, unsigned last, void (*visit)(int fd));
 
-/* A managed descriptor becomes FD_HINT_LOCKS; and before what could make that wrong, none is any more. */
-void fd_table_note_locks(int fd);
-void fd_table_forget_locks(void);
-/* Calls on locks that were not told yet. */
-static inline uint32_t fd_table_take_locks(int fd)
-{
-    /* relaxed, all: a guess; two at once may lose one */
-    if ((unsigned)fd >= FD_HINTS || !atomic_load_explicit(&fd_table.locks[fd], memory_order_relaxed))
-        return 0;
-    return atomic_exchange_explicit(&fd_table.locks[fd], 0, memory_order_relaxed);
-}
+/* Makes the hint of a managed descriptor FD_HINT_LOCKS, or FD_HINT_MANAGED again. */
+void fd_table_hint_locks(int fd, bool pass);
 
 /* In a forked child: the thread that was closing or changing a descriptor is not here. */
 void fd_table_clear_marks(void);

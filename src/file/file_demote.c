@@ -4,6 +4,7 @@
  * file_demote.c — handing files to the kernel: for stdio, mappings, other programs. Layer file.
  */
 #include "file/file_candidate.h"
+#include "file/file_lock.h"
 #include "file/file_private.h"
 
 #include "base/conf.h"
@@ -99,7 +100,7 @@ void file_before_exec(void)
 {
     if (!file_owns_table() || !atomic_load_explicit(&file_state.pid, memory_order_relaxed))
         return;
-    fd_table_forget_locks();
+    file_lock_forget();
     demote_handles(true); /* a candidate's description is the kernel's as it is */
     fd_table_each(0, UINT_MAX, keep_locks, NULL);
     uma_before_exec();

@@ -7,6 +7,7 @@
  * threads that the child does not have are removed there.
  */
 #include "file/file_candidate.h"
+#include "file/file_lock.h"
 #include "file/file_private.h"
 
 #include "base/birth.h"
@@ -56,7 +57,7 @@ static bool fork_is_cramped(void)
 void file_before_fork(void)
 {
     candidate_adopt_all();
-    fd_table_forget_locks();
+    file_lock_forget();
     if (atomic_load_explicit(&file_state.pid, memory_order_relaxed) && file_owns_table() && !rcu_inside() &&
         fork_is_cramped())
         fd_table_each(0, UINT_MAX, fork_demote, NULL);
@@ -67,7 +68,7 @@ void file_before_fork(void)
 void file_before_bare(void)
 {
     candidate_adopt_all();
-    fd_table_forget_locks();
+    file_lock_forget();
 }
 
 void file_after_fork_parent(void)
@@ -82,7 +83,7 @@ static void file_begin_child(bool counted)
     uint32_t pid = (uint32_t)sys_getpid();
     atomic_store_explicit(&file_state.pid, pid, memory_order_relaxed); /* the only thread */
     fd_table_clear_marks();
-    fd_table_forget_locks();
+    file_lock_forget();
     handle_after_fork_child(counted);
 }
 

@@ -8,6 +8,7 @@
  * Nothing that could be a device or a FIFO is opened twice.
  */
 #include "file/file_candidate.h"
+#include "file/file_lock.h"
 #include "file/file_private.h"
 
 #include "base/inside.h"
@@ -190,7 +191,7 @@ bool file_relieve(void)
 {
     if (!file_owns_table() || rcu_inside())
         return false;
-    fd_table_forget_locks();
+    file_lock_forget();
     return uma_relieve();
 }
 

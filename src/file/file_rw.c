@@ -7,6 +7,7 @@
  * in the kernel: it must fail there too, and does so with the errno of the kernel that runs.
  */
 #include "file/file_candidate.h"
+#include "file/file_lock.h"
 #include "file/file_private.h"
 
 #include "base/inside.h"
@@ -71,7 +72,7 @@ static ssize_t kernel_call(struct fd_handle *handle, const struct rw_call *call,
         if (error)
             return error;
     }
-    uint32_t locks = fd_table_take_locks(call->fd);
+    uint32_t locks = file_lock_count(call->fd);
     if (locks)
         uma_note_locks(handle->uma, locks);
     if (direction == RW_READ) {

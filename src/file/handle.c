@@ -11,6 +11,7 @@
 #include "base/highfd.h"
 #include "base/rawsys.h"
 #include "file/file_candidate.h"
+#include "file/file_lock.h"
 #include "file/owner.h"
 
 #include <errno.h>
@@ -193,9 +194,9 @@ static int end_writing(struct fd_handle *handle, int fd)
 {
     if (!handle->writable || !uma_bars_execution(handle->uma) || any(handle->uma, is_writable))
         return 0;
-    fd_table_forget_locks();
+    file_lock_forget();
     int error = uma_let_execute(handle->uma, fd);
-    fd_table_forget_locks(); /* the uma is not ready for locks any more */
+    file_lock_forget(); /* the uma is not ready for locks any more */
     return error;
 }
 

@@ -100,13 +100,11 @@ static long fd_get_owner(int fd)
     return owner.type == F_OWNER_PGRP ? -owner.pid : owner.pid;
 }
 
-/* Whether a lock on fd concerns the core no more than that there was one. */
+/* Whether a lock on fd is for the kernel alone. */
 static inline bool fd_lock_is_plain(const struct nvmmio_core *core, int fd)
 {
-    if (!core || (unsigned)fd >= core->managed_count || core->managed[fd] != NVMMIO_MANAGED_LOCKS || !core->is_idle())
-        return !core;
-    core->locks[fd]++; /* not atomic: a guess */
-    return true;
+    return !core ||
+           ((unsigned)fd < core->managed_count && core->managed[fd] == NVMMIO_MANAGED_LOCKS && core->lock_passes(fd));
 }
 
 /* In the kernel, where it can be cancelled and interrupted. */

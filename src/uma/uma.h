@@ -33,6 +33,7 @@
 #include <sys/uio.h>
 
 struct uma;
+struct volume;
 
 /* Not an errno value: the uma changed its mode under the call; call uma_begin again. Never leaves the file layer. */
 #define UMA_AGAIN 4094
@@ -82,6 +83,8 @@ enum uma_lock {
     UMA_LOCK_KERNEL /* it does: nobody serves the file */
 };
 enum uma_lock uma_note_lock(struct uma *uma);
+/* What it is of. */
+void uma_identity(const struct uma *uma, struct volume **volume, uint64_t *ino);
 /* So many more. */
 void uma_note_locks(struct uma *uma, uint32_t count);
 /* Before exec, of a file that the new program inherits: what closes the uma's own descriptor would drop the locks that the

@@ -60,6 +60,12 @@ enum uma_lock uma_note_lock(struct uma *uma)
     return uma_is_detached(uma) ? UMA_LOCK_KERNEL : UMA_LOCK_HERE;
 }
 
+void uma_identity(const struct uma *uma, struct volume **volume, uint64_t *ino)
+{
+    *volume = uma->volume;
+    *ino = uma->ino;
+}
+
 void uma_note_locks(struct uma *uma, uint32_t count)
 {
     uma_worth_count(&uma->worth.others, count);

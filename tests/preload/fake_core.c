@@ -34,9 +34,7 @@ enum fake_function {
 };
 
 struct fake {
-    uint8_t managed[FAKE_DESCRIPTORS]; /* enum fd_hint */
-    uint32_t locks[FAKE_DESCRIPTORS];
-    bool idle;
+    uint8_t managed[FAKE_DESCRIPTORS];
     unsigned long *calls; /* FAKE_COUNT, shared */
     int reason;           /* of the last demotion */
     bool own_memory;      /* of the last demote_inheritable */
@@ -485,18 +483,18 @@ static void fake_nothing(void)
 {
 }
 
-static bool fake_is_idle(void)
+static bool fake_lock_passes(int fd)
 {
-    return fake.idle;
+    (void)fd;
+    return false;
 }
 
 FAKE_API const struct nvmmio_core nvmmio_core = {
     .version = NVMMIO_CORE_VERSION,
     .size = sizeof nvmmio_core,
     .managed = fake.managed,
-    .locks = fake.locks,
     .managed_count = FAKE_DESCRIPTORS,
-    .is_idle = fake_is_idle,
+    .lock_passes = fake_lock_passes,
 #define FAKE_MEMBER(name) .name = fake_##name,
     FAKE_FUNCTIONS(FAKE_MEMBER).relieve = fake_relieve,
     .is_own = fake_is_own,

@@ -246,6 +246,13 @@ int uma_before_lock(struct uma *uma, int fd)
     return 0;
 }
 
+void uma_identity(const struct uma *uma, struct volume **volume, uint64_t *ino)
+{
+    (void)uma;
+    *volume = NULL;
+    *ino = 0;
+}
+
 void uma_note_locks(struct uma *uma, uint32_t count)
 {
     check(uma);
