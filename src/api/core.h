@@ -33,7 +33,7 @@ struct nvmmio_core {
      * pass by, if lock_passes. */
     const volatile uint8_t *managed;
     uint32_t managed_count;
-    bool (*lock_passes)(int fd); /* see file_lock_passes */
+    bool (*lock_passes)(int fd, const struct flock *given); /* see file_lock_passes */
 
     int (*openat)(int dirfd, const char *path, int flags, mode_t mode);
     int (*adopt)(int fd, int flags);

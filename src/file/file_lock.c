@@ -3,11 +3,13 @@
  *
  * file_lock.c — fcntl's locks: they are the kernel's; what the file's end and position are it may not know. Layer file.
  *
- * Of a file that nobody serves it does, and a lock concerns the library no more than that there was one. After the first on a
- * descriptor, which sees to all that a lock needs, the preload library lets the next ones pass by: it asks file_lock_passes.
+ * Of a file that nobody serves it does, and a range that is told from the file's start needs neither: then a lock concerns the
+ * library no more than that there was one. After the first on a descriptor, which sees to all that a lock needs, the preload
+ * library lets such ones pass by: it asks file_lock_passes.
  */
 #include "file/file_lock.h"
 
+#include "base/inside.h"
 #include "base/rawsys.h"
 #include "file/file_private.h"
 #include "log/volume.h"
@@ -23,6 +25,7 @@
 struct lock_pass {
     struct volume *_Atomic volume; /* of its file */
     _Atomic uint64_t ino;
+    _Atomic bool plain;     /* while nobody serves that, whatever range is told; else from the start alone */
     _Atomic uint32_t count; /* of locks since the uma was told */
 };
 static struct {
@@ -32,18 +35,18 @@ static struct {
 
 /* ---- locks that pass by ---- */
 
-/* Whether a lock is the kernel's, whatever range it says: nobody serves the file, and the kernel has the offset. */
+/* Whether a lock is the kernel's, whatever range it says: nobody serves the file, and the kernel has the offset. Not where
+ * another process has the description, and may move that. */
 static bool lock_is_plain(const struct fd_handle *handle, enum uma_lock how)
 {
     /* relaxed, without its lock: where another thread moves the offset meanwhile either one is right */
-    return how == UMA_LOCK_KERNEL && ofd_is_in_kernel(handle->ofd);
+    return how == UMA_LOCK_KERNEL && ofd_is_in_kernel(handle->ofd) && !ofd_is_shared(handle->ofd);
 }
 
-/* The next ones on fd need not come here, as long as this is so. Not where another process has the description, and may move
- * the offset. */
-static void lock_let_pass(const struct fd_handle *handle, int fd)
+/* The next ones on fd need not come here, as long as this is so. */
+static void lock_let_pass(const struct fd_handle *handle, int fd, bool plain)
 {
-    if ((unsigned)fd >= LOCK_PASSES || ofd_is_shared(handle->ofd))
+    if ((unsigned)fd >= LOCK_PASSES)
         return;
     struct lock_pass *pass = &lock_passes.pass[fd];
     struct volume *volume;
@@ -52,13 +55,15 @@ static void lock_let_pass(const struct fd_handle *handle, int fd)
     /* relaxed: complete before the hint */
     atomic_store_explicit(&pass->volume, volume, memory_order_relaxed);
     atomic_store_explicit(&pass->ino, ino, memory_order_relaxed);
+    atomic_store_explicit(&pass->plain, plain, memory_order_relaxed);
     uint32_t end = atomic_load_explicit(&lock_passes.end, memory_order_relaxed);
     while (end <= (uint32_t)fd && !atomic_compare_exchange_weak_explicit(&lock_passes.end, &end, (uint32_t)fd + 1,
                                                                          memory_order_seq_cst, memory_order_relaxed))
         ;
     fd_table_hint_locks(fd, true);
     /* seq_cst, the hint: who changes any of this forgets behind that, and we look behind the hint: one of us sees the other */
-    if (fd_table_get(fd) != handle || !lock_is_plain(handle, uma_note_lock(handle->uma)))
+    enum uma_lock how = uma_note_lock(handle->uma);
+    if (fd_table_get(fd) != handle || how == UMA_LOCK_EARLY || (plain && !lock_is_plain(handle, how)))
         fd_table_hint_locks(fd, false);
 }
 
@@ -68,14 +73,25 @@ void file_lock_forget(void)
         fd_table_hint_locks((int)fd, false);
 }
 
-bool file_lock_passes(int fd)
+static bool is_from_start(const struct flock *given)
+{
+    short whence;
+    inside_enter(); /* guards do not nest: no handler may run meanwhile */
+    bool read = pm_guard_copy(&whence, &given->l_whence, sizeof whence);
+    inside_leave();
+    return read && whence == SEEK_SET;
+}
+
+bool file_lock_passes(int fd, const struct flock *given)
 {
     if ((unsigned)fd >= LOCK_PASSES || /* acquire: what lock_let_pass has stored */
         atomic_load_explicit(&fd_table.hints[fd], memory_order_acquire) != FD_HINT_LOCKS)
         return false;
     struct lock_pass *pass = &lock_passes.pass[fd];
-    if (!volume_may_look(atomic_load_explicit(&pass->volume, memory_order_relaxed),
-                         atomic_load_explicit(&pass->ino, memory_order_relaxed)))
+    bool plain = atomic_load_explicit(&pass->plain, memory_order_relaxed) &&
+                 volume_may_look(atomic_load_explicit(&pass->volume, memory_order_relaxed),
+                                 atomic_load_explicit(&pass->ino, memory_order_relaxed));
+    if (!plain && !is_from_start(given))
         return false;
     /* relaxed: a guess; two at once may count as one */
     atomic_store_explicit(&pass->count, atomic_load_explicit(&pass->count, memory_order_relaxed) + 1,
@@ -131,8 +147,8 @@ int file_lock_prepare(int fd, const struct flock *given, struct flock *lock)
     enum uma_lock how = uma_note_lock(handle->uma);
     bool plain = lock_is_plain(handle, how);
     bool counted = how == UMA_LOCK_EARLY && handle_count(handle);
-    if (plain)
-        lock_let_pass(handle, fd);
+    if (how != UMA_LOCK_EARLY)
+        lock_let_pass(handle, fd, plain);
     handle_leave();
     if (plain)
         return 1;

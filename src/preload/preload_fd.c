@@ -101,17 +101,17 @@ static long fd_get_owner(int fd)
 }
 
 /* Whether a lock on fd is for the kernel alone. */
-static inline bool fd_lock_is_plain(const struct nvmmio_core *core, int fd)
+static inline bool fd_lock_is_plain(const struct nvmmio_core *core, int fd, long arg)
 {
-    return !core ||
-           ((unsigned)fd < core->managed_count && core->managed[fd] == NVMMIO_MANAGED_LOCKS && core->lock_passes(fd));
+    return !core || ((unsigned)fd < core->managed_count && core->managed[fd] == NVMMIO_MANAGED_LOCKS &&
+                     core->lock_passes(fd, (const struct flock *)arg));
 }
 
 /* In the kernel, where it can be cancelled and interrupted. */
 static long fd_wait_for_lock(const struct nvmmio_core *core, int fd, int cmd, long arg)
 {
     struct flock lock;
-    int prepared = fd_lock_is_plain(core, fd) ? 1 : core->lock_prepare(fd, (const struct flock *)arg, &lock);
+    int prepared = fd_lock_is_plain(core, fd, arg) ? 1 : core->lock_prepare(fd, (const struct flock *)arg, &lock);
     return prepared < 0 ? prepared : preload_wait(SYS_fcntl, fd, cmd, prepared ? arg : (long)&lock, 0, 0, 0);
 }
 
@@ -133,7 +133,7 @@ int preload_fcntl_arg(int fd, int cmd, long arg)
     case F_GETLK:
     case F_OFD_SETLK:
     case F_OFD_GETLK:
-        if (fd_lock_is_plain(core, fd))
+        if (fd_lock_is_plain(core, fd, arg))
             return (int)preload_result(sys_fcntl(fd, cmd, arg));
         break;
     case F_SETLKW:
