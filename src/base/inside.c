@@ -169,29 +169,24 @@ void inside_finish(void)
 
 /* ---- windows ---- */
 
-struct inside_window inside_open_slow(void)
+void inside_open_threaded(struct inside_window *window)
 {
-    struct inside_window window = {.depth = inside_depth(), .cancel_type = INSIDE_UNCHANGED};
-    inside_set_depth(0);
-    if (atomic_load_explicit(&inside_thread.due, memory_order_relaxed))
-        inside_finish();
-    if (window.depth && !__libc_single_threaded) {
-        uint8_t state = atomic_load_explicit(&inside_thread.state, memory_order_relaxed);
-        /* handlers run from here on, and leave a doubt; a call of theirs finds cancellation asynchronous */
-        atomic_store_explicit(&inside_thread.state, state == INSIDE_SURE ? INSIDE_WINDOW : INSIDE_UNSURE,
-                              memory_order_relaxed);
-        pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &window.cancel_type);
-    }
-    return window;
+    if (!window->depth)
+        return;
+    uint8_t state = atomic_load_explicit(&inside_thread.state, memory_order_relaxed);
+    /* handlers run from here on, and leave a doubt; a call of theirs finds cancellation asynchronous */
+    atomic_store_explicit(&inside_thread.state, state == INSIDE_SURE ? INSIDE_WINDOW : INSIDE_UNSURE,
+                          memory_order_relaxed);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &window->cancel_type);
 }
 
-void inside_shut_slow(struct inside_window window)
+void inside_shut_threaded(const struct inside_window *window)
 {
-    if (!window.depth)
-        return;
-    if (window.cancel_type != INSIDE_UNCHANGED)
-        pthread_setcanceltype(window.cancel_type, NULL);
-    inside_set_depth(window.depth);
+    pthread_setcanceltype(window->cancel_type, NULL);
+}
+
+void inside_shut_unsure(void)
+{
     uint8_t state = atomic_load_explicit(&inside_thread.state, memory_order_relaxed);
     if (state == INSIDE_WINDOW) /* no handler ran: inside again, none can now */
         atomic_store_explicit(&inside_thread.state, INSIDE_SURE, memory_order_relaxed);

@@ -109,24 +109,30 @@ struct inside_window {
     int cancel_type; /* or INSIDE_UNCHANGED */
 };
 enum { INSIDE_UNCHANGED = -1 };
-struct inside_window inside_open_slow(void);
-void inside_shut_slow(struct inside_window window);
+void inside_open_threaded(struct inside_window *window);
+void inside_shut_threaded(const struct inside_window *window);
+void inside_shut_unsure(void);
+
 static inline struct inside_window inside_open(void)
 {
     struct inside_window window = {.depth = inside_depth(), .cancel_type = INSIDE_UNCHANGED};
-    if (__builtin_expect(!__libc_single_threaded || atomic_load_explicit(&inside_thread.due, memory_order_relaxed), 0))
-        return inside_open_slow();
-    inside_set_depth(0);
+    inside_set_depth(0); /* first: what is put off before it is due now, what comes behind it runs */
+    if (__builtin_expect(atomic_load_explicit(&inside_thread.due, memory_order_relaxed), 0))
+        inside_finish();
+    if (__builtin_expect(!__libc_single_threaded, 0))
+        inside_open_threaded(&window);
     return window;
 }
+
 static inline void inside_shut(struct inside_window window)
 {
-    if (__builtin_expect(window.cancel_type != INSIDE_UNCHANGED ||
-                             atomic_load_explicit(&inside_thread.state, memory_order_relaxed) != INSIDE_SURE,
-                         0))
-        inside_shut_slow(window);
-    else
-        inside_set_depth(window.depth);
+    if (!window.depth)
+        return;
+    if (__builtin_expect(window.cancel_type != INSIDE_UNCHANGED, 0))
+        inside_shut_threaded(&window);
+    inside_set_depth(window.depth); /* no handler runs behind it, which could leave a doubt */
+    if (__builtin_expect(atomic_load_explicit(&inside_thread.state, memory_order_relaxed) != INSIDE_SURE, 0))
+        inside_shut_unsure();
 }
 
 /* Blocks all that inside_defer blocks, for paths that are not entered by a call: *mask is for the second. */

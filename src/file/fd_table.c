@@ -76,7 +76,7 @@ bool fd_table_take_candidate(int fd, struct fd_handle *mark)
     fd_entry *entry = fd_table_entry(fd);
     struct fd_handle *expected = FD_CANDIDATE;
     /* acq_rel: one thread alone gets it, and what was noted of it */
-    if (!entry ||
+    if (!entry || atomic_load_explicit(entry, memory_order_relaxed) != FD_CANDIDATE ||
         !atomic_compare_exchange_strong_explicit(entry, &expected, mark, memory_order_acq_rel, memory_order_acquire))
         return false;
     set_hint(fd, mark != NULL);

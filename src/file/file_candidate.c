@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/single_threaded.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -38,7 +39,7 @@ static struct fd_candidate *reserve(int fd)
 }
 
 /* Without the preload library nobody tells of children that are made without fork handlers. */
-static bool may_be_any(int fd)
+static inline bool may_be_any(int fd)
 {
     const struct conf *conf = conf_get();
     return fd > STDERR_FILENO && !conf->atomic && !conf->lease &&
@@ -67,8 +68,9 @@ static bool make(int fd, const struct fd_candidate *seen, uint64_t size)
     atomic_store_explicit(&record->fresh, size == 0, memory_order_relaxed);
     atomic_store_explicit(&record->given, false, memory_order_relaxed);
     fd_table_set(fd, FD_CANDIDATE); /* release: the record is complete */
-    /* seq_cst, and behind it: who takes the word back sees the entry */
-    atomic_store_explicit(&candidates.any, true, memory_order_seq_cst);
+    /* seq_cst, and behind it: who takes the word back sees the entry; nobody can meanwhile where there is one thread */
+    if (!__libc_single_threaded || !atomic_load_explicit(&candidates.any, memory_order_relaxed))
+        atomic_store_explicit(&candidates.any, true, memory_order_seq_cst);
     return true;
 }
 
@@ -104,15 +106,14 @@ bool candidate_make_new(int fd, int flags)
     const uint64_t user = user_known();
     if (!may_be_any(fd) || user == CANDIDATE_NO_USER)
         return false;
-    struct fd_candidate seen = {.volume = volume_sole(), .flags = flags, .seen = true};
-    return volume_fits(seen.volume) && volume_owner(seen.volume) == user - 1 && volume_is_idle(seen.volume) &&
-           make(fd, &seen, 0);
+    struct fd_candidate seen = {.volume = volume_unserved(), .flags = flags, .seen = true};
+    return seen.volume && volume_owner(seen.volume) == user - 1 && make(fd, &seen, 0);
 }
 
 bool candidate_make_unseen(int fd, int flags)
 {
-    struct fd_candidate seen = {.volume = may_be_any(fd) ? volume_sole() : NULL, .flags = flags};
-    return volume_fits(seen.volume) && volume_is_idle(seen.volume) && make(fd, &seen, 0);
+    struct fd_candidate seen = {.volume = may_be_any(fd) ? volume_unserved() : NULL, .flags = flags};
+    return seen.volume && make(fd, &seen, 0);
 }
 
 /* ---- an unseen one is looked at ---- */
@@ -195,7 +196,8 @@ static bool is_same(const struct fd_candidate *record, const struct statx *stx)
            (stx->stx_ino == record->ino && makedev(stx->stx_dev_major, stx->stx_dev_minor) == record->dev);
 }
 
-/* A handle for fd, which is FD_CHANGING. NULL, and 0, if libc closed the number behind our back, or the file is not ours. */
+/* A handle for fd, which is FD_CHANGING. NULL, and 0, if libc closed the number behind our back, or the file is not ours, or the
+ * kernel's as there can be no handle. */
 static int make_handle(int fd, struct fd_candidate *record, struct fd_handle **handle)
 {
     struct statx stx;
@@ -217,6 +219,8 @@ static int make_handle(int fd, struct fd_candidate *record, struct fd_handle **h
     uma_note_worth(uma, &record->worth);
     *handle = handle_make(uma, record->flags);
     if (!*handle) {
+        if (!uma_demote(uma, fd, UMA_DEMOTE_OTHER))
+            return 0; /* the kernel's, and the hold stays: see file_publish */
         uma_close(uma, fd);
         return -ENOMEM;
     }

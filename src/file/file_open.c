@@ -147,9 +147,11 @@ static int open_manage(struct uma *uma, int fd, int flags)
     return -ENOMEM;
 }
 
-/* Behind an open by path: whether the look at what it is may come later. */
+/* Behind an open by path: whether the look at what it is may come later, or need not come. */
 static bool open_needs_no_look(int fd, int flags, enum open_cut cut)
 {
+    if (open_makes(flags))
+        return candidate_make_new(fd, flags & ~OPEN_ONCE);
     return cut == CUT_NOT && !(flags & (O_PATH | O_ATOMIC)) && candidate_make_unseen(fd, flags & ~OPEN_ONCE);
 }
 

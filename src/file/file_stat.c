@@ -240,14 +240,27 @@ static inline bool told_all(int error, const struct stat *st)
     return error ? error != -EFAULT : !S_ISREG(st->st_mode) || volume_is_known(st);
 }
 
+/* Not inlined, so that who is told all at once needs no room for the call. */
+static __attribute__((noinline)) int fstat_by_uma(int fd, struct stat *st)
+{
+    struct stat_call stat = {.ask = ask_fstat, .form = &form_stat, .answer = st, .dirfd = fd};
+    return stat_run(&stat, ask_of_descriptor);
+}
+
 int file_fstat(int fd, struct stat *st)
 {
     const bool idle = volume_all_idle(), unseen = candidate_is_unseen(fd);
     int error = unseen ? candidate_see(fd, st) : idle ? sys_fstat(fd, st) : 0;
     if ((unseen && error && error != -EFAULT) || (idle && told_all(error, st)))
         return error;
-    struct stat_call stat = {.ask = ask_fstat, .form = &form_stat, .answer = st, .dirfd = fd};
-    return stat_run(&stat, ask_of_descriptor);
+    return fstat_by_uma(fd, st);
+}
+
+static __attribute__((noinline)) int fstatat_by_uma(int dirfd, const char *path, struct stat *st, int flags)
+{
+    struct stat_call stat = {
+        .ask = ask_fstatat, .form = &form_stat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
+    return stat_run(&stat, ask_both);
 }
 
 int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
@@ -257,9 +270,7 @@ int file_fstatat(int dirfd, const char *path, struct stat *st, int flags)
         if (told_all(error, st))
             return error;
     }
-    struct stat_call stat = {
-        .ask = ask_fstatat, .form = &form_stat, .answer = st, .dirfd = dirfd, .path = path, .flags = flags};
-    return stat_run(&stat, ask_both);
+    return fstatat_by_uma(dirfd, path, st, flags);
 }
 
 int file_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)

@@ -318,11 +318,14 @@ bool volume_is_near(uint32_t dev_major, uint32_t dev_minor)
            volume_root_is_on(dev_major, dev_minor);
 }
 
-struct volume *volume_sole(void)
+struct volume *volume_unserved(void)
 {
     const struct conf *conf = conf_get();
     struct volume *sole = find_sole(conf);
-    return sole && conf->pm != CONF_PM_NONE && !volume_is_exiting() && !volume_users_mapped() ? sole : NULL;
+    return sole && volume_has_none(sole) && !volume_is_torn(sole) && sole->sync == PM_MAP_SYNC_NEVER &&
+                   conf->pm == CONF_PM_AUTO && volume_self(sole) && !volume_is_exiting() && !volume_users_mapped()
+               ? sole
+               : NULL;
 }
 
 bool volume_may_have(const struct volume *volume, const struct stat *st)
@@ -340,8 +343,8 @@ bool volume_all_idle(void)
 
 bool volume_is_known(const struct stat *st)
 {
-    const struct volume *sole = find_sole(conf_get());
-    if (__builtin_expect(sole && volume_may_have(sole, st), 1))
+    const struct volume *first = volume_first();
+    if (__builtin_expect(first && volume_may_have(first, st) && find_sole(conf_get()) == first, 1))
         return true;
     const uint32_t dev_major = major(st->st_dev), dev_minor = minor(st->st_dev);
     if (!volume_root_is_on(dev_major, dev_minor))

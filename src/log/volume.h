@@ -61,9 +61,10 @@ struct volume *volume_candidate(const struct statx *stx);
 /* Whether files of that device may be in a root. */
 bool volume_is_near(uint32_t dev_major, uint32_t dev_minor);
 
-/* The volume of a process that has one, below its only root; NULL: look closer. A file that is its owner's is of it, if it is in
- * a root at all. */
-struct volume *volume_sole(void);
+/* The volume of a process that has one, below its only root, if nobody has attached any file of it and none need be: it is not
+ * durable, and this process has a place in its table. NULL: look closer. A file that is its owner's is of it, if it is in a root
+ * at all. */
+struct volume *volume_unserved(void);
 /* Whether device and owner are the volume's. */
 bool volume_may_have(const struct volume *volume, const struct stat *st);
 
