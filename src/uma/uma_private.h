@@ -284,6 +284,9 @@ void uma_drop_reserve(struct uma *uma, struct index_record *record, uint64_t to)
 /* Makes the file reach `size` in the kernel, durably, if it does not. -ENOSPC also where it does, but a store there could
  * find no space. */
 int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size);
+/* The same for who has slots locked. -EAGAIN: somebody has the kernel lock, who may be about to lock slots (uma_forget_homes).
+ * Then the slots are unlocked before it is waited for. */
+int uma_extend_with_slots(struct uma *uma, struct index_record *record, uint64_t size);
 /* The same for who cuts off at once what is reserved behind: then every store finds space. */
 int uma_extend_to_cut(struct uma *uma, struct index_record *record, uint64_t size);
 /* Makes it reach `size`; durable with the next commit. For mapped files, whose writes are in place and whose size is told at

@@ -213,13 +213,10 @@ static int home_populate(struct uma *uma, uint64_t from, uint64_t to)
     return 0;
 }
 
-/* `tight`: space may be short, and what is reserved across the new end stays there. */
-static int extend_kernel(struct uma *uma, struct index_record *record, uint64_t size, bool tight)
+/* Under the kernel lock. `tight`: space may be short, and what is reserved across the new end stays there. */
+static int extend_locked(struct uma *uma, uint64_t size, bool tight)
 {
     struct index_shared *shared = uma_shared(uma);
-    if (atomic_load_explicit(&shared->kernel_durable, memory_order_acquire) >= size)
-        return 0;
-    uma_lock(uma, record, &shared->kernel_lock);
     int error = 0;
     uint64_t now = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
     if (now < size) {
@@ -236,18 +233,48 @@ static int extend_kernel(struct uma *uma, struct index_record *record, uint64_t 
         atomic_store_explicit(&shared->kernel_size, now, memory_order_release);
     if (!error)
         atomic_store_explicit(&shared->kernel_durable, now, memory_order_release);
-    shlock_release(&shared->kernel_lock);
     return error;
+}
+
+static bool reaches(const struct uma *uma, uint64_t size)
+{
+    return atomic_load_explicit(&uma_shared(uma)->kernel_durable, memory_order_acquire) >= size;
+}
+
+static bool is_tight(const struct uma *uma)
+{
+    return uma->durable && atomic_load_explicit(&uma->tight, memory_order_relaxed);
 }
 
 int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t size)
 {
-    return extend_kernel(uma, record, size, uma->durable && atomic_load_explicit(&uma->tight, memory_order_relaxed));
+    if (reaches(uma, size))
+        return 0;
+    uma_lock(uma, record, &uma_shared(uma)->kernel_lock);
+    int error = extend_locked(uma, size, is_tight(uma));
+    shlock_release(&uma_shared(uma)->kernel_lock);
+    return error;
 }
 
 int uma_extend_to_cut(struct uma *uma, struct index_record *record, uint64_t size)
 {
-    return extend_kernel(uma, record, size, false);
+    if (reaches(uma, size))
+        return 0;
+    uma_lock(uma, record, &uma_shared(uma)->kernel_lock);
+    int error = extend_locked(uma, size, false);
+    shlock_release(&uma_shared(uma)->kernel_lock);
+    return error;
+}
+
+int uma_extend_with_slots(struct uma *uma, struct index_record *record, uint64_t size)
+{
+    if (reaches(uma, size))
+        return 0;
+    if (shlock_try(&uma_shared(uma)->kernel_lock, uma_id(uma, record)))
+        return -EAGAIN;
+    int error = extend_locked(uma, size, is_tight(uma));
+    shlock_release(&uma_shared(uma)->kernel_lock);
+    return error;
 }
 
 int uma_lengthen_kernel(struct uma *uma, struct index_record *record, uint64_t size)

@@ -130,14 +130,14 @@ static void batch_unlock(struct batch *batch, bool unchanged)
     batch->by_kernel = false;
 }
 
-/* Steps 1 to 5. Returns entries freed or -errno. */
+/* Steps 1 to 5. Returns entries freed or -errno; -EAGAIN: nothing was done, and the slots are unlocked. */
 static int64_t batch_flush(struct uma *uma, struct index_record *record, struct batch *batch)
 {
     int64_t freed = batch->count;
     if (!batch->count)
         return 0;
     uint64_t most = meaningful_end(uma_shared(uma)); /* once: what the kernel's file is made is what is copied */
-    int error = batch->reach ? uma_extend_kernel(uma, record, most) : 0;
+    int error = batch->reach ? uma_extend_with_slots(uma, record, most) : 0;
     uint64_t limit = pm_map_peek(&uma->data, batch->slot[0].block * UMA_BLOCK) ? UINT64_MAX : grow_limit();
     for (unsigned i = 0; i < batch->count && !error; i++)
         error = block_copy(uma, &batch->slot[i], most, limit, &batch->by_kernel);
@@ -180,20 +180,26 @@ static int64_t writeback_leaf(struct uma *uma, struct index_record *record, uint
         return 0;
     atomic_store_explicit(&record->first, first, memory_order_relaxed);
     atomic_store_explicit(&record->blocks, INDEX_LEAF_SLOTS, memory_order_release);
+    unsigned begin = 0; /* of the batch */
     for (unsigned i = 0; i < INDEX_LEAF_SLOTS && (uint64_t)freed < most; i++) {
         uint64_t state = atomic_load_explicit(&leaf[i].state, memory_order_relaxed);
-        if (!index_state_locked(state) && !index_state_entry(state))
+        if (index_state_locked(state) || index_state_entry(state))
+            batch_add(uma, record, &batch, first + i, &leaf[i], all);
+        if (batch.count < BATCH && i < INDEX_LEAF_SLOTS - 1)
             continue;
-        batch_add(uma, record, &batch, first + i, &leaf[i], all);
-        if (batch.count == BATCH || i == INDEX_LEAF_SLOTS - 1) {
-            int64_t n = batch_flush(uma, record, &batch);
-            if (n < 0)
-                return n;
-            freed += n;
+        int64_t n = batch_flush(uma, record, &batch);
+        if (n == -EAGAIN) {
+            uma_lock(uma, record, &uma_shared(uma)->kernel_lock); /* without slots */
+            shlock_release(&uma_shared(uma)->kernel_lock);
+            i = begin - 1; /* the batch again */
+            continue;
         }
+        if (n < 0)
+            return n;
+        freed += n;
+        begin = i + 1;
     }
-    int64_t n = batch_flush(uma, record, &batch);
-    return n < 0 ? n : freed + n;
+    return freed;
 }
 
 int64_t uma_writeback(struct uma *uma, struct index_record *record, uint64_t most, bool all)

@@ -104,6 +104,43 @@ static void test_idle(void **state)
     managed_remove(&m);
 }
 
+static void *write_back(void *arg)
+{
+    struct managed *m = arg;
+    rcu_enter();
+    assert_int_equal(uma_write_back(m->uma), 0);
+    rcu_leave();
+    return NULL;
+}
+
+/* Write-back needs the kernel lock to make the file longer. Who has it may be about to lock all slots (uma_forget_homes): so
+ * whoever waits for it has none. */
+static void test_no_slot_waits_for_kernel_lock(void **state)
+{
+    struct managed m;
+    pthread_t thread;
+    (void)state;
+    managed_open(&m, 64 * K, 256 * K, O_ATOMIC);
+    assert_int_equal(managed_write(&m, 64 * K, 128 * K, 0), 128 * K);
+    assert_int_equal(managed_commit(&m), 0);
+    struct index_record *record = uma_claim(m.uma);
+    uma_lock(m.uma, record, &uma_shared(m.uma)->kernel_lock);
+    assert_int_equal(pthread_create(&thread, NULL, write_back, &m), 0);
+    nap(100); /* long enough for it to wait; were it later, the test would not fail */
+    unsigned ms = 0;
+    for (uint64_t block = 0; block < 192 * K / UMA_BLOCK; block++) {
+        struct index_slot *slot = index_find(&m.uma->index, block);
+        for (; slot && index_state_locked(atomic_load(&slot->state)) && ms < PATIENCE_MS; ms++)
+            nap(1);
+    }
+    shlock_release(&uma_shared(m.uma)->kernel_lock);
+    uma_unclaim(m.uma, record);
+    pthread_join(thread, NULL);
+    assert_true(ms < PATIENCE_MS);
+    managed_check_kernel(&m);
+    managed_remove(&m);
+}
+
 /* A file that nobody ever syncs is committed after a while, and then written back; one that was synced, or is O_ATOMIC,
  * waits for its application. */
 static void test_commit_interval(void **state)
@@ -402,6 +439,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thread_ends),
         cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_no_slot_waits_for_kernel_lock),
         cmocka_unit_test(test_commit_interval),
         cmocka_unit_test(test_time_is_delivered),
         cmocka_unit_test(test_threads),
