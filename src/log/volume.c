@@ -380,6 +380,7 @@ void volume_after_fork_child(void)
     for (struct volume *volume = atomic_load_explicit(&volume_state.first, memory_order_relaxed); volume;
          volume = volume->next) {
         volume_pool_forget(volume);
+        shlock_release(&volume->one_bucket); /* of a thread that is not here */
         /* The parent's entry lives by this description: without closing it the parent would never be dead. */
         if (volume->table_fd >= 0)
             highfd_close(volume->table_fd);

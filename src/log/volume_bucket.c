@@ -19,7 +19,8 @@ enum {
     BUCKET_THREAD_SHIFT = 15, /* the thread above */
     BUCKET_THREAD_ALIGN = 6,  /* bits of a thread's address that are the same in all */
     BUCKET_SPINS = 100,
-    BUCKET_DEATH_CHECK = 64, /* rounds between two looks whether a process lives */
+    BUCKET_THREAD_ALIGN = 64, /* of a thread's address */
+    BUCKET_DEATH_CHECK = 64,  /* rounds between two looks whether a process lives */
 };
 #define BUCKET_WORD_MASK ((UINT64_C(1) << BUCKET_WORD_BITS) - 1)
 #define BUCKET_ANY (BUCKET_WORD_MASK - 1) /* number of no bucket: the call is on some inode of the volume, or on none */
@@ -91,6 +92,21 @@ static inline _Atomic uint64_t *first_word(struct volume_process *process, uint6
     return &process->inflight[byte * VOLUME_WORDS >> 8];
 }
 
+/* Whether no call can have published that: no thread has such an address (glibc aligns what is there to 64 bytes), or there is
+ * no such bucket. The table is damaged; a call's own word heals by itself when the call is over. */
+static bool is_nobodys_word(uint64_t word)
+{
+    uint64_t bucket = word & BUCKET_WORD_MASK, thread = word >> BUCKET_THREAD_SHIFT;
+    return !bucket || (bucket > VOLUME_BUCKETS && bucket != BUCKET_ANY + 1) || !thread || thread % BUCKET_THREAD_ALIGN;
+}
+
+static void clear_nobodys_word(_Atomic uint64_t *at)
+{
+    uint64_t word = atomic_load_explicit(at, memory_order_relaxed); /* the exchange decides */
+    if (word && is_nobodys_word(word))
+        atomic_compare_exchange_strong(at, &word, 0);
+}
+
 static _Atomic uint64_t *publish(struct volume_process *process, uint64_t word)
 {
     _Atomic uint64_t *first = first_word(process, word);
@@ -101,6 +117,9 @@ static _Atomic uint64_t *publish(struct volume_process *process, uint64_t word)
             if (publish_at(&process->inflight[i], word))
                 return &process->inflight[i];
         pause_round(round); /* all taken by calls of other threads, which end */
+        if (round % BUCKET_DEATH_CHECK == BUCKET_DEATH_CHECK - 1)
+            for (unsigned i = 0; i < VOLUME_WORDS; i++)
+                clear_nobodys_word(&process->inflight[i]);
     }
 }
 
@@ -175,7 +194,8 @@ static void wait_while(struct volume *volume, _Atomic uint64_t *at)
     uint64_t seen = atomic_load_explicit(at, memory_order_seq_cst);
     uint32_t index = word_owner(volume, at);
     for (unsigned round = 0; seen && atomic_load_explicit(at, memory_order_seq_cst) == seen; round++) {
-        if (round % BUCKET_DEATH_CHECK == BUCKET_DEATH_CHECK - 1 && volume_index_is_free(volume, index))
+        if (round % BUCKET_DEATH_CHECK == BUCKET_DEATH_CHECK - 1 &&
+            (is_nobodys_word(seen) || volume_index_is_free(volume, index)))
             atomic_compare_exchange_strong(at, &seen, 0);
         pause_round(round);
     }
@@ -299,6 +319,28 @@ static void repair_bucket(struct volume *volume, struct volume_bucket *bucket)
     }
 }
 
+/* What this process says of itself; under one_bucket. Before the lock's exchange, which releases it, and behind the one that
+ * gives the lock back. */
+static void say_locking(struct volume *volume, uint64_t self, uint64_t bucket)
+{
+    _Atomic uint64_t *at = &volume->table->locking[volume_index(self)];
+    uint64_t said = atomic_load_explicit(at, memory_order_relaxed) & ~VOLUME_LOCKING_MASK;
+    atomic_store_explicit(at, bucket ? (said + VOLUME_LOCKING_TURN) | bucket : said, memory_order_release);
+}
+
+/* Whether the lock names a process that lives and does not hold it. A holder says so from before it has the lock until after it
+ * has given it back, and says nothing twice: what is the same on both sides of the look at the lock was so all the time. */
+static bool is_nobodys_lock(struct volume *volume, const struct volume_bucket *bucket, uint64_t self, uint32_t owner)
+{
+    if (owner == self)
+        return true;
+    const _Atomic uint64_t *at = &volume->table->locking[volume_index(owner)];
+    uint64_t says = atomic_load_explicit(at, memory_order_acquire);
+    return (says & VOLUME_LOCKING_MASK) != bucket_number(volume, bucket) + 1 &&
+           (atomic_load_explicit(&bucket->lock.word, memory_order_acquire) & SHLOCK_OWNER_MAX) == owner &&
+           atomic_load_explicit(at, memory_order_acquire) == says;
+}
+
 int volume_lock_inode(struct volume *volume, uint64_t ino)
 {
     struct volume_bucket *bucket = volume_bucket(volume, ino);
@@ -307,12 +349,14 @@ int volume_lock_inode(struct volume *volume, uint64_t ino)
         return -EAGAIN;
     if (volume_is_torn(volume))
         return -EIO; /* who is attached, and where, is not known any more */
+    volume_private_lock(&volume->one_bucket);
+    say_locking(volume, self, bucket_number(volume, bucket) + 1);
     for (;;) {
-        int result = shlock_acquire(&bucket->lock, (uint32_t)self);
-        if (result != -ETIMEDOUT)
-            return result;
+        if (shlock_acquire(&bucket->lock, (uint32_t)self) == 0)
+            return 0;
         uint32_t owner = shlock_owner(&bucket->lock);
-        if (volume_is_dead(volume, owner) && shlock_take_over(&bucket->lock, owner, (uint32_t)self) == 0) {
+        if ((volume_is_dead(volume, owner) || is_nobodys_lock(volume, bucket, self, owner)) &&
+            shlock_take_over(&bucket->lock, owner, (uint32_t)self) == 0) {
             repair_bucket(volume, bucket);
             volume_live_note(volume, bucket);
             return 0;
@@ -323,6 +367,10 @@ int volume_lock_inode(struct volume *volume, uint64_t ino)
 void volume_unlock_inode(struct volume *volume, uint64_t ino)
 {
     shlock_release(&volume_bucket(volume, ino)->lock);
+    uint64_t self = volume_self(volume);
+    if (self)
+        say_locking(volume, self, 0);
+    shlock_release(&volume->one_bucket);
 }
 
 /* ---- attachments ---- */
@@ -347,6 +395,10 @@ static bool wait_for_word(struct volume *volume, uint32_t index, _Atomic uint64_
     uint64_t first = atomic_load_explicit(at, memory_order_seq_cst); /* the other half */
     if (!may_be_of_bucket(first, mine))
         return true;
+    if (is_nobodys_word(first)) {
+        atomic_compare_exchange_strong(at, &first, 0);
+        return true;
+    }
     if (own && first >> BUCKET_THREAD_SHIFT == mine >> BUCKET_THREAD_SHIFT)
         return false;
     uint64_t word = first;

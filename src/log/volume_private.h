@@ -4,7 +4,7 @@
  * volume_private.h — what the files of a volume share: struct volume and the layout of the table. Not for other layers.
  *
  * Locks, in acquisition order: volume_state.lock (process-private: the list of volumes, opening one), the table's init lock
- * (an OFD lock between processes: reset and scan), bucket locks (shared memory), volume.lock (process-private: pool, the
+ * (an OFD lock between processes: reset and scan), volume.one_bucket (process-private), bucket locks (shared memory), volume.lock (process-private: pool, the
  * taking of an entry).
  */
 #ifndef LOG_VOLUME_PRIVATE_H
@@ -30,7 +30,10 @@
 #define VOLUME_SIGNED UINT32_C(0x80000000)
 #define VOLUME_WORDS 7u
 #define VOLUME_BUCKETS LIVE_BUCKETS
-#define VOLUME_SLOTS LIVE_SLOTS    /* this and the buckets are also the format of the list of live inodes */
+#define VOLUME_SLOTS LIVE_SLOTS /* this and the buckets are also the format of the list of live inodes */
+#define VOLUME_LOCKING_BITS 13u /* of volume_table.locking: the bucket + 1 */
+#define VOLUME_LOCKING_MASK ((UINT64_C(1) << VOLUME_LOCKING_BITS) - 1)
+#define VOLUME_LOCKING_TURN (UINT64_C(1) << (VOLUME_LOCKING_BITS + VOLUME_SELF_BITS - VOLUME_INDEX_BITS))
 #define VOLUME_INIT_BYTE (1 << 20) /* byte of the init lock; bytes below VOLUME_PROCESSES tell who lives */
 
 /* A process. An entry is taken by locking its byte, then raising the generation. */
@@ -65,6 +68,10 @@ struct volume_table {
     uint8_t reserved[4096 - 80];
     struct volume_process process[VOLUME_PROCESSES];
     struct volume_bucket bucket[VOLUME_BUCKETS];
+    /* What each process says once more, so that damage shows. In the low bits the bucket + 1 that it has locked, or is about to
+     * lock, 0 for none: a bucket's lock that names a process which does not say so is damaged. Then its generation: who is
+     * alive is known as long as one of the two is right. Above them a count of lockings, so that no value comes twice. */
+    _Atomic uint64_t locking[VOLUME_PROCESSES];
 };
 
 _Static_assert(sizeof(struct volume_process) == 64, "a line, so that processes do not disturb each other");
@@ -97,6 +104,7 @@ struct volume {
     int table_fd;          /* own description, holds the byte of our entry; -1: none. Under lock */
     _Atomic uint64_t self; /* volume_self, 0 none. Release after table_fd */
 
+    struct shlock one_bucket; /* of this process's threads one locks a bucket at a time, see volume_table.locking */
     struct shlock lock;
     struct log pool[VOLUME_POOL_MAX];
     unsigned pool_count;

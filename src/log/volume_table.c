@@ -126,6 +126,11 @@ static void begin_entry(struct volume *volume, uint32_t index)
         generation = 1;
     for (unsigned i = 0; i < VOLUME_WORDS; i++)
         atomic_store_explicit(&process->inflight[i], 0, memory_order_relaxed);
+    /* nothing of the bucket that the last one died with; the count goes on */
+    uint64_t turns = atomic_load_explicit(&volume->table->locking[index], memory_order_relaxed) / VOLUME_LOCKING_TURN;
+    atomic_store_explicit(&volume->table->locking[index],
+                          (turns + 1) * VOLUME_LOCKING_TURN | (uint64_t)generation << VOLUME_LOCKING_BITS,
+                          memory_order_relaxed);
     atomic_store_explicit(&process->generation, generation, memory_order_seq_cst);
     atomic_store_explicit(&process->unclean, generation, memory_order_relaxed); /* until volume_exit */
     uint32_t high = atomic_load_explicit(&volume->table->high, memory_order_relaxed);
@@ -194,8 +199,11 @@ bool volume_is_dead(struct volume *volume, uint64_t process)
     uint32_t index = volume_index(process);
     /* The byte first: an entry that is taken between the two looks has a new generation then. */
     bool free = volume_index_is_free(volume, index);
-    uint32_t generation = atomic_load_explicit(&volume->table->process[index].generation, memory_order_acquire);
-    return free || generation != process >> VOLUME_INDEX_BITS;
+    uint64_t generation = atomic_load_explicit(&volume->table->process[index].generation, memory_order_acquire);
+    uint64_t again = atomic_load_explicit(&volume->table->locking[index], memory_order_acquire) >> VOLUME_LOCKING_BITS;
+    /* While the entry is taken the two differ for a moment, and the last owner seems to live. */
+    return free || (generation != process >> VOLUME_INDEX_BITS &&
+                    (again & VOLUME_GENERATION_MASK) != process >> VOLUME_INDEX_BITS);
 }
 
 /* ---- reset and scan ---- */

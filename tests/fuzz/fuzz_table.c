@@ -102,20 +102,11 @@ static void plant_live(const struct world *w, const uint8_t *bytes, size_t size,
     close(fd);
 }
 
-/* A lock that names ourselves as its owner is one that another thread of ours holds: nobody can tell otherwise. */
-static void free_own_locks(struct volume *volume)
-{
-    for (unsigned i = 0; i < VOLUME_BUCKETS; i++)
-        if (shlock_owner(&volume->table->bucket[i].lock) == volume_self(volume))
-            memset(&volume->table->bucket[i].lock, 0, sizeof(struct shlock));
-}
-
 static void use(struct world *w, struct volume *volume)
 {
     struct volume_inflight inflight;
     uint64_t self = volume_self(volume);
     world_check(self && self <= SHLOCK_OWNER_MAX);
-    free_own_locks(volume);
     if (volume_enter_kernel(volume, w->ino, true, &inflight))
         volume_leave_kernel(&inflight);
     if (volume_enter_kernel(volume, w->ino + 1, false, &inflight))

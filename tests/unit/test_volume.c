@@ -517,6 +517,73 @@ static void test_lock_takeover(void **state)
     finish(heir);
 }
 
+static void body_lock_damaged(void)
+{
+    struct volume *volume = get_volume();
+    struct volume_bucket *bucket = volume_bucket(volume, INO);
+    const uint32_t words[] = {(uint32_t)volume_self(volume), (uint32_t)board->word, SHLOCK_WAITERS, 5,
+                              SHLOCK_OWNER_MAX | SHLOCK_WAITERS};
+    alarm(20);
+    for (unsigned i = 0; i < sizeof words / sizeof *words; i++) {
+        atomic_store(&bucket->lock.word, words[i]);
+        CHECK(volume_lock_inode(volume, INO) == 0);
+        CHECK(shlock_owner(&bucket->lock) == volume_self(volume));
+        volume_unlock_inode(volume, INO);
+    }
+    /* as if calls were under way, of no thread */
+    struct volume_inflight call;
+    uint64_t odd[] = {live_bucket(INO) + 1, UINT64_MAX, UINT64_C(1) << 40,
+                      (UINT64_C(1) << 13) | (live_bucket(INO) + 1)};
+    for (unsigned i = 0; i < sizeof odd / sizeof *odd; i++) {
+        for (unsigned w = 0; w < 2 * VOLUME_WORDS; w++)
+            atomic_store(&volume->table->process[w / VOLUME_WORDS].inflight[w % VOLUME_WORDS], odd[i]);
+        CHECK(volume_enter_kernel(volume, INO, i % 2, &call));
+        volume_leave_kernel(&call);
+        CHECK(volume_lock_inode(volume, INO) == 0 && volume_register_log(volume, INO, 77) == 0);
+        volume_unregister_log(volume, INO);
+        volume_unlock_inode(volume, INO);
+    }
+}
+
+static void body_other(void)
+{
+    struct volume *volume = get_volume();
+    board->word = volume_self(volume);
+    step_to(1);
+    wait_step(2);
+}
+
+/* A lock that names a process which lives and does not hold it, and words of calls that nobody makes, are not waited for. */
+static void test_lock_damaged(void **state)
+{
+    (void)state;
+    pid_t other = start(body_other);
+    wait_step(1);
+    finish(start(body_lock_damaged));
+    step_to(2);
+    finish(other);
+}
+
+static void body_alive(void)
+{
+    struct volume *volume = get_volume();
+    CHECK(!volume_is_dead(volume, board->word));
+    atomic_store(&volume->table->process[volume_index(board->word)].generation, 99);
+    CHECK(!volume_is_dead(volume, board->word)); /* its other word says so */
+    CHECK(volume_is_dead(volume, board->word + VOLUME_PROCESSES));
+}
+
+/* One damaged word does not make a process dead. */
+static void test_liveness_damaged(void **state)
+{
+    (void)state;
+    pid_t other = start(body_other);
+    wait_step(1);
+    finish(start(body_alive));
+    step_to(2);
+    finish(other);
+}
+
 static struct volume *shared_volume;
 
 static void *thread_locks(void *arg)
@@ -1165,6 +1232,7 @@ int main(void)
         cmocka_unit_test_setup(test_membership, setup),    cmocka_unit_test_setup(test_directories, setup),
         cmocka_unit_test_setup(test_faults, setup),        cmocka_unit_test_setup(test_owners, setup),
         cmocka_unit_test_setup(test_liveness, setup),      cmocka_unit_test_setup(test_fork, setup),
+        cmocka_unit_test_setup(test_lock_damaged, setup),  cmocka_unit_test_setup(test_liveness_damaged, setup),
         cmocka_unit_test_setup(test_lock_takeover, setup), cmocka_unit_test_setup(test_lock_exclusion, setup),
         cmocka_unit_test_setup(test_register, setup),      cmocka_unit_test_setup(test_inflight, setup),
         cmocka_unit_test_setup(test_unknown, setup),       cmocka_unit_test_setup(test_hand_over, setup),
