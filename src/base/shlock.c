@@ -30,10 +30,11 @@ static void shlock_pause(void)
 #endif
 }
 
-/* acquire: sees all that the last owner stored before its release. */
+/* acquire: sees all that the last owner stored before its release. release: who sees the owner's id sees what it has said of
+ * itself before. */
 static bool shlock_swap(struct shlock *lock, uint32_t *expected, uint32_t desired)
 {
-    return atomic_compare_exchange_strong_explicit(&lock->word, expected, desired, memory_order_acquire,
+    return atomic_compare_exchange_strong_explicit(&lock->word, expected, desired, memory_order_acq_rel,
                                                    memory_order_relaxed);
 }
 

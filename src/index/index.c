@@ -259,7 +259,11 @@ static int take_place(struct index *index, unsigned i, uint64_t process)
             return error;
         atomic_store_explicit(&shared->record_pages, page + 1, memory_order_relaxed);
     }
-    memset(index_records(index, i), 0, INDEX_RECORDS * sizeof(struct index_record));
+    for (unsigned n = 0; n < INDEX_RECORDS; n++) {
+        struct index_record *record = index_records(index, i) + n;
+        index_record_free(record);
+        memset(&record->blocks, 0, offsetof(struct index_record, holds) - offsetof(struct index_record, blocks));
+    }
     if (i >= atomic_load_explicit(&shared->participants, memory_order_relaxed))
         atomic_store_explicit(&shared->participants, i + 1, memory_order_relaxed);
     /* release: who sees the word sees the cleared records */

@@ -61,9 +61,10 @@ struct index_slot {
 };
 
 /* One operation under way. Its id (index_record_id) owns locks and slots. Written by its thread, read by committers and,
- * after its process died, by the repairer; fields are stored before what they describe happens. */
+ * after its process died, by the repairer; fields are stored before what they describe happens. claimed and holds never have
+ * a value twice, so that who finds one unchanged knows that it was so all the time between. */
 struct index_record {
-    _Atomic uint32_t claimed;     /* 0 free, 1 a thread uses it */
+    _Atomic uint32_t claimed;     /* counts: odd while a thread uses it */
     _Atomic uint32_t blocks;      /* slots that may be locked: [first, first + blocks) */
     _Atomic uint64_t first;       /* block of the file */
     _Atomic uint64_t epoch;       /* the epoch whose guard the operation is in, 0 outside */
@@ -75,7 +76,25 @@ struct index_record {
     _Atomic uint32_t protects; /* it has failure-atomic mappings of the file (uma_protect.c) */
     uint32_t unused0;
     _Atomic uint64_t settled; /* the last epoch whose stored pages it has protected and written back */
-    uint64_t unused;
+    /* of each record again: */
+    _Atomic uint64_t
+        holds; /* bit of each enum index_lock that it has, or is about to take; above them a count of takings */
+};
+
+#define INDEX_PROTECTS UINT32_C(0x5e771e5) /* what `protects` is beside 0: a bit or two do not make it */
+
+/* The locks of index_shared, in no order. */
+enum index_lock {
+    INDEX_LOCK_GATE,
+    INDEX_LOCK_RESIZE,
+    INDEX_LOCK_COMMIT,
+    INDEX_LOCK_TIMES,
+    INDEX_LOCK_ALLOC,
+    INDEX_LOCK_GROW,
+    INDEX_LOCK_NODE,
+    INDEX_LOCK_KERNEL,
+    INDEX_LOCK_REPAIR,
+    INDEX_LOCKS
 };
 
 /* Of index_shared.times_pending. */
@@ -238,16 +257,78 @@ static inline unsigned index_participant_of(uint32_t id)
 {
     return (id - 1) / INDEX_RECORDS;
 }
+/* The record of an id, NULL if there is none such. */
+static inline struct index_record *index_record_of(const struct index *index, uint32_t id)
+{
+    return id && id <= INDEX_PARTICIPANTS * INDEX_RECORDS ? index_records(index, 0) + (id - 1) : NULL;
+}
+static inline bool index_is_claimed(const struct index_record *record)
+{
+    return atomic_load_explicit(&record->claimed, memory_order_acquire) & 1;
+}
+
+/* ---- locks (index_locks.c) ---- */
+
+static inline struct shlock *index_lock(const struct index *index, enum index_lock which)
+{
+    struct index_shared *shared = index->shared;
+    switch (which) {
+    case INDEX_LOCK_GATE:
+        return &shared->gate;
+    case INDEX_LOCK_RESIZE:
+        return &shared->resize_lock;
+    case INDEX_LOCK_COMMIT:
+        return &shared->commit_lock;
+    case INDEX_LOCK_TIMES:
+        return &shared->times_lock;
+    case INDEX_LOCK_ALLOC:
+        return &shared->alloc_lock;
+    case INDEX_LOCK_GROW:
+        return &shared->grow_lock;
+    case INDEX_LOCK_NODE:
+        return &shared->node_lock;
+    case INDEX_LOCK_KERNEL:
+        return &shared->kernel_lock;
+    default:
+        return &shared->repair_lock;
+    }
+}
+
+/* Acquires for the record: 0 or -ETIMEDOUT, as shlock_acquire. */
+int index_lock_acquire(struct index *index, struct index_record *record, enum index_lock which);
+int index_lock_try(struct index *index, struct index_record *record, enum index_lock which);
+void index_lock_release(struct index *index, struct index_record *record, enum index_lock which);
+
+/* Takes the lock over from a holder that is dead, or none (shlock_take_over). */
+int index_lock_take_over(struct index *index, struct index_record *record, enum index_lock which, uint32_t owner);
+
+/* Whether the lock's word names an owner that does not hold it, though it may live: the word is damaged. `record` does not
+ * hold it. True only if that is sure; what a live or stopped owner holds, or a dead one not yet repaired, it never is. */
+bool index_lock_is_nobodys(struct index *index, const struct index_record *record, enum index_lock which,
+                           uint32_t *owner);
+
+/* The same of a locked slot, that of `block`, whose state is `state`. */
+bool index_slot_is_nobodys(struct index *index, const struct index_record *record, const struct index_slot *slot,
+                           uint64_t block, uint64_t state);
+
+/* The epoch of a record that nobody uses, which is in no guard: not 0 by damage alone. 0: it is in use, or right. */
+uint64_t index_stray_epoch(const struct index_record *record);
+
+/* A dead participant's record is free. */
+void index_record_free(struct index_record *record);
 
 /* The slot of a block, NULL if nothing near it was ever written. */
 struct index_slot *index_find(struct index *index, uint64_t block);
 
-/* The same, making nodes as needed (owner: the caller's record id). NULL with *error = -ENOSPC or -ETIMEDOUT: the node lock
- * is held by somebody else for long; look whether they are alive. */
-struct index_slot *index_make(struct index *index, uint64_t block, uint32_t owner, int *error);
+/* The same, making nodes as needed. NULL with *error = -ENOSPC or -ETIMEDOUT: the node lock is held by somebody else for long;
+ * look whether they are alive. */
+struct index_slot *index_make(struct index *index, struct index_record *record, uint64_t block, int *error);
 
 /* The first block >= `block` that has a slot, UINT64_MAX if none. */
 uint64_t index_next(struct index *index, uint64_t block);
+
+/* Whether a walk that has met so many leaves has met some twice: page numbers are damaged. Never while the tree is right. */
+bool index_is_endless(struct index *index, uint64_t leaves);
 
 /* Whether the object is long enough for nodes up to that page, whatever the shared memory says. */
 bool index_has_node(struct index *index, uint32_t page);

@@ -90,7 +90,7 @@ int index_take_blocks(struct index *index, struct index_record *record, uint32_t
     uint32_t free = atomic_load_explicit(&shared->free_blocks, memory_order_relaxed);
     if (free == 0)
         return 0;
-    int error = shlock_acquire(&shared->alloc_lock, index_record_id(index, record));
+    int error = index_lock_acquire(index, record, INDEX_LOCK_ALLOC);
     if (error)
         return error;
     uint32_t end = atomic_load_explicit(&shared->log_blocks, memory_order_acquire);
@@ -114,7 +114,7 @@ int index_take_blocks(struct index *index, struct index_record *record, uint32_t
         atomic_compare_exchange_strong_explicit(&shared->free_blocks, &free, 0, memory_order_relaxed,
                                                 memory_order_relaxed);
     }
-    shlock_release(&shared->alloc_lock);
+    index_lock_release(index, record, INDEX_LOCK_ALLOC);
     return (int)n;
 }
 

@@ -30,6 +30,13 @@ bool index_has_node(struct index *index, uint32_t page)
     return page <= nodes;
 }
 
+bool index_is_endless(struct index *index, uint64_t leaves)
+{
+    /* twice: a walk may begin in the middle and come round; leaves that are added meanwhile are pages that are looked for here */
+    uint64_t pages = leaves / 2;
+    return pages > UINT32_MAX || !index_has_node(index, (uint32_t)pages);
+}
+
 /* Of a number that was read from shared memory: NULL if there is no such page. */
 static void *node_at(struct index *index, uint32_t page)
 {
@@ -147,18 +154,18 @@ static int tree_fill(struct index *index, uint64_t block)
     return 0;
 }
 
-struct index_slot *index_make(struct index *index, uint64_t block, uint32_t owner, int *error)
+struct index_slot *index_make(struct index *index, struct index_record *record, uint64_t block, int *error)
 {
     struct index_slot *slot = index_find(index, block);
     if (slot)
         return slot;
-    *error = shlock_acquire(&index->shared->node_lock, owner);
+    *error = index_lock_acquire(index, record, INDEX_LOCK_NODE);
     if (*error)
         return NULL;
     *error = tree_raise(index, block);
     if (!*error)
         *error = tree_fill(index, block);
-    shlock_release(&index->shared->node_lock);
+    index_lock_release(index, record, INDEX_LOCK_NODE);
     if (*error)
         return NULL;
     slot = index_find(index, block);

@@ -63,7 +63,7 @@ int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length)
         return !(mode & FALLOC_FL_KEEP_SIZE) && offset + length > uma_size(uma) ? uma_resize(uma, offset + length) : 0;
     }
     struct index_record *record = uma_claim(uma);
-    uma_lock(uma, record, &shared->resize_lock);
+    uma_lock(uma, record, INDEX_LOCK_RESIZE);
     uma_gate_close(uma, record);
     uint32_t now = atomic_load_explicit(&shared->mode, memory_order_acquire);
     if (now == INDEX_MODE_PASSTHROUGH)
@@ -72,8 +72,8 @@ int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length)
         error = -EIO;
     else
         error = allocate_settled(uma, record, mode, offset, length);
-    uma_gate_open(uma);
-    shlock_release(&shared->resize_lock);
+    uma_gate_open(uma, record);
+    uma_unlock(uma, record, INDEX_LOCK_RESIZE);
     uma_unclaim(uma, record);
     return error;
 }

@@ -61,7 +61,7 @@ static bool leave_for_dead(struct uma *uma)
         uint64_t process = atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire);
         bool idle = process && volume_is_dead(uma->volume, process);
         for (unsigned i = 0; idle && i < INDEX_RECORDS; i++)
-            idle = !atomic_load_explicit(&index_records(&uma->index, p)[i].claimed, memory_order_acquire);
+            idle = !index_is_claimed(&index_records(&uma->index, p)[i]);
         if (idle)
             index_leave(&uma->index, p);
         any = any || idle;
@@ -81,6 +81,8 @@ static int join_index(struct uma *uma)
     if (participant < 0)
         return participant;
     uma->participant = (unsigned)participant;
+    for (unsigned i = 0; i < INDEX_RECORDS; i++) /* of threads that this process does not have, if it was forked */
+        atomic_store_explicit(&uma->claim[i].taken, 0, memory_order_relaxed);
     return 0;
 }
 
@@ -170,7 +172,7 @@ void uma_note_atomic(struct uma *uma)
         uma_gate_close(uma, record);
         atomic_store_explicit(&shared->atomic, 1, memory_order_release);
         uma_commit_locked(uma, record); /* failing, it fails the file */
-        uma_gate_open(uma);
+        uma_gate_open(uma, record);
         uma_unclaim(uma, record);
     }
     atomic_store_explicit(&shared->atomic, 1, memory_order_release);

@@ -42,6 +42,9 @@ int uma_commit_locked(struct uma *uma, struct index_record *record)
     uint64_t epoch = atomic_load_explicit(&shared->durable, memory_order_acquire);
     if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_FAILED)
         return -EIO;
+    if (!uma_epochs_hold(
+            uma)) /* a header with an epoch that is not the next would void what is committed, or commit more */
+        return -EIO;
     if (!commit_needed(shared, epoch))
         return 0;
     /* seq_cst: pairs with uma_guard_enter; either that writer sees the new epoch or we see its record */
@@ -61,6 +64,11 @@ int uma_commit_locked(struct uma *uma, struct index_record *record)
     }
     struct log_header *header = log_header(&uma->log);
     uint64_t size = uma_size_of_epoch(uma, epoch);
+    if (size > UMA_SIZE_MAX)
+        uma_damaged(uma, "the size");
+    if (uma_is_failed(
+            uma)) /* or by a writer of this epoch, before it left the guard: its stores may have gone nowhere */
+        return -EIO;
     pm_store64(&header->size[(epoch + 1) & 1], size);
     pm_store64(&header->size_check[(epoch + 1) & 1], log_size_check(size, epoch + 1));
     pm_store64(&header->epoch, epoch + 1);
@@ -92,23 +100,25 @@ int uma_commit_record(struct uma *uma, struct index_record *record)
     struct index_shared *shared = uma_shared(uma);
     /* Our writes are in epochs <= target; a commit that another thread completes meanwhile may have covered them. */
     uint64_t target = atomic_load_explicit(&shared->epoch, memory_order_acquire);
-    uma_lock(uma, record, &shared->commit_lock);
+    uma_lock(uma, record, INDEX_LOCK_COMMIT);
     int error = 0;
     if (atomic_load_explicit(&shared->durable, memory_order_acquire) <= target)
         error = commit_newest(uma, record);
-    shlock_release(&shared->commit_lock);
+    else if (!uma_epochs_hold(uma)) /* it was not another thread */
+        error = -EIO;
+    uma_unlock(uma, record, INDEX_LOCK_COMMIT);
     return error;
 }
 
 int uma_commit_unasked(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
-    uma_lock(uma, record, &shared->commit_lock);
+    uma_lock(uma, record, INDEX_LOCK_COMMIT);
     int error = 0;
     /* where no commit was kept so far it is set under this lock */
     if (!atomic_load_explicit(&shared->atomic, memory_order_acquire))
         error = commit_newest(uma, record);
-    shlock_release(&shared->commit_lock);
+    uma_unlock(uma, record, INDEX_LOCK_COMMIT);
     return error;
 }
 
@@ -119,15 +129,19 @@ void uma_wait_durable(struct uma *uma, struct index_record *record, uint64_t epo
     while (atomic_load_explicit(&shared->durable, memory_order_acquire) <= epoch) {
         if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_FAILED)
             return;
-        if (!shlock_owner(&shared->commit_lock) && shlock_try(&shared->commit_lock, uma_id(uma, record)) == 0) {
+        if (!shlock_owner(&shared->commit_lock) && index_lock_try(&uma->index, record, INDEX_LOCK_COMMIT) == 0) {
             /* Nobody commits: the committer died. We finish it, inside the guard of the later epoch and with slots
              * locked: a commit needs neither. */
             if (atomic_load_explicit(&shared->durable, memory_order_acquire) <= epoch)
                 uma_commit_locked(uma, record);
-            shlock_release(&shared->commit_lock);
+            /* `epoch` is below that of our guard, so it was the one in flight; or it, or durable, is damaged. */
+            if (atomic_load_explicit(&shared->durable, memory_order_acquire) <= epoch)
+                uma_damaged(uma, "epochs");
+            uma_unlock(uma, record, INDEX_LOCK_COMMIT);
             continue;
         }
-        uma_wait_step(uma, record, &wait);
+        if (uma_wait_step(uma, record, &wait))
+            uma_heal_inside(uma, record, epoch);
     }
 }
 

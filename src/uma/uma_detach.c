@@ -13,8 +13,12 @@
 static int detach_settle(struct uma *uma, struct index_record *record, bool last)
 {
     struct index_shared *shared = uma_shared(uma);
-    if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH)
-        return 0;
+    if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_PASSTHROUGH) {
+        /* the log was told first, and is about to be given away */
+        if (atomic_load_explicit(&log_header(&uma->log)->flags, memory_order_relaxed) & LOG_FLAG_PASSTHROUGH)
+            return 0;
+        uma_damaged(uma, "the mode");
+    }
     /* This process goes on without the file, but with mappings that nobody will count: not even the others can log it. */
     bool keeps_maps = atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ALONE &&
                       atomic_load_explicit(&uma->maps, memory_order_relaxed);

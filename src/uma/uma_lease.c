@@ -58,7 +58,7 @@ static int freeze(struct uma *uma)
 {
     struct index_shared *shared = uma_shared(uma);
     struct index_record *record = uma_claim(uma);
-    uma_lock(uma, record, &shared->resize_lock);
+    uma_lock(uma, record, INDEX_LOCK_RESIZE);
     uma_gate_close(uma, record);
     int error = 0;
     if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_LOGGED) {
@@ -68,8 +68,8 @@ static int freeze(struct uma *uma)
         if (!error) /* the gate is closed: every write that begins later sees it in the guard */
             atomic_store_explicit(&shared->frozen, 1, memory_order_release);
     }
-    uma_gate_open(uma);
-    shlock_release(&shared->resize_lock);
+    uma_gate_open(uma, record);
+    uma_unlock(uma, record, INDEX_LOCK_RESIZE);
     uma_times_deliver(uma, record);
     uma_unclaim(uma, record);
     return error;

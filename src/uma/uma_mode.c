@@ -23,21 +23,20 @@
 void uma_gate_close(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
-    uma_lock(uma, record, &shared->commit_lock);
+    uma_lock(uma, record, INDEX_LOCK_COMMIT);
     /* A commit that a dead process left half done: writers inside the guard may wait for it, and we are about to wait for
      * them. */
     if (atomic_load_explicit(&shared->epoch, memory_order_acquire) >
         atomic_load_explicit(&shared->durable, memory_order_acquire))
         uma_commit_locked(uma, record);
-    uma_lock(uma, record, &shared->gate); /* a locked exchange; pairs with uma_guard_enter */
+    uma_lock(uma, record, INDEX_LOCK_GATE); /* a locked exchange; pairs with uma_guard_enter */
     uma_guard_drain(uma, record, UINT64_MAX);
 }
 
-void uma_gate_open(struct uma *uma)
+void uma_gate_open(struct uma *uma, struct index_record *record)
 {
-    struct index_shared *shared = uma_shared(uma);
-    shlock_release(&shared->gate);
-    shlock_release(&shared->commit_lock);
+    uma_unlock(uma, record, INDEX_LOCK_GATE);
+    uma_unlock(uma, record, INDEX_LOCK_COMMIT);
 }
 
 /* The kernel's file as long as ours, and nothing reserved behind. All is committed, the gate closed. Before write-back stores
@@ -49,13 +48,13 @@ static int settle_length(struct uma *uma, struct index_record *record)
     int error = uma_extend_to_cut(uma, record, size);
     if (error)
         return error;
-    uma_lock(uma, record, &shared->kernel_lock);
+    uma_lock(uma, record, INDEX_LOCK_KERNEL);
     uint64_t now = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
     bool exact = now == size && atomic_load_explicit(&shared->garbage_end, memory_order_relaxed) <= size &&
                  atomic_load_explicit(&shared->dense_blocks, memory_order_relaxed) <= uma_round_up(size) / UMA_BLOCK;
     if (!exact)
         error = uma_cut_kernel(uma, record, size, now); /* what is behind the committed end is nobody's */
-    shlock_release(&shared->kernel_lock);
+    uma_unlock(uma, record, INDEX_LOCK_KERNEL);
     return error;
 }
 
@@ -91,7 +90,7 @@ static void leave_in_place(struct uma *uma)
         atomic_fetch_add_explicit(&shared->kernel_changes, 1, memory_order_release);
         atomic_store_explicit(&shared->stored, 0, memory_order_relaxed);
     }
-    atomic_store_explicit(&shared->mode, INDEX_MODE_LOGGED, memory_order_release);
+    uma_mode_store(uma, INDEX_MODE_LOGGED);
     stats_add(STATS_LOGGED, 1);
 }
 
@@ -100,15 +99,14 @@ void uma_mark_passthrough(struct uma *uma)
     volume_note_correction(uma->volume);
     uma_set_log_flag(uma, LOG_FLAG_PASSTHROUGH);
     volume_note_passthrough(uma->volume, uma->ino);
-    /* release: readers that see the mode see the file complete */
-    atomic_store_explicit(&uma_shared(uma)->mode, (uint32_t)INDEX_MODE_PASSTHROUGH, memory_order_release);
+    uma_mode_store(uma, INDEX_MODE_PASSTHROUGH);
 }
 
 int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode mode)
 {
     struct index_shared *shared = uma_shared(uma);
     uma_show_appended(uma, record, UMA_SHOW_QUIET); /* a follower is not to see zeros instead */
-    uma_lock(uma, record, &shared->resize_lock);
+    uma_lock(uma, record, INDEX_LOCK_RESIZE);
     uma_gate_close(uma, record);
     int error = 0;
     uint32_t now = atomic_load_explicit(&shared->mode, memory_order_acquire);
@@ -125,13 +123,13 @@ int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode m
         uma_times_restore(uma, record);
         if (!error && mode == INDEX_MODE_PASSTHROUGH)
             uma_mark_passthrough(uma);
-        else if (!error) /* release: readers that see the mode see the file complete */
-            atomic_store_explicit(&shared->mode, (uint32_t)mode, memory_order_release);
+        else if (!error)
+            uma_mode_store(uma, mode);
         if (!error && mode == INDEX_MODE_IN_PLACE)
             stats_add(STATS_IN_PLACE, 1);
     }
-    uma_gate_open(uma);
-    shlock_release(&shared->resize_lock);
+    uma_gate_open(uma, record);
+    uma_unlock(uma, record, INDEX_LOCK_RESIZE);
     return error;
 }
 

@@ -46,14 +46,18 @@ struct index_record *uma_claim(struct uma *uma)
     unsigned hint = thread_hint();
     for (unsigned rounds = 0;; rounds++) {
         for (unsigned i = 0; i < INDEX_RECORDS; i++) {
-            struct index_record *record = &records[(hint + i) % INDEX_RECORDS];
+            unsigned n = (hint + i) % INDEX_RECORDS;
+            struct uma_claim *claim = &uma->claim[n];
             uint32_t expected = 0;
             /* acquire: pairs with the release of the thread that used it before */
-            if (atomic_load_explicit(&record->claimed, memory_order_relaxed) == 0 &&
-                atomic_compare_exchange_strong_explicit(&record->claimed, &expected, 1, memory_order_acq_rel,
+            if (atomic_load_explicit(&claim->taken, memory_order_relaxed) == 0 &&
+                atomic_compare_exchange_strong_explicit(&claim->taken, &expected, 1, memory_order_acq_rel,
                                                         memory_order_relaxed)) {
+                uint32_t claimed = atomic_load_explicit(&records[n].claimed, memory_order_relaxed);
+                /* relaxed: locks, guard and ranges are told behind it, by releases */
+                atomic_store_explicit(&records[n].claimed, (claimed + 1) | 1, memory_order_relaxed);
                 uma_work_on(uma);
-                return record;
+                return &records[n];
             }
         }
         if (rounds < WAIT_SPINS)
@@ -67,13 +71,15 @@ void uma_unclaim(struct uma *uma, struct index_record *record)
 {
     /* blocks that were reserved and not needed */
     uint32_t count = atomic_load_explicit(&record->alloc_count, memory_order_relaxed);
-    (void)uma;
+    uint32_t claimed = atomic_load_explicit(&record->claimed, memory_order_relaxed);
     uma_work_on(NULL);
     if (count)
         atomic_store_explicit(&record->alloc_count, 0, memory_order_relaxed);
     if (atomic_load_explicit(&record->blocks, memory_order_relaxed))
         atomic_store_explicit(&record->blocks, 0, memory_order_relaxed);
-    atomic_store_explicit(&record->claimed, 0, memory_order_release);
+    atomic_store_explicit(&record->claimed, (claimed | 1) + 1, memory_order_release);
+    atomic_store_explicit(&uma->claim[record - index_records(&uma->index, uma->participant)].taken, 0,
+                          memory_order_release);
 }
 
 struct uma_scratch *uma_scratch(struct uma *uma, const struct index_record *record)
@@ -102,32 +108,52 @@ bool uma_is_shared(const struct uma *uma)
     return false;
 }
 
-void uma_wait_step(struct uma *uma, struct index_record *record, struct uma_wait *wait)
+bool uma_wait_step(struct uma *uma, struct index_record *record, struct uma_wait *wait)
 {
     unsigned round = wait->rounds++;
     if (round < WAIT_SPINS) {
         cpu_pause();
-    } else if (round < WAIT_YIELDS) {
-        sys_sched_yield();
-    } else {
-        sleep_ns(WAIT_SLEEP_NS);
-        if (round % WAIT_REPAIR_ROUNDS == 0)
-            uma_repair(uma, record);
+        return false;
     }
+    if (round < WAIT_YIELDS) {
+        sys_sched_yield();
+        return false;
+    }
+    sleep_ns(WAIT_SLEEP_NS);
+    if (round % WAIT_REPAIR_ROUNDS)
+        return false;
+    uma_repair(uma, record);
+    return true;
 }
 
-void uma_lock(struct uma *uma, struct index_record *record, struct shlock *lock)
+void uma_lock(struct uma *uma, struct index_record *record, enum index_lock which)
 {
-    while (shlock_acquire(lock, uma_id(uma, record)) == -ETIMEDOUT)
-        uma_repair(uma, record); /* releases what dead processes held */
+    while (index_lock_acquire(&uma->index, record, which) == -ETIMEDOUT)
+        uma_look_after(uma, record, which);
 }
 
-uint64_t uma_lock_slot(struct uma *uma, struct index_record *record, struct index_slot *slot)
+void uma_unlock(struct uma *uma, struct index_record *record, enum index_lock which)
+{
+    index_lock_release(&uma->index, record, which);
+}
+
+void uma_look_after(struct uma *uma, struct index_record *record, enum index_lock which)
+{
+    uma_repair(uma, record); /* releases what dead processes held */
+    uma_heal_lock(uma, record, which);
+    uma_heal_outside(uma, record);
+}
+
+uint64_t uma_lock_slot(struct uma *uma, struct index_record *record, struct index_slot *slot, uint64_t block)
 {
     struct uma_wait wait = {0};
     uint64_t old;
-    while (!index_slot_try_lock(slot, uma_id(uma, record), &old))
-        uma_wait_step(uma, record, &wait);
+    while (!index_slot_try_lock(slot, uma_id(uma, record), &old)) {
+        if (!uma_wait_step(uma, record, &wait))
+            continue;
+        uma_heal_slot(uma, record, slot, block);
+        uma_heal_outside(uma, record);
+    }
     return old;
 }
 
@@ -154,8 +180,12 @@ int uma_guard_enter(struct uma *uma, struct index_record *record, uint64_t *epoc
 void uma_gate_wait(struct uma *uma, struct index_record *record)
 {
     struct uma_wait wait = {0};
-    while (shlock_owner(&uma_shared(uma)->gate))
-        uma_wait_step(uma, record, &wait);
+    while (shlock_owner(&uma_shared(uma)->gate)) {
+        if (!uma_wait_step(uma, record, &wait))
+            continue;
+        uma_heal_lock(uma, record, INDEX_LOCK_GATE);
+        uma_heal_outside(uma, record);
+    }
 }
 
 void uma_guard_drain(struct uma *uma, struct index_record *record, uint64_t epoch)
@@ -172,7 +202,8 @@ void uma_guard_drain(struct uma *uma, struct index_record *record, uint64_t epoc
                 uint64_t inside = atomic_load_explicit(&records[i].epoch, memory_order_seq_cst);
                 if (!inside || inside > epoch || &records[i] == record)
                     break;
-                uma_wait_step(uma, record, &wait);
+                if (uma_wait_step(uma, record, &wait))
+                    uma_heal_guard(uma, &records[i]);
             }
         }
     }

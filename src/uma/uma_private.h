@@ -84,6 +84,13 @@ struct uma_protect {
     _Atomic uint64_t next;
 };
 
+/* Which of its records a thread of this process uses. Not asked of the record itself, as others can store there. A line for
+ * each, as threads must not share one. */
+struct uma_claim {
+    _Atomic uint32_t taken; /* 1: by a thread; made free at attach */
+    char unused[60];
+};
+
 struct uma {
     struct uma *hash_next; /* registry: under registry lock, read under RCU */
     uint64_t dev, ino;
@@ -136,6 +143,7 @@ struct uma {
 
     struct uma_scratch
         *scratch[INDEX_RECORDS]; /* of each record, made when first needed; used by who claimed the record */
+    struct uma_claim claim[INDEX_RECORDS];
 };
 
 static inline bool uma_is_attached(const struct uma *uma)
@@ -218,13 +226,18 @@ static inline uint32_t uma_id(const struct uma *uma, const struct index_record *
 struct uma_wait {
     unsigned rounds;
 };
-void uma_wait_step(struct uma *uma, struct index_record *record, struct uma_wait *wait);
+/* True every few milliseconds: then the caller looks whether what it waits for is there at all (uma_heal.c). */
+bool uma_wait_step(struct uma *uma, struct index_record *record, struct uma_wait *wait);
 
-/* Acquires a lock in shared memory for the record, taking it over from a dead owner after repair. */
-void uma_lock(struct uma *uma, struct index_record *record, struct shlock *lock);
+/* Acquires a lock in shared memory for the record, taking it over from a dead owner after repair; releases it. Acquired
+ * outside the guard alone. */
+void uma_lock(struct uma *uma, struct index_record *record, enum index_lock which);
+void uma_unlock(struct uma *uma, struct index_record *record, enum index_lock which);
+/* The lock could not be had for long: looks after those who are dead or never held it. Outside the guard. */
+void uma_look_after(struct uma *uma, struct index_record *record, enum index_lock which);
 
-/* Locks a slot; returns its state before. */
-uint64_t uma_lock_slot(struct uma *uma, struct index_record *record, struct index_slot *slot);
+/* Locks the slot of a block, which the record says that it may hold; returns its state before. */
+uint64_t uma_lock_slot(struct uma *uma, struct index_record *record, struct index_slot *slot, uint64_t block);
 
 /* Enters the epoch guard: 0 with *epoch, or -EAGAIN (outside again) if the gate is closed. */
 int uma_guard_enter(struct uma *uma, struct index_record *record, uint64_t *epoch);
@@ -256,6 +269,27 @@ void uma_mark_changed(struct uma *uma, uint64_t epoch);
 
 /* Repairs what dead processes left behind in this uma; true if there were any. */
 bool uma_repair(struct uma *uma, struct index_record *record);
+/* The slot of a block, locked (`state`) by nobody alive or by the caller: what PM tells becomes its state, unlocked. */
+void uma_repair_slot(struct uma *uma, uint64_t block, struct index_slot *slot, uint64_t state);
+
+/* ---- damage (uma_heal.c) ---- */
+
+/* The index is damaged: `what`. The file fails until its last close. */
+void uma_damaged(struct uma *uma, const char *what);
+/* From now on the file is in that mode, unless it has failed. */
+void uma_mode_store(struct uma *uma, enum index_mode mode);
+/* Whether the epochs, the log's header and our place are what they can be; else the file has failed. Under the commit lock. */
+bool uma_epochs_hold(struct uma *uma);
+/* The lock, the slot, another's record in the guard, ours that is outside: if only damage makes them look taken they are freed,
+ * and the file fails. */
+void uma_heal_lock(struct uma *uma, struct index_record *record, enum index_lock which);
+void uma_heal_slot(struct uma *uma, struct index_record *record, struct index_slot *slot, uint64_t block);
+void uma_heal_guard(struct uma *uma, struct index_record *other);
+void uma_heal_outside(struct uma *uma, struct index_record *record);
+/* One leaf more of a walk through all; false if there cannot be so many. */
+bool uma_walk_on(struct uma *uma, uint64_t *leaves);
+/* In the guard of an epoch above `epoch`, whose commit is waited for. */
+void uma_heal_inside(struct uma *uma, struct index_record *record, uint64_t epoch);
 
 /* ---- sizes (uma_size.c) ---- */
 
@@ -330,7 +364,7 @@ int uma_trim_locked(struct uma *uma, struct index_record *record);
 
 /* Closes the gate (takes the commit lock first) and waits for all writers to leave; opens it again. */
 void uma_gate_close(struct uma *uma, struct index_record *record);
-void uma_gate_open(struct uma *uma);
+void uma_gate_open(struct uma *uma, struct index_record *record);
 /* Resize lock held, gate closed: commits, brings everything to the file, frees the log, makes the kernel's size exact. */
 int uma_settle(struct uma *uma, struct index_record *record);
 int uma_set_mode(struct uma *uma, struct index_record *record, enum index_mode mode);

@@ -225,7 +225,10 @@ static void flush_strays(struct uma *uma, uint64_t epoch)
     struct index_shared *shared = uma_shared(uma);
     uint64_t reach = uma_round_up(atomic_load_explicit(&shared->kernel_size, memory_order_acquire));
     uint64_t end = uma_min(reach, UMA_MAPPED_MOST) / UMA_BLOCK;
+    uint64_t leaves = 0;
     for (uint64_t block = 0; (block = index_next(&uma->index, block)) < end; block++) {
+        if (block % INDEX_LEAF_SLOTS == 0 && !uma_walk_on(uma, &leaves))
+            break;
         struct index_slot *slot = index_find(&uma->index, block);
         uint32_t number = slot ? index_state_entry(atomic_load_explicit(&slot->state, memory_order_acquire)) : 0;
         const struct log_entry *entry =
@@ -265,7 +268,8 @@ int uma_protect_begin(struct uma *uma)
     if (!atomic_load_explicit(&shared->atomic, memory_order_acquire)) /* else the log says so, too */
         uma_note_atomic(uma);
     /* seq_cst: before any page is exposed, which happens in the guard: a committer that has drained it sees both */
-    atomic_store_explicit(&index_records(&uma->index, uma->participant)->protects, 1, memory_order_seq_cst);
+    atomic_store_explicit(&index_records(&uma->index, uma->participant)->protects, INDEX_PROTECTS,
+                          memory_order_seq_cst);
     atomic_store_explicit(&shared->protected, 1, memory_order_seq_cst);
     return 0;
 }

@@ -270,7 +270,7 @@ static int read_locked(struct reading *reading, const struct sink *sink)
         view->slot = index_find(&uma->index, reading->first + i);
         view->state = view->newest = 0;
         if (view->slot) {
-            view->state = uma_lock_slot(uma, record, view->slot);
+            view->state = uma_lock_slot(uma, record, view->slot, reading->first + i);
             view->newest = atomic_load_explicit(&view->slot->newest, memory_order_relaxed);
         }
     }

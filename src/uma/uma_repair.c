@@ -69,7 +69,7 @@ static void adopt_in_place(struct log_entry *entry, uint64_t newest)
     pm_fence();
 }
 
-static void repair_slot(struct uma *uma, uint64_t block, struct index_slot *slot, uint64_t state)
+void uma_repair_slot(struct uma *uma, uint64_t block, struct index_slot *slot, uint64_t state)
 {
     uint32_t n = adopt_entry(uma, block);
     uint64_t newest = 0;
@@ -115,7 +115,7 @@ static void repair_slots(struct uma *uma, struct index_record *dead)
             continue;
         uint64_t state = atomic_load_explicit(&slot->state, memory_order_acquire);
         if (index_state_locked(state) && (uint32_t)(state >> 32) == id)
-            repair_slot(uma, first + i, slot, state);
+            uma_repair_slot(uma, first + i, slot, state);
     }
 }
 
@@ -131,16 +131,8 @@ static void repair_blocks(struct uma *uma, struct index_record *dead)
             index_give_block(&uma->index, n);
 }
 
-static void release_if_dead(struct shlock *lock, uint32_t id)
-{
-    if (shlock_owner(lock) == id)
-        shlock_release(lock);
-}
-
 static void repair_record(struct uma *uma, struct index_record *dead)
 {
-    struct index_shared *shared = uma_shared(uma);
-    uint32_t id = uma_id(uma, dead);
     repair_slots(uma, dead);
     repair_blocks(uma, dead);
     atomic_store_explicit(&dead->alloc_count, 0, memory_order_relaxed);
@@ -149,29 +141,38 @@ static void repair_record(struct uma *uma, struct index_record *dead)
     uma_guard_leave(dead);
     /* A commit that it had begun shows in epoch > durable; the next holder of the lock finishes it. A mode change that it
      * had begun shows nothing, or is complete. */
-    struct shlock *const locks[] = {&shared->gate,        &shared->commit_lock, &shared->resize_lock,
-                                    &shared->kernel_lock, &shared->alloc_lock,  &shared->grow_lock,
-                                    &shared->node_lock,   &shared->times_lock};
-    for (unsigned i = 0; i < sizeof locks / sizeof *locks; i++)
-        release_if_dead(locks[i], id);
-    atomic_store_explicit(&dead->claimed, 0, memory_order_release);
+    for (unsigned i = 0; i < INDEX_LOCKS; i++) {
+        struct shlock *lock = index_lock(&uma->index, (enum index_lock)i);
+        if (i != INDEX_LOCK_REPAIR && shlock_owner(lock) == uma_id(uma, dead))
+            shlock_release(lock);
+    }
+    index_record_free(dead);
+}
+
+/* The repair lock, also from a repairer that has died, or never was. */
+static bool repair_begin(struct uma *uma, struct index_record *record)
+{
+    uint32_t holder = shlock_owner(index_lock(&uma->index, INDEX_LOCK_REPAIR));
+    if (index_record_of(&uma->index, holder)) {
+        uint64_t process =
+            atomic_load_explicit(index_process(&uma->index, index_participant_of(holder)), memory_order_acquire);
+        if ((!process || volume_is_dead(uma->volume, process)) &&
+            index_lock_take_over(&uma->index, record, INDEX_LOCK_REPAIR, holder) == 0)
+            return true;
+    }
+    if (index_lock_try(&uma->index, record, INDEX_LOCK_REPAIR) == 0)
+        return true;
+    uma_heal_lock(uma, record, INDEX_LOCK_REPAIR); /* for the next time */
+    return false;
 }
 
 bool uma_repair(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
-    uint32_t id = uma_id(uma, record);
     /* What a mapping shows must be put back into the file: left to a process that may write it. */
     if (!uma->data_writable && atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
         return false;
-    uint32_t holder = shlock_owner(&shared->repair_lock);
-    if (holder && holder <= INDEX_PARTICIPANTS * INDEX_RECORDS) { /* a repairer may have died as well */
-        uint64_t process =
-            atomic_load_explicit(index_process(&uma->index, index_participant_of(holder)), memory_order_acquire);
-        if (!process || volume_is_dead(uma->volume, process))
-            shlock_take_over(&shared->repair_lock, holder, id);
-    }
-    if (shlock_owner(&shared->repair_lock) != id && shlock_try(&shared->repair_lock, id))
+    if (!repair_begin(uma, record))
         return false;
     bool any = false;
     uint32_t participants = atomic_load_explicit(&shared->participants, memory_order_acquire);
@@ -182,7 +183,7 @@ bool uma_repair(struct uma *uma, struct index_record *record)
         msg(MSG_NOTICE, "inode %llu: repairing what a dead process left", (unsigned long long)uma->ino);
         for (unsigned i = 0; i < INDEX_RECORDS; i++) {
             struct index_record *dead = &index_records(&uma->index, p)[i];
-            if (atomic_load_explicit(&dead->claimed, memory_order_acquire))
+            if (index_is_claimed(dead))
                 repair_record(uma, dead);
         }
         if (atomic_load_explicit(&index_records(&uma->index, p)->protects, memory_order_acquire))
@@ -191,6 +192,6 @@ bool uma_repair(struct uma *uma, struct index_record *record)
         stats_add(STATS_REPAIRS, 1);
         any = true;
     }
-    shlock_release(&shared->repair_lock);
+    uma_unlock(uma, record, INDEX_LOCK_REPAIR);
     return any;
 }

@@ -102,8 +102,14 @@ void uma_settler_ring(struct uma *uma, struct index_record *record, uint64_t epo
                atomic_load_explicit(&first->settled, memory_order_acquire) < epoch) {
             if (!rung)
                 ring(shared);
-            rung = true;
-            uma_wait_step(uma, record, &wait);
+            rung = !uma_wait_step(uma, record, &wait); /* again now and then: the bell may be damaged as any word */
+            if (rung)
+                continue;
+            if (atomic_load_explicit(&first->protects, memory_order_seq_cst) != INDEX_PROTECTS ||
+                atomic_load_explicit(&shared->settle_epoch, memory_order_acquire) != epoch) {
+                uma_damaged(uma, "mappings"); /* it may have none, and nobody who hears us */
+                return;
+            }
         }
     }
 }

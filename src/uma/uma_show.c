@@ -88,8 +88,8 @@ void uma_show_appended(struct uma *uma, struct index_record *record, uint64_t mo
     if (!uma->data_writable || atomic_load_explicit(&shared->atomic, memory_order_acquire) || uma_is_frozen(uma) ||
         uma_size(uma) <= atomic_load_explicit(&shared->kernel_size, memory_order_acquire))
         return;
-    uma_lock(uma, record, &shared->resize_lock);
-    uma_lock(uma, record, &shared->kernel_lock);
+    uma_lock(uma, record, INDEX_LOCK_RESIZE);
+    uma_lock(uma, record, INDEX_LOCK_KERNEL);
     uint64_t size = uma_size(uma);
     uint64_t from = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
     if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_LOGGED && size > from &&
@@ -98,8 +98,8 @@ void uma_show_appended(struct uma *uma, struct index_record *record, uint64_t mo
         show_range(uma, from, size);
         uma_times_restore(uma, record);
     }
-    shlock_release(&shared->kernel_lock);
-    shlock_release(&shared->resize_lock);
+    uma_unlock(uma, record, INDEX_LOCK_KERNEL);
+    uma_unlock(uma, record, INDEX_LOCK_RESIZE);
 }
 
 void uma_announce(struct uma *uma)

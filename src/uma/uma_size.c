@@ -109,7 +109,7 @@ static int cut_mapped(struct uma *uma, struct index_record *record)
     int error = uma_commit_locked(uma, record);
     if (!error)
         error = uma_trim_locked(uma, record);
-    uma_gate_open(uma);
+    uma_gate_open(uma, record);
     return error;
 }
 
@@ -119,7 +119,7 @@ int uma_resize(struct uma *uma, uint64_t size)
     if (size > (uint64_t)UMA_SIZE_MAX || uma_size_most(uma, size) < size)
         return -EFBIG;
     struct index_record *record = uma_claim(uma);
-    uma_lock(uma, record, &shared->resize_lock);
+    uma_lock(uma, record, INDEX_LOCK_RESIZE);
     uint64_t now = atomic_load_explicit(&shared->size, memory_order_relaxed);
     int error = 0;
     if (size > now) {
@@ -136,7 +136,7 @@ int uma_resize(struct uma *uma, uint64_t size)
         error = size_change(uma, record, size); /* an equal size too: ftruncate moves the times */
     if (!error && size < now && atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
         error = cut_mapped(uma, record);
-    shlock_release(&shared->resize_lock);
+    uma_unlock(uma, record, INDEX_LOCK_RESIZE);
     if (!error)
         atomic_store_explicit(&uma->dirty, 1, memory_order_relaxed);
     uma_unclaim(uma, record);

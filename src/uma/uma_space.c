@@ -34,7 +34,7 @@ static void note_tight(struct uma *uma, int error)
 static int log_extend(struct uma *uma, struct index_record *record, uint32_t least)
 {
     struct index_shared *shared = uma_shared(uma);
-    uma_lock(uma, record, &shared->grow_lock);
+    uma_lock(uma, record, INDEX_LOCK_GROW);
     int error = 0;
     if (atomic_load_explicit(&shared->free_blocks, memory_order_relaxed) < least) {
         uint32_t from = atomic_load_explicit(&shared->log_blocks, memory_order_acquire);
@@ -50,7 +50,7 @@ static int log_extend(struct uma *uma, struct index_record *record, uint32_t lea
         if (!error)
             error = index_add_blocks(&uma->index, from, from + more);
     }
-    shlock_release(&shared->grow_lock);
+    uma_unlock(uma, record, INDEX_LOCK_GROW);
     return error;
 }
 
@@ -77,7 +77,7 @@ int uma_take_blocks(struct uma *uma, struct index_record *record, uint32_t count
         uint32_t first;
         int n = index_take_blocks(&uma->index, record, count - got, &first);
         if (n == -ETIMEDOUT) {
-            uma_repair(uma, record);
+            uma_look_after(uma, record, INDEX_LOCK_ALLOC);
         } else if (n > 0) {
             if (!log_has_block(&uma->log, first + (uint32_t)n - 1))
                 return -EIO;
@@ -139,7 +139,7 @@ int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t firs
     struct index_shared *shared = uma_shared(uma);
     if (home_reserved(uma, first, count))
         return 0;
-    uma_lock(uma, record, &shared->kernel_lock);
+    uma_lock(uma, record, INDEX_LOCK_KERNEL);
     int error = 0;
     uint64_t dense = atomic_load_explicit(&shared->dense_blocks, memory_order_relaxed);
     uint64_t end = first + count;
@@ -160,7 +160,7 @@ int uma_reserve_home(struct uma *uma, struct index_record *record, uint64_t firs
     } else {
         error = home_allocate(uma, first, count); /* the slots will say so */
     }
-    shlock_release(&shared->kernel_lock);
+    uma_unlock(uma, record, INDEX_LOCK_KERNEL);
     note_tight(uma, error);
     return error;
 }
@@ -175,7 +175,7 @@ void uma_drop_reserve(struct uma *uma, struct index_record *record, uint64_t to)
     uint64_t first = uma_round_up(end) / UMA_BLOCK;
     if (first >= to / UMA_BLOCK || first >= atomic_load_explicit(&shared->dense_blocks, memory_order_acquire))
         return;
-    uma_lock(uma, record, &shared->kernel_lock);
+    uma_lock(uma, record, INDEX_LOCK_KERNEL);
     uint64_t dense = atomic_load_explicit(&shared->dense_blocks, memory_order_relaxed);
     if (first < dense) {
         /* lowered first: nobody takes a home there for one that is reserved */
@@ -183,7 +183,7 @@ void uma_drop_reserve(struct uma *uma, struct index_record *record, uint64_t to)
         sys_fallocate(uma->data_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first * UMA_BLOCK),
                       (off_t)((dense - first) * UMA_BLOCK)); /* failing, they only stay reserved */
     }
-    shlock_release(&shared->kernel_lock);
+    uma_unlock(uma, record, INDEX_LOCK_KERNEL);
 }
 
 void uma_reach(struct uma *uma)
@@ -250,9 +250,9 @@ int uma_extend_kernel(struct uma *uma, struct index_record *record, uint64_t siz
 {
     if (reaches(uma, size))
         return 0;
-    uma_lock(uma, record, &uma_shared(uma)->kernel_lock);
+    uma_lock(uma, record, INDEX_LOCK_KERNEL);
     int error = extend_locked(uma, size, is_tight(uma));
-    shlock_release(&uma_shared(uma)->kernel_lock);
+    uma_unlock(uma, record, INDEX_LOCK_KERNEL);
     return error;
 }
 
@@ -260,9 +260,9 @@ int uma_extend_to_cut(struct uma *uma, struct index_record *record, uint64_t siz
 {
     if (reaches(uma, size))
         return 0;
-    uma_lock(uma, record, &uma_shared(uma)->kernel_lock);
+    uma_lock(uma, record, INDEX_LOCK_KERNEL);
     int error = extend_locked(uma, size, false);
-    shlock_release(&uma_shared(uma)->kernel_lock);
+    uma_unlock(uma, record, INDEX_LOCK_KERNEL);
     return error;
 }
 
@@ -270,10 +270,10 @@ int uma_extend_with_slots(struct uma *uma, struct index_record *record, uint64_t
 {
     if (reaches(uma, size))
         return 0;
-    if (shlock_try(&uma_shared(uma)->kernel_lock, uma_id(uma, record)))
+    if (index_lock_try(&uma->index, record, INDEX_LOCK_KERNEL))
         return -EAGAIN;
     int error = extend_locked(uma, size, is_tight(uma));
-    shlock_release(&uma_shared(uma)->kernel_lock);
+    uma_unlock(uma, record, INDEX_LOCK_KERNEL);
     return error;
 }
 
@@ -282,7 +282,7 @@ int uma_lengthen_kernel(struct uma *uma, struct index_record *record, uint64_t s
     struct index_shared *shared = uma_shared(uma);
     if (atomic_load_explicit(&shared->kernel_size, memory_order_acquire) >= size)
         return 0;
-    uma_lock(uma, record, &shared->kernel_lock);
+    uma_lock(uma, record, INDEX_LOCK_KERNEL);
     int error = 0;
     uint64_t now = atomic_load_explicit(&shared->kernel_size, memory_order_relaxed);
     if (now < size) {
@@ -293,7 +293,7 @@ int uma_lengthen_kernel(struct uma *uma, struct index_record *record, uint64_t s
             atomic_store_explicit(&shared->kernel_size, size, memory_order_release);
         }
     }
-    shlock_release(&shared->kernel_lock);
+    uma_unlock(uma, record, INDEX_LOCK_KERNEL);
     return error;
 }
 

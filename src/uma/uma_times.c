@@ -132,10 +132,9 @@ bool uma_times_deliver(struct uma *uma, struct index_record *record)
     bool accessed = deliver_access(uma); /* first: a file that was written after it was read must look so */
     if (!times_are_pending(uma))
         return accessed;
-    struct index_shared *shared = uma_shared(uma);
-    uma_lock(uma, record, &shared->times_lock);
+    uma_lock(uma, record, INDEX_LOCK_TIMES);
     bool moved = deliver_locked(uma);
-    shlock_release(&shared->times_lock);
+    uma_unlock(uma, record, INDEX_LOCK_TIMES);
     return moved || accessed;
 }
 
@@ -146,11 +145,10 @@ bool uma_deliver_times(struct uma *uma)
     bool accessed = deliver_access(uma);
     if (!times_are_pending(uma))
         return accessed;
-    struct index_shared *shared = uma_shared(uma);
     struct index_record *record = uma_claim(uma);
-    uma_lock(uma, record, &shared->times_lock);
+    uma_lock(uma, record, INDEX_LOCK_TIMES);
     bool moved = !settle_in_tick(uma) && deliver_locked(uma);
-    shlock_release(&shared->times_lock);
+    uma_unlock(uma, record, INDEX_LOCK_TIMES);
     uma_unclaim(uma, record);
     return moved || accessed;
 }
@@ -176,11 +174,11 @@ bool uma_times_kept(struct uma *uma, struct timespec *mtime)
     if (!shared || !has_keepers(uma))
         return false;
     struct index_record *record = uma_claim(uma);
-    uma_lock(uma, record, &shared->times_lock);
+    uma_lock(uma, record, INDEX_LOCK_TIMES);
     bool kept = has_keepers(uma);
     mtime->tv_sec = atomic_load_explicit(&shared->kept_seconds, memory_order_relaxed);
     mtime->tv_nsec = atomic_load_explicit(&shared->kept_nanoseconds, memory_order_relaxed);
-    shlock_release(&shared->times_lock);
+    uma_unlock(uma, record, INDEX_LOCK_TIMES);
     uma_unclaim(uma, record);
     return kept && mtime->tv_nsec != UTIME_OMIT;
 }
@@ -192,7 +190,7 @@ int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct tim
     struct index_shared *shared = uma_shared(uma);
     struct index_record *record = uma_claim(uma);
     deliver_access(uma);
-    uma_lock(uma, record, &shared->times_lock);
+    uma_lock(uma, record, INDEX_LOCK_TIMES);
     deliver_locked(uma); /* what was written before must not come over this one */
     int error = sys_utimensat(dirfd, path, times, flags);
     if (!error) {
@@ -204,7 +202,7 @@ int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct tim
         if (has_keepers(uma))
             keep_time_of_now(uma);
     }
-    shlock_release(&shared->times_lock);
+    uma_unlock(uma, record, INDEX_LOCK_TIMES);
     uma_unclaim(uma, record);
     return error;
 }
@@ -212,7 +210,7 @@ int uma_set_times(struct uma *uma, int dirfd, const char *path, const struct tim
 void uma_times_keep(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
-    uma_lock(uma, record, &shared->times_lock);
+    uma_lock(uma, record, INDEX_LOCK_TIMES);
     if (!has_keepers(uma))
         keep_time_of_now(uma);
     /* release: before the file is changed, so that whoever sees the moved time sees this, too */
@@ -221,14 +219,14 @@ void uma_times_keep(struct uma *uma, struct index_record *record)
      * uma_times_let_go counts down without the lock. */
     atomic_fetch_add_explicit(&shared->times_keepers, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&record->keeping, 1, memory_order_relaxed);
-    shlock_release(&shared->times_lock);
+    uma_unlock(uma, record, INDEX_LOCK_TIMES);
 }
 
 void uma_times_restore(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
     struct stat st;
-    uma_lock(uma, record, &shared->times_lock);
+    uma_lock(uma, record, INDEX_LOCK_TIMES);
     const struct timespec both[2] = {
         {.tv_nsec = UTIME_OMIT},
         {.tv_sec = atomic_load_explicit(&shared->kept_seconds, memory_order_relaxed),
@@ -243,7 +241,7 @@ void uma_times_restore(struct uma *uma, struct index_record *record)
     atomic_fetch_sub_explicit(&record->keeping, 1, memory_order_relaxed);
     /* release: behind the note; pairs with uma_times_are_told */
     atomic_fetch_sub_explicit(&shared->times_keepers, 1, memory_order_release);
-    shlock_release(&shared->times_lock);
+    uma_unlock(uma, record, INDEX_LOCK_TIMES);
 }
 
 void uma_times_let_go(struct uma *uma, struct index_record *record)

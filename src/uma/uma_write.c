@@ -64,11 +64,11 @@ static int piece_prepare_slots(struct piece *piece, uint32_t *missing)
         if (i && (piece->first + i) % INDEX_LEAF_SLOTS)
             slot = piece->hold[i - 1].slot + 1;
         while (!slot) {
-            slot = index_make(&uma->index, piece->first + i, uma_id(uma, piece->record), &error);
+            slot = index_make(&uma->index, piece->record, piece->first + i, &error);
             if (!slot && error != -ETIMEDOUT)
                 return error;
             if (!slot)
-                uma_repair(uma, piece->record);
+                uma_look_after(uma, piece->record, INDEX_LOCK_NODE);
         }
         piece->hold[i].slot = slot;
         if (!index_state_entry(atomic_load_explicit(&slot->state, memory_order_relaxed)))
@@ -130,7 +130,7 @@ static void piece_lock(struct piece *piece)
     atomic_store_explicit(&piece->record->first, piece->first, memory_order_relaxed);
     atomic_store_explicit(&piece->record->blocks, piece->blocks, memory_order_release);
     for (uint32_t i = 0; i < piece->blocks; i++) {
-        piece->hold[i].old = uma_lock_slot(piece->uma, piece->record, piece->hold[i].slot);
+        piece->hold[i].old = uma_lock_slot(piece->uma, piece->record, piece->hold[i].slot, piece->first + i);
         piece->hold[i].newest = atomic_load_explicit(&piece->hold[i].slot->newest, memory_order_relaxed);
     }
 }
@@ -341,7 +341,7 @@ static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct
     while (done < length && !error) {
         uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
         if (append && !*has_resize) {
-            uma_lock(uma, record, &shared->resize_lock);
+            uma_lock(uma, record, INDEX_LOCK_RESIZE);
             *has_resize = true;
             *offset = atomic_load_explicit(&shared->size, memory_order_relaxed);
             if (length > (uint64_t)UMA_SIZE_MAX - *offset)
@@ -356,7 +356,7 @@ static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct
         }
         piece.length = readable;
         if (piece.offset + piece.length > size && !*has_resize) {
-            uma_lock(uma, record, &shared->resize_lock);
+            uma_lock(uma, record, INDEX_LOCK_RESIZE);
             *has_resize = true;
         }
         piece.has_resize = *has_resize;
@@ -365,7 +365,7 @@ static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct
         if (!error)
             error = piece_write(&piece);
         if (error == RETRY_RESIZE) { /* somebody made the file shorter meanwhile */
-            uma_lock(uma, record, &shared->resize_lock);
+            uma_lock(uma, record, INDEX_LOCK_RESIZE);
             *has_resize = true;
             error = 0;
             continue;
@@ -419,7 +419,7 @@ ssize_t uma_write(struct uma *uma, const struct iovec *iov, int iovcnt, uint64_t
     bool has_resize = false;
     ssize_t result = write_pieces(uma, record, &source, &offset, length, flags & UMA_WRITE_APPEND, &has_resize);
     if (has_resize)
-        shlock_release(&uma_shared(uma)->resize_lock);
+        uma_unlock(uma, record, INDEX_LOCK_RESIZE);
     if (result > 0 && flags & UMA_WRITE_SYNC && uma_keeps_commits(uma)) {
         int error = uma_commit_record(uma, record);
         if (error)

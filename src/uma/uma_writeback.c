@@ -57,7 +57,7 @@ static void batch_add(struct uma *uma, struct index_record *record, struct batch
     struct index_shared *shared = uma_shared(uma);
     struct batch_slot *item = &batch->slot[batch->count];
     if (wait)
-        item->old = uma_lock_slot(uma, record, slot);
+        item->old = uma_lock_slot(uma, record, slot, block);
     else if (!index_slot_try_lock(slot, uma_id(uma, record), &item->old))
         return;
     item->number = index_state_entry(item->old);
@@ -189,8 +189,8 @@ static int64_t writeback_leaf(struct uma *uma, struct index_record *record, uint
             continue;
         int64_t n = batch_flush(uma, record, &batch);
         if (n == -EAGAIN) {
-            uma_lock(uma, record, &uma_shared(uma)->kernel_lock); /* without slots */
-            shlock_release(&uma_shared(uma)->kernel_lock);
+            uma_lock(uma, record, INDEX_LOCK_KERNEL); /* without slots */
+            uma_unlock(uma, record, INDEX_LOCK_KERNEL);
             i = begin - 1; /* the batch again */
             continue;
         }
@@ -209,7 +209,7 @@ int64_t uma_writeback(struct uma *uma, struct index_record *record, uint64_t mos
     if (mode == INDEX_MODE_PASSTHROUGH || mode == INDEX_MODE_FAILED || uma_is_frozen(uma))
         return 0;
     uint64_t begin = all ? 0 : atomic_load_explicit(&shared->writeback_cursor, memory_order_relaxed);
-    uint64_t at = begin;
+    uint64_t at = begin, leaves = 0;
     int64_t freed = 0;
     bool wrapped = begin == 0;
     while ((uint64_t)freed < most) {
@@ -222,7 +222,7 @@ int64_t uma_writeback(struct uma *uma, struct index_record *record, uint64_t mos
             continue;
         }
         uint64_t first = block & ~(uint64_t)(INDEX_LEAF_SLOTS - 1);
-        int64_t n = writeback_leaf(uma, record, first, most - (uint64_t)freed, all);
+        int64_t n = uma_walk_on(uma, &leaves) ? writeback_leaf(uma, record, first, most - (uint64_t)freed, all) : -EIO;
         if (n < 0) {
             freed = n;
             break;
@@ -248,13 +248,16 @@ void uma_forget_homes(struct uma *uma, struct index_record *record, uint64_t fir
     struct index_shared *shared = uma_shared(uma);
     if (atomic_load_explicit(&shared->dense_blocks, memory_order_relaxed) > first)
         atomic_store_explicit(&shared->dense_blocks, first, memory_order_release);
+    uint64_t leaves = 0;
     for (uint64_t block = first; (block = index_next(&uma->index, block)) != UINT64_MAX; block++) {
         struct index_slot *slot = index_find(&uma->index, block);
+        if (block % INDEX_LEAF_SLOTS == 0 && !uma_walk_on(uma, &leaves))
+            break;
         if (!slot || !atomic_load_explicit(&slot->state, memory_order_relaxed))
             continue;
         atomic_store_explicit(&record->first, block, memory_order_relaxed);
         atomic_store_explicit(&record->blocks, 1, memory_order_release);
-        uint64_t old = uma_lock_slot(uma, record, slot);
+        uint64_t old = uma_lock_slot(uma, record, slot, block);
         index_slot_unlock(slot, old, index_state_entry(old));
     }
     atomic_store_explicit(&record->blocks, 0, memory_order_relaxed);
@@ -263,9 +266,11 @@ void uma_forget_homes(struct uma *uma, struct index_record *record, uint64_t fir
 /* Frees the entries of blocks that lie wholly behind the size. */
 static int trim_entries(struct uma *uma, struct index_record *record, uint64_t size)
 {
-    uint64_t block = uma_round_up(size) / UMA_BLOCK;
+    uint64_t block = uma_round_up(size) / UMA_BLOCK, leaves = 0;
     while ((block = index_next(&uma->index, block)) != UINT64_MAX) {
-        int64_t n = writeback_leaf(uma, record, block & ~(uint64_t)(INDEX_LEAF_SLOTS - 1), UINT64_MAX, true);
+        int64_t n = -EIO;
+        if (uma_walk_on(uma, &leaves))
+            n = writeback_leaf(uma, record, block & ~(uint64_t)(INDEX_LEAF_SLOTS - 1), UINT64_MAX, true);
         if (n < 0)
             return (int)n;
         block = (block | (INDEX_LEAF_SLOTS - 1)) + 1;
@@ -285,9 +290,9 @@ int uma_trim_locked(struct uma *uma, struct index_record *record)
     uma_times_keep(uma, record);
     int error = trim_entries(uma, record, size);
     if (!error) {
-        uma_lock(uma, record, &shared->kernel_lock);
+        uma_lock(uma, record, INDEX_LOCK_KERNEL);
         error = uma_cut_kernel(uma, record, size, UINT64_MAX);
-        shlock_release(&shared->kernel_lock);
+        uma_unlock(uma, record, INDEX_LOCK_KERNEL);
         uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
         atomic_store_explicit(&shared->garbage_end, uma_min(garbage, uma_round_up(size)), memory_order_relaxed);
     }
@@ -302,11 +307,11 @@ int uma_trim(struct uma *uma, struct index_record *record)
             atomic_load_explicit(&shared->kernel_size, memory_order_relaxed) ||
         uma_is_frozen(uma))
         return 0;
-    uma_lock(uma, record, &shared->resize_lock);
+    uma_lock(uma, record, INDEX_LOCK_RESIZE);
     uma_gate_close(uma, record);
     int error = uma_trim_locked(uma, record);
-    uma_gate_open(uma);
-    shlock_release(&shared->resize_lock);
+    uma_gate_open(uma, record);
+    uma_unlock(uma, record, INDEX_LOCK_RESIZE);
     return error;
 }
 

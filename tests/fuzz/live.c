@@ -3,8 +3,7 @@
  *
  * live.c — damage under a running process: random words of the log's header and entries, and of the index object's slots,
  * nodes, free map and chains, change while it writes, reads, syncs, cuts and closes. Data may be wrong and calls may fail;
- * no process may crash or hang, and no other file may change. Locks and counters are left alone: who damages these can
- * only be waited for.
+ * no process may crash or hang, and no other file may change. Locks and counters are damaged by words.c.
  *
  *   live [--sessions N] [--seed S] [--only S]
  */

@@ -85,7 +85,7 @@ static uint64_t object_bytes(const struct index *index)
 static struct index_slot *make(struct index *index, uint64_t block)
 {
     int error = 0;
-    struct index_slot *slot = index_make(index, block, OWNER, &error);
+    struct index_slot *slot = index_make(index, index_record_of(index, OWNER), block, &error);
     assert_non_null(slot);
     return slot;
 }
@@ -172,6 +172,31 @@ static void test_tree_next(void **state)
         assert_int_equal(index_next(index, from), want);
     }
     assert_int_equal(index_next(index, UINT64_MAX), UINT64_MAX);
+}
+
+static uint64_t walk(struct index *index)
+{
+    uint64_t leaves = 0;
+    for (uint64_t block = 0; (block = index_next(index, block)) != UINT64_MAX; block += INDEX_LEAF_SLOTS)
+        if (index_is_endless(index, ++leaves))
+            break;
+    return leaves;
+}
+
+/* A walk ends though page numbers are damaged, and is not ended where they are right. */
+static void test_tree_endless(void **state)
+{
+    struct index *index = *state;
+    for (uint64_t i = 0; i < 20; i++)
+        make(index, i * INDEX_LEAF_SLOTS);
+    assert_int_equal(walk(index), 20);
+    uint32_t root = (uint32_t)index->shared->root; /* an inner node: each way of it becomes itself */
+    _Atomic uint32_t *node =
+        (_Atomic uint32_t *)((char *)index->shared + INDEX_NODES_OFFSET + (uint64_t)(root - 1) * INDEX_PAGE);
+    for (unsigned way = 0; way < 1u << INDEX_NODE_SHIFT; way++)
+        node[way] = root;
+    index->shared->root = UINT64_C(4) << 32 | root;
+    assert_true(walk(index) < 200);
 }
 
 /* A dense file costs one page for each 256 blocks, and little else; a sparse one a page for each MiB touched. */
@@ -290,9 +315,9 @@ static void test_locks_time_out(void **state)
     assert_int_equal(shlock_try(&index->shared->alloc_lock, OTHER), 0);
     assert_int_equal(shlock_try(&index->shared->node_lock, OTHER), 0);
     assert_int_equal(take(index, 1, &first), -ETIMEDOUT);
-    assert_null(index_make(index, INDEX_LEAF_SLOTS, OWNER, &error));
+    assert_null(index_make(index, index_record_of(index, OWNER), INDEX_LEAF_SLOTS, &error));
     assert_int_equal(error, -ETIMEDOUT);
-    assert_non_null(index_make(index, 1, OWNER, &error)); /* what exists needs no lock */
+    assert_non_null(index_make(index, index_record_of(index, OWNER), 1, &error)); /* what exists needs no lock */
     shlock_release(&index->shared->alloc_lock);
     shlock_release(&index->shared->node_lock);
     assert_int_equal(take(index, 1, &first), 1);
@@ -314,8 +339,8 @@ static void test_participants(void **state)
             uint32_t id = index_record_id(index, record);
             assert_int_equal(id, i * INDEX_RECORDS + j + 1);
             assert_int_equal(index_participant_of(id), i);
-            assert_int_equal(record->claimed, 0);
-            record->claimed = 1;
+            assert_false(index_is_claimed(record));
+            record->claimed++;
             record->epoch = 9;
         }
     }
@@ -330,7 +355,7 @@ static void test_participants(void **state)
     index_leave(index, 100);
     assert_int_equal(index_join(index, 5), 100);
     for (unsigned j = 0; j < INDEX_RECORDS; j++) {
-        assert_int_equal(index_records(index, 100)[j].claimed, 0);
+        assert_false(index_is_claimed(&index_records(index, 100)[j]));
         assert_int_equal(index_records(index, 100)[j].epoch, 0);
     }
 }
@@ -657,11 +682,11 @@ static void test_full(void **state)
     fault_start();
     fault_set(SYS_fallocate, 1, ENOSPC, true);
     uint64_t block = INDEX_LEAF_SLOTS; /* the pages allocated ahead are used up first */
-    while (block < 1000 * INDEX_LEAF_SLOTS && index_make(index, block, OWNER, &error))
+    while (block < 1000 * INDEX_LEAF_SLOTS && index_make(index, index_record_of(index, OWNER), block, &error))
         block += INDEX_LEAF_SLOTS;
     assert_int_equal(error, -ENOSPC);
     assert_true(block < 100 * INDEX_LEAF_SLOTS);
-    assert_null(index_make(index, UINT64_C(1) << 40, OWNER, &error));
+    assert_null(index_make(index, index_record_of(index, OWNER), UINT64_C(1) << 40, &error));
     assert_int_equal(error, -ENOSPC);
     assert_null(index_find(index, UINT64_C(1) << 40));
     assert_int_equal(index_add_blocks(index, blocks, blocks + 100000), -ENOSPC);
@@ -692,7 +717,7 @@ static void test_make_fails_cleanly(void **state)
         uint64_t block = edge_blocks[nth] ^ (UINT64_C(1) << 20);
         fault_start();
         fault_set(SYS_fallocate, 1 + nth % 3, ENOSPC, true);
-        struct index_slot *slot = index_make(index, block, OWNER, &error);
+        struct index_slot *slot = index_make(index, index_record_of(index, OWNER), block, &error);
         fault_stop();
         if (!slot)
             assert_int_equal(error, -ENOSPC);
@@ -709,6 +734,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tree_heights, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tree_from_above, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tree_next, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tree_endless, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tree_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slot_lock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_map_model, setup, teardown),

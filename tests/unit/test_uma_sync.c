@@ -124,7 +124,7 @@ static void test_no_slot_waits_for_kernel_lock(void **state)
     assert_int_equal(managed_write(&m, 64 * K, 128 * K, 0), 128 * K);
     assert_int_equal(managed_commit(&m), 0);
     struct index_record *record = uma_claim(m.uma);
-    uma_lock(m.uma, record, &uma_shared(m.uma)->kernel_lock);
+    uma_lock(m.uma, record, INDEX_LOCK_KERNEL);
     assert_int_equal(pthread_create(&thread, NULL, write_back, &m), 0);
     nap(100); /* long enough for it to wait; were it later, the test would not fail */
     unsigned ms = 0;
@@ -133,7 +133,7 @@ static void test_no_slot_waits_for_kernel_lock(void **state)
         for (; slot && index_state_locked(atomic_load(&slot->state)) && ms < PATIENCE_MS; ms++)
             nap(1);
     }
-    shlock_release(&uma_shared(m.uma)->kernel_lock);
+    uma_unlock(m.uma, record, INDEX_LOCK_KERNEL);
     uma_unclaim(m.uma, record);
     pthread_join(thread, NULL);
     assert_true(ms < PATIENCE_MS);
