@@ -18,12 +18,10 @@
 struct uma *uma_at(const void *addr, struct uma_place *place)
 {
     uintptr_t address = (uintptr_t)addr;
-    const struct ranges *table = ranges_now();
+    const struct range *range = ranges_find(address);
     place->length = SIZE_MAX;
-    size_t i = table ? ranges_search(table, address) : 0;
-    if (!table || i == table->count)
+    if (!range)
         return NULL;
-    const struct range *range = &table->range[i];
     if (range->start > address) {
         place->length = range->start - address;
         return NULL;
@@ -39,15 +37,11 @@ struct uma *uma_at(const void *addr, struct uma_place *place)
 /* The pages of [start, end) are about to go or to move: nobody is to change them later. Under ranges.lock. */
 static void leave_protected(uintptr_t start, uintptr_t end)
 {
-    const struct ranges *table = ranges_now();
-    for (size_t i = table ? ranges_search(table, start) : 0; table && i < table->count; i++) {
-        const struct range *range = &table->range[i];
-        if (range->start >= end)
-            break;
+    const struct range *range;
+    for (uintptr_t at = start; (range = ranges_find(at)) && range->start < end; at = range->end)
         if (range->kind & UMA_MAP_ATOMIC)
             uma_protect_forget(range->uma, range->start > start ? range->start : start,
                                range->end < end ? range->end : end);
-    }
 }
 
 void uma_map_leaving(void *addr, size_t length)
@@ -190,12 +184,11 @@ void *uma_map_over(void *addr, size_t length, int prot, int flags, int fd, off_t
 /* ---- mremap ---- */
 
 /* The ranges that [old, old + old_length) had, now at `to`; the last one as long as the mapping is now. */
-static void move_ranges(struct ranges_edit *edit, const struct ranges *old, uintptr_t from, size_t old_length,
-                        uintptr_t to, size_t length)
+static void move_ranges(struct ranges_edit *edit, uintptr_t from, size_t old_length, uintptr_t to, size_t length)
 {
     uintptr_t from_end = from + (old_length ? old_length : 1);
-    for (size_t i = ranges_search(old, from); i < old->count && old->range[i].start < from_end; i++) {
-        const struct range *range = &old->range[i];
+    const struct range *range;
+    for (uintptr_t at = from; (range = ranges_find(at)) && range->start < from_end; at = range->end) {
         uintptr_t a = range->start > from ? range->start - from : 0;
         uintptr_t b = range->end < from_end ? range->end - from : length;
         b = b > length ? length : b;
@@ -212,10 +205,8 @@ static void move_ranges(struct ranges_edit *edit, const struct ranges *old, uint
  * any is taken before. */
 static void *remap_locked(void *old, size_t old_length, size_t length, int flags, void *new)
 {
-    const struct ranges *table = ranges_now();
     struct ranges_edit edit;
-    size_t all = table ? table->count : 0;
-    int error = ranges_edit_begin(&edit, (struct ranges_span){0, UINTPTR_MAX}, RANGES_NO_SPAN, all + 2);
+    int error = ranges_edit_begin(&edit, (struct ranges_span){0, UINTPTR_MAX}, RANGES_NO_SPAN, 0);
     if (error)
         return (void *)(intptr_t)error;
     leave_protected((uintptr_t)old, (uintptr_t)old + old_length);
@@ -232,8 +223,7 @@ static void *remap_locked(void *old, size_t old_length, size_t length, int flags
     edit.gone[1] =
         flags & MREMAP_DONTUNMAP || !old_length ? RANGES_NO_SPAN : (struct ranges_span){from, from + old_length};
     ranges_edit_keep(&edit);
-    if (table)
-        move_ranges(&edit, table, from, old_length, to, length);
+    move_ranges(&edit, from, old_length, to, length);
     ranges_edit_end(&edit);
     return result;
 }
@@ -256,7 +246,7 @@ void *uma_remap(void *old, size_t old_length, size_t length, int flags, void *ne
 static int protect_locked(uintptr_t start, uintptr_t end, int prot)
 {
     struct ranges_edit edit;
-    int error = ranges_edit_begin(&edit, (struct ranges_span){start, end}, RANGES_NO_SPAN, ranges_now()->count * 2);
+    int error = ranges_edit_begin(&edit, (struct ranges_span){start, end}, RANGES_NO_SPAN, 0);
     if (error)
         return error;
     leave_protected(start, end);
@@ -307,8 +297,7 @@ void uma_map_before_fork(void)
 
 void uma_map_after_fork(void)
 {
-    const struct ranges *table = ranges_now();
-    if (table && table->count)
+    if (ranges_find(0))
         uma_mapped_forked();
     ranges_unlock();
 }
@@ -316,23 +305,22 @@ void uma_map_after_fork(void)
 /* The child's own protection, before anything of it stores. It is alone: no lock. */
 static void protect_inherited(void)
 {
-    const struct ranges *table = ranges_now();
-    for (size_t i = 0; table && i < table->count; i++) {
-        const struct range *range = &table->range[i];
+    const struct range *range;
+    for (uintptr_t at = 0; (range = ranges_find(at)); at = range->end)
         if (range->kind & UMA_MAP_ATOMIC)
             sys_mprotect((void *)range->start, range->end - range->start, PROT_READ);
-    }
 }
 
 void uma_map_inherited(void)
 {
     protect_inherited();
-    for (size_t i = 0;; i++) {
+    for (uintptr_t at = 0;;) {
         struct uma *uma = NULL;
         ranges_lock(); /* not while attaching: the last close of another file takes the attach lock behind this one */
-        const struct ranges *table = ranges_now();
-        if (table && i < table->count) {
-            uma = table->range[i].uma;
+        const struct range *range = ranges_find(at);
+        if (range) {
+            at = range->end;
+            uma = range->uma;
             uma_ref(uma);
         }
         ranges_unlock();
