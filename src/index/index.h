@@ -74,8 +74,8 @@ struct index_record {
     /* of a participant's first record, and about the whole process: */
     _Atomic uint32_t maps;     /* how many mappings of the file it has */
     _Atomic uint32_t protects; /* it has failure-atomic mappings of the file (uma_protect.c) */
-    uint32_t unused0;
-    _Atomic uint64_t settled; /* the last epoch whose stored pages it has protected and written back */
+    _Atomic uint32_t exposed;  /* pages of these may be stored to, or are not written back yet; set inside the guard */
+    _Atomic uint64_t settled;  /* the last epoch whose stored pages it has protected and written back */
     /* of each record again: */
     _Atomic uint64_t
         holds; /* bit of each enum index_lock that it has, or is about to take; above them a count of takings */

@@ -19,8 +19,9 @@
  * log, and what is committed is a cut: no store is in it without all that its thread, and those it has heard of, did before.
  *
  * Several processes: each protects its own pages. The committer rings (settle_bell) and waits until every living process that
- * has such mappings of the file says that it has settled that epoch (uma_settler.c). What a dead one had exposed is found by
- * the entries of the epoch (strays).
+ * has exposed some since it settled last (`exposed` in its first record) says that it has settled that epoch (uma_settler.c).
+ * Who has exposed none need not hear of it, and may be stopped: the guard of the epoch is drained, and who would expose a page
+ * in the next one waits until the commit is done. What a dead one had exposed is found by the entries of the epoch (strays).
  */
 #include "base/inside.h"
 #include "base/mem.h"
@@ -92,11 +93,20 @@ static void list_protect(struct uma_protect *protect)
 
 /* ---- exposing ---- */
 
+static struct index_record *own_record(const struct uma *uma)
+{
+    return index_records(&uma->index, uma->participant);
+}
+
 /* Called by the writer of the saved blocks, behind their entries and inside the guard. */
 int uma_protect_expose(struct uma *uma, uint64_t first, uint32_t blocks, uintptr_t page)
 {
     struct uma_protect *protect = &uma->protect;
+    _Atomic uint32_t *told = &own_record(uma)->exposed;
     shlock_acquire_private(&protect->lock);
+    /* relaxed: under the lock, and before the guard is left, behind which the committer looks */
+    if (!atomic_load_explicit(told, memory_order_relaxed))
+        atomic_store_explicit(told, 1, memory_order_relaxed);
     if (protect->exposed + blocks > LIST_MOST)
         list_protect(protect);
     int error = list_reserve(protect, blocks);
@@ -214,8 +224,10 @@ void uma_protect_settle_own(struct uma *uma)
     for (uint32_t i = 0; i < protect->count; i++)
         pm_flush(pm_map_peek(&uma->data, protect->list[i].block * UMA_BLOCK), UMA_BLOCK); /* saved from there */
     protect->count = 0;
-    shlock_release(&protect->lock);
     pm_fence();
+    /* release: behind the fence; who sees it may commit */
+    atomic_store_explicit(&own_record(uma)->exposed, 0, memory_order_release);
+    shlock_release(&protect->lock);
 }
 
 /* What dead processes stored, and nobody flushed: in the blocks that are changed in that epoch. This process may never have
@@ -268,8 +280,7 @@ int uma_protect_begin(struct uma *uma)
     if (!atomic_load_explicit(&shared->atomic, memory_order_acquire)) /* else the log says so, too */
         uma_note_atomic(uma);
     /* seq_cst: before any page is exposed, which happens in the guard: a committer that has drained it sees both */
-    atomic_store_explicit(&index_records(&uma->index, uma->participant)->protects, INDEX_PROTECTS,
-                          memory_order_seq_cst);
+    atomic_store_explicit(&own_record(uma)->protects, INDEX_PROTECTS, memory_order_seq_cst);
     atomic_store_explicit(&shared->protected, 1, memory_order_seq_cst);
     return 0;
 }

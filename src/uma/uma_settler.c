@@ -5,8 +5,11 @@
  *
  * A process with failure-atomic mappings of a file has a thread for it that sleeps on the file's bell. A committer whose
  * epoch is not to get more stores rings it; the thread protects its process's pages, writes them back, and says which epoch
- * it has settled. The committer waits for all that are alive: one that is stopped (SIGSTOP) holds it up, as its pages may be
- * stored to the moment it goes on.
+ * it has settled. The committer waits for all that are alive and have exposed pages since they settled last: one that is
+ * stopped (SIGSTOP) holds it up. Its pages may be stored to the moment it goes on, and nobody else can take that right from it.
+ * To commit all the same their content would have to be in the log a second time, for the next epoch, before that moment:
+ * before this commit is durable, as nobody knows when it goes on. But an entry that has that content as its base would show
+ * it, too, if the power is cut before (rule 11), and not what was committed last.
  */
 #include "base/rawsys.h"
 #include "base/thread.h"
@@ -99,6 +102,8 @@ void uma_settler_ring(struct uma *uma, struct index_record *record, uint64_t epo
         /* while it lives; uma_wait_step looks after the dead, whose place is then free */
         while (p != uma->participant && atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire) &&
                atomic_load_explicit(&first->protects, memory_order_seq_cst) &&
+               /* acquire: what it had exposed is written back */
+               atomic_load_explicit(&first->exposed, memory_order_acquire) &&
                atomic_load_explicit(&first->settled, memory_order_acquire) < epoch) {
             if (!rung)
                 ring(shared);

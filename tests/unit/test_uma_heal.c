@@ -258,42 +258,51 @@ static void *use_thread(void *arg)
     return NULL;
 }
 
-/* A stopped process keeps what it holds until it goes on, however long others wait. */
+static void wait_for_stopped(enum stopped at)
+{
+    struct managed m;
+    struct holder waiter = {.m = &m};
+    pthread_t thread;
+    int opened[2], told[2], status;
+    char byte;
+    assert_true(pipe(opened) == 0 && pipe(told) == 0);
+    pid_t child = fork();
+    if (!child)
+        run_child(at, opened[0], told[1]);
+    open_used(&m);
+    assert_int_equal(write(opened[1], "", 1), 1);
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    assert_int_equal(pthread_create(&thread, NULL, use_thread, &waiter), 0);
+    nap(4 * HELD_MS);
+    assert_false(atomic_load(&waiter.holds)); /* it waits */
+    assert_false(uma_is_failed(m.uma));
+    assert_int_equal(kill(child, SIGCONT), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    unit_expect_exit(status, 0);
+    assert_false(uma_is_failed(m.uma));
+    managed_check(&m);
+    managed_remove(&m);
+    uma_exit();
+}
+
+/* A stopped process keeps what it holds until it goes on, however long others wait. Each time two processes that are new to the
+ * library. */
 static void test_stopped(void **state)
 {
     (void)state;
     for (unsigned at = 0; at < STOPPED; at++) {
-        struct managed m;
-        struct holder waiter = {.m = &m};
-        pthread_t thread;
-        int opened[2], told[2], status;
-        char byte;
-        assert_true(pipe(opened) == 0 && pipe(told) == 0);
+        int status;
         pid_t child = fork();
-        if (!child)
-            run_child((enum stopped)at, opened[0], told[1]);
-        open_used(&m);
-        assert_int_equal(write(opened[1], "", 1), 1);
-        assert_int_equal(read(told[0], &byte, 1), 1);
-        assert_int_equal(waitpid(child, &status, WUNTRACED), child);
-        assert_true(WIFSTOPPED(status));
-        assert_int_equal(pthread_create(&thread, NULL, use_thread, &waiter), 0);
-        nap(4 * HELD_MS);
-        assert_false(atomic_load(&waiter.holds)); /* it waits */
-        assert_false(uma_is_failed(m.uma));
-        assert_int_equal(kill(child, SIGCONT), 0);
-        pthread_join(thread, NULL);
+        if (!child) {
+            wait_for_stopped((enum stopped)at);
+            _exit(0);
+        }
         assert_int_equal(waitpid(child, &status, 0), child);
         unit_expect_exit(status, 0);
-        assert_false(uma_is_failed(m.uma));
-        managed_check(&m);
-        managed_remove(&m);
-        for (unsigned i = 0; i < 2; i++) {
-            close(opened[i]);
-            close(told[i]);
-        }
     }
-    alarm(0);
 }
 
 int main(void)

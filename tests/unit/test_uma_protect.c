@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <string.h>
@@ -225,6 +226,106 @@ static void test_end_of_file_kills(void **state)
     managed_remove(&m);
 }
 
+struct channel {
+    int opened[2], told[2];
+};
+
+/* Stops twice: with nothing stored since a sync, and with a store. */
+static void stop_and_go(struct channel *channel)
+{
+    struct managed m;
+    char byte;
+    alarm(60);
+    if (read(channel->opened[0], &byte, 1) != 1)
+        _exit(1);
+    managed_inherit(&m, 64 * K);
+    managed_attach(&m);
+    m.size = 64 * K;
+    char *at = map(&m, 0, 64 * K);
+    store(&m, at, 100, 1);
+    bool good = managed_commit(&m) == 0 && write(channel->told[1], "", 1) == 1;
+    raise(SIGSTOP);
+    store(&m, at, 100, 3);
+    store(&m, at, 20 * K, 4);
+    good = good && write(channel->told[1], "", 1) == 1;
+    raise(SIGSTOP);
+    store(&m, at, 30 * K, 5);
+    good = good && uma_unmap(at, 64 * K) == 0 && managed_close(&m) == 0;
+    uma_exit();
+    _exit(good ? 0 : 1);
+}
+
+static void wait_stopped(pid_t child, const struct channel *channel)
+{
+    int status;
+    char byte;
+    assert_int_equal(read(channel->told[0], &byte, 1), 1);
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+}
+
+static _Atomic bool committed;
+
+static void *commit_beside(void *arg)
+{
+    assert_int_equal(managed_commit(arg), 0);
+    atomic_store(&committed, true);
+    return NULL;
+}
+
+static void commit_with_stopped(void)
+{
+    struct managed m;
+    struct channel channel;
+    pthread_t thread;
+    int status;
+    assert_true(pipe(channel.opened) == 0 && pipe(channel.told) == 0);
+    pid_t child = fork();
+    if (child == 0)
+        stop_and_go(&channel);
+    alarm(60);
+    managed_open(&m, 64 * K, 64 * K, 0);
+    char *at = map(&m, 0, 64 * K);
+    store(&m, at, 200, 1);
+    assert_int_equal(write(channel.opened[1], "", 1), 1);
+    wait_stopped(child, &channel);
+    store(&m, at, 8 * K, 2);
+    assert_int_equal(managed_write(&m, 40 * K, 5000, 0), 5000);
+    assert_int_equal(managed_commit(&m), 0); /* it is not waited for */
+    assert_int_equal(kill(child, SIGCONT), 0);
+    wait_stopped(child, &channel);
+    m.want[100] = 3;
+    m.want[20 * K] = 4;
+    managed_check(&m);
+    assert_int_equal(pthread_create(&thread, NULL, commit_beside, &m), 0);
+    usleep(200000);
+    assert_false(atomic_load(&committed));
+    assert_int_equal(kill(child, SIGCONT), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    unit_expect_exit(status, 0);
+    m.want[30 * K] = 5;
+    managed_check(&m);
+    assert_int_equal(managed_commit(&m), 0);
+    managed_check_kernel(&m);
+    managed_remove(&m);
+    uma_exit();
+}
+
+/* A sync waits for a stopped process only if that has stored something. Two processes that are new to the library. */
+static void test_stopped(void **state)
+{
+    int status;
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        commit_with_stopped();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    unit_expect_exit(status, 0);
+}
+
 /* As many pages as may be exposed, and more. */
 static void test_many_pages(void **state)
 {
@@ -291,11 +392,11 @@ static void test_gone_mapping(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_end_of_file_kills), cmocka_unit_test(test_first_store_only),
-        cmocka_unit_test(test_sequence),          cmocka_unit_test(test_beside_calls),
-        cmocka_unit_test(test_end_of_file),       cmocka_unit_test(test_many_pages),
-        cmocka_unit_test(test_protect_and_move),  cmocka_unit_test(test_gone_mapping),
-        cmocka_unit_test(test_handed_over),
+        cmocka_unit_test(test_stopped),          cmocka_unit_test(test_end_of_file_kills),
+        cmocka_unit_test(test_first_store_only), cmocka_unit_test(test_sequence),
+        cmocka_unit_test(test_beside_calls),     cmocka_unit_test(test_end_of_file),
+        cmocka_unit_test(test_many_pages),       cmocka_unit_test(test_protect_and_move),
+        cmocka_unit_test(test_gone_mapping),     cmocka_unit_test(test_handed_over),
     };
     managed_begin("pm:force,idle:1000s,commit_interval:1000s");
     return cmocka_run_group_tests(tests, NULL, managed_group_end);
