@@ -254,7 +254,7 @@ static const struct {
     {"store", "log_store_newest_size", ~0u, "matters to a death between the two, which a swapped trace does not have"},
     {"flush", "log_note_times", ~0u, "the mtime of a recovered file, which images do not have"},
     {"store", "log_note_past_end", ~0u, "for logs whose files are gone; an image has its file"},
-    {"fence", "repair_slot", ~0u, "the repairer fences before it commits; it is for commits by its other threads"},
+    {"fence", "uma_repair_slot", ~0u, "the repairer fences before it commits; it is for commits by its other threads"},
     {"fence", "adopt_in_place", ~0u, "the same"},
     {"store", "perform_store", ~0u, "the application's own"},
     {"flush", "adopt_in_place", ~0u, "both homes are equal until the next write, which flushes the entry"},
