@@ -201,9 +201,9 @@ static inline long preload_wait_once(long number, long a, long b, long c, long d
 }
 
 enum { PRELOAD_TOUCHES = 16 }; /* of one call: what then still faults has another bad address */
-/* After EFAULT: whether the system call, with its first three arguments, can be made again (preload_buffer.c). It goes into
- * the core: not while cancellation is asynchronous. */
-bool preload_touch(long number, long a, long b, long c);
+/* After EFAULT: whether the system call can be made again (preload_fill.c). It goes into the core: not while cancellation is
+ * asynchronous. */
+bool preload_touch(long number, const long a[6]);
 
 /* The system call recvmsg, for buffers that may be failure-atomic mappings. */
 long preload_receive(int fd, struct msghdr *message, int flags);
@@ -217,7 +217,19 @@ static inline long preload_wait(long number, long a, long b, long c, long d, lon
     unsigned touches = 0;
     do
         result = preload_wait_once(number, a, b, c, d, e, f);
-    while (__builtin_expect(result == -EFAULT, 0) && touches++ < PRELOAD_TOUCHES && preload_touch(number, a, b, c));
+    while (__builtin_expect(result == -EFAULT, 0) && touches++ < PRELOAD_TOUCHES &&
+           preload_touch(number, (const long[6]){a, b, c, d, e, f}));
+    return result;
+}
+
+/* One that is none. */
+static inline long preload_plain(long number, const long a[6])
+{
+    long result;
+    unsigned touches = 0;
+    do
+        result = rawsys(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    while (__builtin_expect(result == -EFAULT, 0) && touches++ < PRELOAD_TOUCHES && preload_touch(number, a));
     return result;
 }
 
@@ -231,7 +243,7 @@ long preload_wait_result(long number, long a, long b, long c, long d);
     X(fopen) X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp)           \
     X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync)         \
     X(lio_listio) X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)                \
-    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(__recv_chk) X(__recvfrom_chk) X(__poll_chk) X(__ppoll_chk) X(fread) X(fread_unlocked) X(__fread_chk) X(__fread_unlocked_chk) \
+    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(__recv_chk) X(__recvfrom_chk) X(__poll_chk) X(__ppoll_chk) X(getcwd) X(fread) X(fread_unlocked) X(__fread_chk) X(__fread_unlocked_chk) \
     X(io_uring_queue_init) X(io_uring_queue_init_params)                                                               \
     X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(pthread_sigmask) X(pthread_setcanceltype)                              \
     X(shm_open) X(setmntent) X(endmntent) X(updwtmp) X(backtrace_symbols_fd) X(wordexp) X(openpty)     \

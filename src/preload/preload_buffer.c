@@ -5,16 +5,14 @@
  *
  * Pages of such a mapping get the right to be stored to one by one, by a fault (uma_protect.c), and a system call only fails
  * with EFAULT there. So the calls that fill a buffer are made again behind that, when the core says that the buffer can be
- * stored to now; fread as well, inside which libc makes them. Those that take a datagram from a socket before they look at
+ * stored to now (preload_fill.c); fread as well, inside which libc makes them. Those that take a datagram from a socket before they look at
  * the buffer would lose it: what they receive comes into a room apart, and from there by plain stores.
  */
 #include "preload/preload.h"
 
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -33,44 +31,6 @@ bool preload_peek(void *to, const void *from, size_t length)
         return true;
     struct iovec local = {to, length}, remote = {(void *)from, length};
     return rawsys(SYS_process_vm_readv, sys_getpid(), (long)&local, 1, (long)&remote, 1, 0) == (long)length;
-}
-
-static bool touch_vector(const struct nvmmio_core *core, const struct iovec *from, size_t count)
-{
-    struct iovec iov[BUFFER_VECTORS];
-    bool any = false;
-    if (!count || count > BUFFER_VECTORS || !preload_peek(iov, from, count * sizeof *iov))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        any = core->touch(iov[i].iov_base, iov[i].iov_len) || any;
-    return any;
-}
-
-bool preload_touch(long number, long a, long b, long c)
-{
-    const struct nvmmio_core *core = preload_core();
-    if (!core)
-        return false;
-    switch (number) {
-    case SYS_read:
-    case SYS_pread64:
-    case SYS_getdents64:
-        return core->touch((const void *)b, (size_t)c);
-    case SYS_getrandom:
-        return core->touch((const void *)a, (size_t)b);
-    case SYS_poll:
-    case SYS_ppoll:
-        return core->touch((const void *)a, (size_t)b * sizeof(struct pollfd));
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-    case SYS_epoll_pwait2:
-        return c > 0 && core->touch((const void *)b, (size_t)c * sizeof(struct epoll_event));
-    case SYS_readv:
-    case SYS_preadv2:
-        return touch_vector(core, (const struct iovec *)b, (size_t)c);
-    default:
-        return false;
-    }
 }
 
 /* ---- from sockets ---- */

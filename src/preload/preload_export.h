@@ -43,6 +43,9 @@
 #ifndef PRELOAD_EXPORT_buffer
 #define PRELOAD_EXPORT_buffer PRELOAD_NO_ALIAS
 #endif
+#ifndef PRELOAD_EXPORT_fill
+#define PRELOAD_EXPORT_fill PRELOAD_NO_ALIAS
+#endif
 #ifndef PRELOAD_EXPORT_poll
 #define PRELOAD_EXPORT_poll PRELOAD_NO_ALIAS
 #endif

@@ -293,18 +293,6 @@ static int syscall_demote(long number, const long a[6])
     return error;
 }
 
-/* Again where the buffer is a failure-atomic mapping, as preload_wait does it; but no cancellation point. */
-static long syscall_plain(long number, const long a[6])
-{
-    long result;
-    unsigned touches = 0;
-    do
-        result = rawsys(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-    while (__builtin_expect(result == -EFAULT, 0) && touches++ < PRELOAD_TOUCHES &&
-           preload_touch(number, a[0], a[1], a[2]));
-    return result;
-}
-
 /* Comes from preload_syscall_entry, which has looked for calls that make children. */
 long preload_syscall(long number, ...)
 {
@@ -321,6 +309,6 @@ long preload_syscall(long number, ...)
         return result;
     result = syscall_demote(number, a);
     if (!result)
-        result = syscall_plain(number, a);
+        result = preload_plain(number, a);
     return preload_result(result);
 }

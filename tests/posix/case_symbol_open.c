@@ -16,8 +16,13 @@
 #include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
 #include <syslog.h>
 #include <utmp.h>
 #include <wchar.h>
@@ -407,6 +412,69 @@ SYMBOL_CASE(getrandom)
     CALL(getrandom(random, sizeof random, 0));
     CALL(getrandom(random, sizeof random, 1000));
     CALL(getrandom((void *)1, sizeof random, 0));
+}
+
+SYMBOL_CASE(getcwd)
+{
+    char room[4096];
+    char *made = getcwd(NULL, 0);
+    say("%s", made && getcwd(room, sizeof room) && !strcmp(made, room) ? "the same" : "another");
+    free(made);
+    CALL_POINTER(getcwd(room, 1));
+    CALL_POINTER(getcwd(room, 0));
+}
+
+SYMBOL_CASE(uname)
+{
+    struct utsname name;
+    CALL(uname(&name));
+    say("%s", name.sysname);
+    CALL(uname((void *)1));
+}
+
+SYMBOL_CASE(sysinfo)
+{
+    struct sysinfo info = {.mem_unit = 0};
+    CALL(sysinfo(&info));
+    say("%s", info.mem_unit ? "filled" : "empty");
+}
+
+SYMBOL_CASE(getrusage)
+{
+    struct rusage usage = {.ru_maxrss = 0};
+    CALL(getrusage(RUSAGE_SELF, &usage));
+    say("%s", usage.ru_maxrss ? "filled" : "empty");
+    CALL(getrusage(1000, &usage));
+}
+
+SYMBOL_CASE(getitimer)
+{
+    struct itimerval value = {{1, 1}, {1, 1}};
+    CALL(getitimer(ITIMER_VIRTUAL, &value));
+    say("%ld %ld", (long)value.it_value.tv_sec, (long)value.it_interval.tv_usec);
+    CALL(getitimer(1000, &value));
+}
+
+static void say_name(int (*name)(int, struct sockaddr *, socklen_t *), int fd)
+{
+    int ends[2];
+    struct sockaddr_un at = {.sun_family = 0};
+    socklen_t length = sizeof at;
+    CALL(socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
+    CALL(name(ends[0], (struct sockaddr *)&at, &length));
+    say("family %d, %u bytes", at.sun_family, (unsigned)length);
+    CALL(name(ends[0], (struct sockaddr *)&at, (void *)1));
+    CALL(name(fd, (struct sockaddr *)&at, &length));
+    close(ends[0]);
+    close(ends[1]);
+}
+SYMBOL_CASE(getsockname)
+{
+    say_name(getsockname, fd);
+}
+SYMBOL_CASE(getpeername)
+{
+    say_name(getpeername, fd);
 }
 
 SYMBOL_CASE(getentropy)

@@ -18,11 +18,20 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/time.h>
+#include <sys/times.h>
 #include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, PAGES = 16, SIZE = PAGES * PAGE, AT = PAGE / 2, LONG = 5 * PAGE + 100, SHORT = 300 };
@@ -172,6 +181,60 @@ static void stats(const char *path)
     check(stat(nowhere, st) < 0, "stat of nowhere");
 }
 
+/* Structures, asked for by libc's names and by syscall(). */
+static void structures(const char *path)
+{
+    struct utsname *name = (void *)fresh();
+    check(uname(name) == 0 && !strcmp(name->sysname, "Linux"), "uname");
+    name = (void *)fresh();
+    check(syscall(SYS_uname, name) == 0 && !strcmp(name->sysname, "Linux"), "uname by syscall()");
+    struct sysinfo *info = (void *)fresh();
+    check(sysinfo(info) == 0 && info->mem_unit, "sysinfo");
+    struct rusage *usage = (void *)fresh();
+    check(getrusage(RUSAGE_SELF, usage) == 0 && usage->ru_maxrss, "getrusage");
+    struct tms *used = (void *)fresh();
+    used->tms_cstime = -1;
+    check(msync(map, SIZE, MS_SYNC) == 0 && syscall(SYS_times, used) != -1 && used->tms_cstime != -1,
+          "times by syscall()");
+    struct itimerval *timer = (void *)fresh();
+    timer->it_value.tv_sec = 7;
+    check(msync(map, SIZE, MS_SYNC) == 0 && getitimer(ITIMER_VIRTUAL, timer) == 0 && !timer->it_value.tv_sec,
+          "getitimer");
+    struct statfs *fs = (void *)fresh();
+    check(statfs(path, fs) == 0 && fs->f_bsize, "statfs");
+    fs = (void *)fresh();
+    check(fstatfs(source, fs) == 0 && fs->f_bsize, "fstatfs");
+    struct statvfs *vfs = (void *)fresh();
+    check(statvfs(path, vfs) == 0 && vfs->f_bsize, "statvfs");
+    char *to = fresh();
+    check(readlink("/proc/self/exe", to, SHORT) > 0 && *to == '/', "readlink");
+    to = fresh();
+    check(readlinkat(AT_FDCWD, "/proc/self/exe", to, SHORT) > 0 && *to == '/', "readlinkat");
+    to = fresh();
+    check(getcwd(to, LONG) == to && *to == '/', "getcwd");
+    struct sockaddr_un *at = (void *)fresh();
+    socklen_t *length = (void *)(at + 1);
+    *length = sizeof *at;
+    check(msync(map, SIZE, MS_SYNC) == 0 && getsockname(ends[0], (void *)at, length) == 0 && at->sun_family == AF_UNIX,
+          "getsockname");
+    fresh();
+    *length = sizeof *at;
+    check(msync(map, SIZE, MS_SYNC) == 0 && getpeername(ends[0], (void *)at, length) == 0 && *length == 2,
+          "getpeername");
+    int *option = (void *)fresh();
+    *length = sizeof *option;
+    check(msync(map, SIZE, MS_SYNC) == 0 &&
+              syscall(SYS_getsockopt, ends[0], SOL_SOCKET, SO_TYPE, option, length) == 0 && *option == SOCK_DGRAM,
+          "getsockopt by syscall()");
+    /* by libc in user space, or from its own stack */
+    struct timespec *now = (void *)fresh();
+    check(clock_gettime(CLOCK_REALTIME, now) == 0 && now->tv_sec, "clock_gettime");
+    struct timeval *today = (void *)fresh();
+    check(gettimeofday(today, NULL) == 0 && today->tv_sec, "gettimeofday");
+    to = fresh();
+    check(gethostname(to, SHORT) == 0 && *to, "gethostname");
+}
+
 /* A file that grows by what the kernel writes may be stored to there, through a mapping that reaches so far. */
 static void grown(const char *path, const char *from)
 {
@@ -200,6 +263,7 @@ static void all(const char *path)
     many(true);
     waiting();
     stats(path);
+    structures(path);
     FILE *stream = fopen(path, "r");
     check(stream != NULL, "fopen");
     if (stream) {

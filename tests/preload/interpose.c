@@ -35,6 +35,7 @@ struct interpose_case {
 #define INTERPOSE_copy(macro, name) macro(name)
 #define INTERPOSE_async(macro, name) macro(name)
 #define INTERPOSE_buffer(macro, name) macro(name)
+#define INTERPOSE_fill(macro, name) macro(name)
 #define INTERPOSE_poll(macro, name) macro(name)
 #define INTERPOSE_signal(macro, name) macro(name)
 #define INTERPOSE_mask(macro, name) macro(name)

@@ -16,11 +16,15 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/time.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <utime.h>
 
 #define DATA_PIECE 100
@@ -358,6 +362,76 @@ CALL(getrandom, "touch")
 CALL(getentropy, "touch")
 {
     return getentropy(nowhere, 1) < 0 && errno == EFAULT;
+}
+
+/* Small structures, which have no room there. */
+CALL(readlink, "touch")
+{
+    return readlink("/proc/self/exe", nowhere, 100) < 0 && errno == EFAULT;
+}
+CALL(readlinkat, "touch")
+{
+    return readlinkat(AT_FDCWD, "/proc/self/exe", nowhere, 100) < 0 && errno == EFAULT;
+}
+CALL(getcwd, "touch")
+{
+    return !getcwd(nowhere, 4096) && errno == EFAULT;
+}
+CALL(uname, "touch")
+{
+    return uname((void *)nowhere) < 0 && errno == EFAULT;
+}
+CALL(sysinfo, "touch")
+{
+    return sysinfo((void *)nowhere) < 0 && errno == EFAULT;
+}
+CALL(getrusage, "touch")
+{
+    return getrusage(RUSAGE_SELF, (void *)nowhere) < 0 && errno == EFAULT;
+}
+CALL(getitimer, "touch")
+{
+    return getitimer(ITIMER_REAL, (void *)nowhere) < 0 && errno == EFAULT;
+}
+
+extern int __statfs(const char *path, struct statfs *st);
+CALL(statfs, "touch")
+{
+    return statfs(interpose.path, (void *)nowhere) < 0 && errno == EFAULT;
+}
+CALL(statfs64, "touch")
+{
+    return statfs64(interpose.path, (void *)nowhere) < 0 && errno == EFAULT;
+}
+CALL(__statfs, "touch")
+{
+    return __statfs(interpose.path, (void *)nowhere) < 0 && errno == EFAULT;
+}
+CALL(fstatfs, "touch")
+{
+    return fstatfs(interpose.fd, (void *)nowhere) < 0 && errno == EFAULT;
+}
+CALL(fstatfs64, "touch")
+{
+    return fstatfs64(interpose.fd, (void *)nowhere) < 0 && errno == EFAULT;
+}
+
+static bool name_nowhere(int (*name)(int, struct sockaddr *, socklen_t *))
+{
+    int ends[2];
+    socklen_t length = 100;
+    if (socketpair(AF_UNIX, SOCK_DGRAM, 0, ends))
+        return false;
+    bool right = name(ends[0], (void *)nowhere, &length) < 0 && errno == EFAULT;
+    return interpose_opened(ends[0]) && interpose_opened(ends[1]) && right;
+}
+CALL(getsockname, "touch")
+{
+    return name_nowhere(getsockname);
+}
+CALL(getpeername, "touch")
+{
+    return name_nowhere(getpeername);
 }
 
 typedef size_t plain_fread(void *, size_t, size_t, FILE *);
