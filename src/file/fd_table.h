@@ -7,10 +7,11 @@
  * entry takes two loads and no lock; the handle that is found stays valid while the caller is in an RCU read section that
  * began before.
  *
- * Besides a handle an entry can hold one of three marks:
+ * Besides a handle an entry can hold one of four marks:
  *     FD_CLOSING    the descriptor is being closed: it is no longer one for the application (EBADF)
  *     FD_CHANGING   its file is being replaced, or looked at: wait, outside the read section, until that is done
  *     FD_CANDIDATE  the kernel's as long as nobody serves its file, without a handle (file_candidate.c)
+ *     FD_LEFT       the process ends: the kernel's for the thread that ends it, others wait until it is gone
  */
 #ifndef FILE_FD_TABLE_H
 #define FILE_FD_TABLE_H
@@ -30,6 +31,7 @@ struct fd_handle;
 #define FD_CLOSING ((struct fd_handle *)1)
 #define FD_CHANGING ((struct fd_handle *)2)
 #define FD_CANDIDATE ((struct fd_handle *)3)
+#define FD_LEFT ((struct fd_handle *)4)
 
 typedef struct fd_handle *_Atomic fd_entry;
 
@@ -68,7 +70,7 @@ static inline struct fd_handle *fd_table_get(int fd)
 
 static inline bool fd_is_handle(const struct fd_handle *handle)
 {
-    return (uintptr_t)handle > (uintptr_t)FD_CANDIDATE;
+    return (uintptr_t)handle > (uintptr_t)FD_LEFT;
 }
 
 /* Stores, and keeps the hint. Only where there is room. */

@@ -29,7 +29,7 @@ bool file_peek(void *to, const void *from, size_t length)
     return atomic_load_explicit(&file_state.pid, memory_order_relaxed) && pm_guard_copy(to, from, length);
 }
 
-bool file_owns_table(void)
+bool file_may_change(void)
 {
     if (atomic_load_explicit(&file_state.gone, memory_order_relaxed))
         return false;
@@ -42,6 +42,14 @@ bool file_owns_table(void)
         return false;
     birth_check(); /* behind foreign: a vfork child must not set its parent up */
     return foreign || atomic_load_explicit(&file_state.pid, memory_order_relaxed) == (uint32_t)sys_getpid();
+}
+
+bool file_owns_table(void)
+{
+    uintptr_t gone = atomic_load_explicit(&file_state.gone, memory_order_relaxed);
+    if (__builtin_expect(gone && gone != (uintptr_t)__builtin_thread_pointer(), 0))
+        uma_exit_wait(true);
+    return file_may_change();
 }
 
 void file_ask_foreign(bool (*foreign)(void))

@@ -19,7 +19,7 @@ int file_demote(int fd, enum uma_demotion reason)
     if (!fd_is_handle(handle))
         return handle ? -EBADF : 0;
     handle_lock(handle);
-    bool beside = !file_owns_table();
+    bool beside = !file_may_change(); /* the record is locked */
     int error = beside ? uma_demote_beside(handle->uma, fd, reason) : uma_demote(handle->uma, fd, reason);
     if (!error)
         error = ofd_to_kernel(handle->ofd, fd);

@@ -108,9 +108,17 @@ void file_born(void)
 
 void file_exit(void)
 {
-    if (!atomic_load_explicit(&file_state.pid, memory_order_relaxed) || !file_owns_table() ||
-        atomic_exchange_explicit(&file_state.gone, true, memory_order_acq_rel)) /* one caller goes on */
+    uintptr_t none = 0, self = (uintptr_t)__builtin_thread_pointer();
+    if (!atomic_load_explicit(&file_state.pid, memory_order_relaxed))
         return;
+    if (!file_may_change() ||
+        !atomic_compare_exchange_strong_explicit(&file_state.gone, &none, self, memory_order_acq_rel,
+                                                 memory_order_relaxed)) { /* one caller goes on */
+        none = atomic_load_explicit(&file_state.gone, memory_order_relaxed);
+        if (none && none != self) /* who ends the process at once must not end the other one in the middle of it */
+            uma_exit_wait(false);
+        return;
+    }
     handle_end_late();
     uma_exit();
     handle_exit();

@@ -23,7 +23,7 @@
 struct file_state {
     _Atomic uint32_t pid;          /* of the process, once it has managed a file; 0 before */
     bool (*_Atomic foreign)(void); /* file_ask_foreign: tells vfork children apart; NULL: nobody does */
-    _Atomic bool gone;             /* file_exit was called: nothing is managed any more */
+    _Atomic uintptr_t gone;        /* the thread that has called file_exit: nothing is managed any more */
     _Atomic bool divided;          /* threads have tables of descriptors of their own: nothing new is managed */
     _Atomic bool paused;           /* file_before_move has ended the sync thread */
     _Atomic bool mapped;           /* file_nvmmap has registered a mapping since the process began */
@@ -38,6 +38,8 @@ void file_begin_process(void);
 
 /* Whether descriptors may be opened, closed and duplicated here with effect on the table: not after file_exit, and not in
  * a vfork child, which has its own descriptors but the parent's memory. */
+bool file_may_change(void);
+/* The same at the begin of a call that holds nothing: beside a file_exit of another thread it waits until the process is gone. */
 bool file_owns_table(void);
 
 /* ---- one call on a uma ---- */

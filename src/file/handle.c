@@ -289,9 +289,9 @@ static void exit_entry(int fd, struct fd_handle *handle, void *arg)
 {
     (void)arg;
     handle_lock(handle);
-    ofd_to_kernel(handle->ofd, fd); /* whoever still uses the number is served by the kernel */
+    ofd_to_kernel(handle->ofd, fd); /* what this thread still does with the number the kernel does */
     ofd_unlock(handle->ofd);
-    fd_table_set(fd, NULL);
+    fd_table_set(fd, FD_LEFT);
 }
 
 static void exit_handle(struct fd_handle *handle)
@@ -331,7 +331,12 @@ struct fd_handle *handle_enter_marked(int fd)
         if (fd_is_handle(handle))
             return handle;
         rcu_leave();
-        if (handle == FD_CANDIDATE) {
+        bool left = handle == FD_LEFT;
+        if (handle == FD_CANDIDATE || handle == FD_CHANGING)
+            left = uma_has_left(); /* another thread was at the number: it waits for the end, too */
+        if (left) {
+            return NULL;
+        } else if (handle == FD_CANDIDATE) {
             int error = candidate_adopt(fd);
             if (error) /* a vfork child's number; or no memory: EBADF, as open would have had none */
                 return error == -EPERM ? NULL : FD_CLOSING;

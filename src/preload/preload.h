@@ -243,7 +243,7 @@ long preload_wait_result(long number, long a, long b, long c, long d);
     X(fopen) X(fopen64) X(freopen) X(freopen64) X(fdopen) X(fclose) X(vdprintf) X(__vdprintf_chk) X(mkstemp)           \
     X(mkstemps) X(mkostemp) X(mkostemps) X(posix_fallocate) X(closefrom) X(aio_read) X(aio_write) X(aio_fsync)         \
     X(lio_listio) X(posix_spawn) X(posix_spawnp) X(posix_spawn_file_actions_adddup2) X(system) X(popen)                \
-    X(quick_exit) X(__open_2) X(__read_chk) X(__pread_chk) X(__recv_chk) X(__recvfrom_chk) X(__poll_chk) X(__ppoll_chk) X(getcwd) X(fread) X(fread_unlocked) X(__fread_chk) X(__fread_unlocked_chk) \
+    X(__open_2) X(__read_chk) X(__pread_chk) X(__recv_chk) X(__recvfrom_chk) X(__poll_chk) X(__ppoll_chk) X(getcwd) X(fread) X(fread_unlocked) X(__fread_chk) X(__fread_unlocked_chk) \
     X(io_uring_queue_init) X(io_uring_queue_init_params)                                                               \
     X(io_uring_queue_init_mem) X(clone) X(_Fork) X(sigaction) X(pthread_sigmask) X(pthread_setcanceltype)                              \
     X(shm_open) X(setmntent) X(endmntent) X(updwtmp) X(backtrace_symbols_fd) X(wordexp) X(openpty)     \

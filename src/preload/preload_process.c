@@ -124,15 +124,17 @@ void preload_exit_group(int status)
         rawsys(SYS_exit_group, status, 0, 0, 0, 0, 0);
 }
 
-void preload_quick_exit(int status)
+static void process_exit_quickly(void)
 {
-    void (*real)(int) = preload_real(PRELOAD_REAL_quick_exit);
     const struct nvmmio_core *core = preload_owner();
     if (core)
         core->exit();
-    if (real)
-        real(status);
-    preload_exit_group(status);
+}
+
+/* Handlers of quick_exit are called from the last to the first: this one when those of the application have used its files. */
+__attribute__((constructor)) static void process_start(void)
+{
+    (void)at_quick_exit(process_exit_quickly); /* without memory, as a kill */
 }
 
 /* ---- daemon: libc's ends the parent and closes descriptors unseen ---- */

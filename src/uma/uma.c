@@ -160,8 +160,10 @@ int uma_hold(int fd, int flags, const struct statx *given, struct uma **out)
 {
     struct statx stx;
     *out = NULL;
-    if (uma_exiting())
+    if (uma_exiting()) {
+        uma_exit_wait(true);
         return 0;
+    }
     if (given)
         stx = *given;
     else {

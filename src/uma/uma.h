@@ -98,9 +98,11 @@ bool uma_take_over(int fd);
 void uma_take_over_end(void);
 
 /* The thread that is letting all files of the process go, by its thread pointer; 0: none. Other threads' calls wait before they
- * begin, outside read sections: they would find files that are neither here nor whole in the kernel. */
+ * begin, outside read sections: they would find files that are neither here nor whole in the kernel. At exit this never ends;
+ * after `until` (ns; 0: none) they go on all the same. */
 struct uma_parting {
     _Atomic uintptr_t thread;
+    _Atomic int64_t until;
 };
 extern struct uma_parting uma_parting;
 static inline bool uma_is_parting(void)
@@ -108,8 +110,13 @@ static inline bool uma_is_parting(void)
     /* relaxed: a read section that misses it is waited for */
     return __builtin_expect(atomic_load_explicit(&uma_parting.thread, memory_order_relaxed) != 0, 0);
 }
-/* Waits until there is none. False: it is this thread itself. */
+/* Waits until there is none. False: it is this thread itself, or waiting has lasted too long. */
 bool uma_parting_wait(void);
+/* Whether uma_exit is done. */
+bool uma_has_left(void);
+/* Another thread calls uma_exit, or will at once: waits until it is done, or (to_the_end) until the process is gone, 5 s at most:
+ * should the end of the process wait for this thread, it goes on. */
+void uma_exit_wait(bool to_the_end);
 
 /* Before the application sets O_APPEND or O_DIRECT on a description of the file: it may be the library's, too (lease:1). */
 int uma_before_flags(struct uma *uma, int fd);
@@ -394,7 +401,8 @@ void uma_before_exec(void);
  * none. Not within a read section. */
 bool uma_relieve(void);
 
-/* Orderly exit: commits, writes back and detaches everything; afterwards all calls go to the kernel. */
+/* Orderly exit: commits, writes back and detaches everything; afterwards calls of this thread go to the kernel, those of others
+ * wait. */
 void uma_exit(void);
 
 /* The first thread of this process ends, and not the process. */

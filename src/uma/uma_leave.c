@@ -9,26 +9,62 @@
 #include "uma/uma_private.h"
 #include "uma/uma_ranges.h"
 
+#include <time.h>
+
+#define LEAVE_PATIENCE_NS (INT64_C(5) * 1000000000)
+#define LEAVE_YIELDS 100u
+#define LEAVE_PAUSE_NS 50000
+
 /* ---- other threads wait ---- */
 
 struct uma_parting uma_parting;
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now); /* the vdso, no system call */
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static void pause_round(unsigned round)
+{
+    const struct timespec pause = {.tv_nsec = LEAVE_PAUSE_NS};
+    if (round < LEAVE_YIELDS)
+        sys_sched_yield();
+    else
+        rawsys(SYS_nanosleep, (long)&pause, 0, 0, 0, 0, 0);
+}
+
+/* Whether all files were let go for good: the process ends. */
+static bool has_left(void)
+{
+    return atomic_load_explicit(&uma_parting.until, memory_order_acquire) != 0;
+}
+
+/* What comes behind our exit takes so long that a thread of ours is waited for, by another library's destructor: it goes on. */
+static bool patience_is_over(void)
+{
+    return has_left() && now_ns() >= atomic_load_explicit(&uma_parting.until, memory_order_relaxed);
+}
 
 static uintptr_t this_thread(void)
 {
     return (uintptr_t)__builtin_thread_pointer();
 }
 
-/* From here to parting_end no other thread is in a call, or begins one. False: this thread had begun already. */
+/* From here to parting_end no other thread is in a call, or begins one. False: this thread had begun already, or there is nothing
+ * left to let go. */
 static bool parting_begin(void)
 {
     uintptr_t none = 0;
+    unsigned round = 0;
     /* acq_rel: the one before has let everything go */
     while (!atomic_compare_exchange_strong_explicit(&uma_parting.thread, &none, this_thread(), memory_order_acq_rel,
                                                     memory_order_acquire)) {
-        if (none == this_thread())
+        if (none == this_thread() || patience_is_over())
             return false;
         none = 0;
-        sys_sched_yield();
+        pause_round(round++);
     }
     rcu_wait_for_others();
     return true;
@@ -44,17 +80,33 @@ void uma_parting_end(void)
 void uma_parting_after_fork_child(void)
 {
     atomic_store_explicit(&uma_parting.thread, 0, memory_order_relaxed); /* the only thread */
+    if (has_left())
+        atomic_store_explicit(&uma_parting.until, 1, memory_order_relaxed); /* long ago: nobody waits here */
 }
 
 bool uma_parting_wait(void)
 {
     uintptr_t thread;
-    while ((thread = atomic_load_explicit(&uma_parting.thread, memory_order_acquire)) != 0) {
-        if (thread == this_thread())
+    for (unsigned round = 0; (thread = atomic_load_explicit(&uma_parting.thread, memory_order_acquire)) != 0; round++) {
+        if (thread == this_thread() || patience_is_over())
             return false;
-        sys_sched_yield();
+        pause_round(round);
     }
     return true;
+}
+
+bool uma_has_left(void)
+{
+    return has_left();
+}
+
+void uma_exit_wait(bool to_the_end)
+{
+    for (unsigned round = 0; to_the_end ? !patience_is_over() : !has_left(); round++) {
+        if (atomic_load_explicit(&uma_parting.thread, memory_order_relaxed) == this_thread())
+            return;
+        pause_round(round);
+    }
 }
 
 /* ---- all files ---- */
@@ -79,7 +131,8 @@ static void leave_detach(struct uma *uma)
     uma_detach(uma);
 }
 
-/* Detaches every uma, as its last close would. Within parting_begin and uma_parting_end. */
+/* Detaches every uma, as its last close would. Within parting_begin and uma_parting_end. One that an open has attached meanwhile is
+ * in no call yet. */
 static void leave_all(void)
 {
     uma_registry_lock();
@@ -88,6 +141,7 @@ static void leave_all(void)
     rcu_wait_for_others(); /* other threads may still be inside */
     uma_attach_lock();
     uma_registry_lock();
+    uma_each_in_state(UMA_ATTACHED, leave_path);
     uma_each_in_state(UMA_LEAVING, leave_wait);
     uma_each_in_state(UMA_LEAVING, leave_detach);
     uma_registry_unlock();
@@ -130,16 +184,19 @@ bool uma_relieve(void)
     return any;
 }
 
+/* Other threads' calls wait until the process is gone, as before an exec: in the kernel they would go past the log of another
+ * process that serves the file. First the calls that have begun end, as ever; only then uma_exiting() keeps files from being
+ * attached, which sends calls to the kernel. */
 void uma_exit(void)
 {
+    parting_begin();
     if (!uma_begin_exit())
         return;
     uma_sync_stop();
-    bool begun = parting_begin();
     leave_all();
-    if (begun) /* from now on the kernel serves whoever still calls */
-        uma_parting_end();
     volume_exit();
+    /* release: who waits for this finds the files let go */
+    atomic_store_explicit(&uma_parting.until, now_ns() + LEAVE_PATIENCE_NS, memory_order_release);
 }
 
 /* ---- one file ---- */

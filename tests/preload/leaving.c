@@ -2,7 +2,8 @@
  * Copyright (c) 2026 the nvmmio authors
  *
  * leaving.c — promise: a process that ends, or becomes another program, or fails to, in one thread while others write loses no
- * write that had returned, and no thread reads what was before its own last write.
+ * write that had returned, and no thread reads what was before its own last write; also of a file that another process serves
+ * all the time, whose log must not be written past.
  *
  *     leaving [ROUNDS]
  */
@@ -36,11 +37,14 @@ static void *writer(void *arg)
     for (uint64_t i = 1; !atomic_load(&board->stop); i++) {
         uint64_t back = 0;
         off_t place = (off_t)(self * PLACE);
-        if (pwrite(fd, &i, sizeof i, place) != sizeof i)
+        int file = self ? fd : open(path, O_RDWR | O_CLOEXEC); /* one opens it anew each time */
+        if (pwrite(file, &i, sizeof i, place) != sizeof i)
             break;
         atomic_store(&board->done[self], i);
-        if (pread(fd, &back, sizeof back, place) != sizeof back || back != i)
+        if (pread(file, &back, sizeof back, place) != sizeof back || back != i)
             atomic_store(&board->stale, true);
+        if (file != fd)
+            close(file);
     }
     return NULL;
 }
@@ -48,6 +52,11 @@ static void *writer(void *arg)
 static void leave_by_exit(void)
 {
     exit(EXIT_SUCCESS);
+}
+
+static void nap(unsigned us)
+{
+    nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
 }
 
 static void leave_at_once(void)
@@ -61,12 +70,14 @@ static void leave_by_exec(void)
     _exit(EXIT_FAILURE);
 }
 
-static void nap(unsigned us)
-{
-    nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
-}
-
 static pthread_t threads[WRITERS];
+
+static void end_writers(void)
+{
+    atomic_store(&board->stop, true);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(threads[i], NULL);
+}
 
 static void stay(void)
 {
@@ -74,10 +85,52 @@ static void stay(void)
         execl("/nowhere/at/all", "nothing", NULL);
         nap(200);
     }
-    atomic_store(&board->stop, true);
-    for (int i = 0; i < WRITERS; i++)
-        pthread_join(threads[i], NULL);
+    end_writers();
     _exit(EXIT_SUCCESS);
+}
+
+static void nap_long(void)
+{
+    nap(20 * 1000);
+}
+
+static ssize_t write_late(void *then, const char *from, size_t length)
+{
+    (void)from;
+    (*(void (**)(void))then)();
+    return (ssize_t)length;
+}
+
+/* libc writes its streams out behind all destructors. */
+static void exit_with(void (*then)(void))
+{
+    static void (*late)(void);
+    late = then;
+    FILE *stream = fopencookie(&late, "w", (cookie_io_functions_t){.write = write_late});
+    if (!stream || fputc('.', stream) == EOF)
+        _exit(EXIT_FAILURE);
+    exit(EXIT_SUCCESS);
+}
+
+static void leave_slowly(void)
+{
+    exit_with(nap_long);
+}
+
+/* The exit waits for threads that wait for its end: it must come all the same, some seconds later. */
+static void leave_crosswise(void)
+{
+    alarm(20);
+    exit_with(end_writers);
+}
+
+/* Whose handlers use files still, and wait for threads that do. */
+static void leave_quickly(void)
+{
+    alarm(3);
+    if (at_quick_exit(end_writers))
+        _exit(EXIT_FAILURE);
+    quick_exit(EXIT_SUCCESS);
 }
 
 static void child(void (*leave)(void), unsigned us)
@@ -90,24 +143,50 @@ static void child(void (*leave)(void), unsigned us)
     leave();
 }
 
-static bool round_of(void (*leave)(void), unsigned us)
+static bool has_all(int file)
 {
-    int status, file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    *board = (struct board){0};
-    if (write(file, bytes, SIZE) != SIZE || fsync(file) || close(file))
-        return false;
-    pid_t pid = fork();
-    if (pid == 0)
-        child(leave, us);
-    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
-        return false;
-    file = open(path, O_RDONLY);
-    bool well = !atomic_load(&board->stale);
+    bool well = true;
     for (int i = 0; i < WRITERS; i++) {
         uint64_t found = 0;
         if (pread(file, &found, sizeof found, (off_t)i * PLACE) != sizeof found || found < atomic_load(&board->done[i]))
             well = false;
     }
+    return well;
+}
+
+static bool ends_well(pid_t pid)
+{
+    int status;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+}
+
+static bool has_ended(pid_t pid)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == pid;
+}
+
+/* served: this process has the file open, and writes to the same lines. */
+static bool round_of(void (*leave)(void), bool served, unsigned us)
+{
+    int file = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+    *board = (struct board){0};
+    bool well = write(file, bytes, SIZE) == SIZE && fsync(file) == 0;
+    if (!served)
+        well &= close(file) == 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (served)
+            close(file);
+        child(leave, us);
+    }
+    for (uint64_t i = 0; served && !has_ended(pid); i++)
+        well &= pwrite(file, &i, sizeof i, (off_t)(i % WRITERS * PLACE + sizeof i)) == sizeof i && fsync(file) == 0;
+    well &= ends_well(pid) && !atomic_load(&board->stale);
+    if (served)
+        well &= has_all(file) && close(file) == 0;
+    file = open(path, O_RDONLY);
+    well &= has_all(file);
     return close(file) == 0 && well;
 }
 
@@ -116,7 +195,18 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*leave)(void);
-    } ways[] = {{"exit", leave_by_exit}, {"_exit", leave_at_once}, {"exec", leave_by_exec}, {"exec that fails", stay}};
+        bool served;
+        int most; /* rounds; 0: all */
+    } ways[] = {{"exit", leave_by_exit, false, 0},
+                {"_exit", leave_at_once, false, 0},
+                {"exec", leave_by_exec, false, 0},
+                {"exec that fails", stay, false, 0},
+                {"exit that waits for the writers", leave_crosswise, false, 1},
+                {"exit, served by another", leave_by_exit, true, 0},
+                {"slow exit, served by another", leave_slowly, true, 0},
+                {"quick_exit, served by another", leave_quickly, true, 0},
+                {"_exit, served by another", leave_at_once, true, 0},
+                {"exec, served by another", leave_by_exec, true, 0}};
     int failed = 0, rounds = argc > 1 ? atoi(argv[1]) : ROUNDS;
     board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (board == MAP_FAILED || !mkdtemp(root) || setenv("NVMMIO_ROOT", root, 1) || /* before the library is used */
@@ -124,10 +214,10 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     snprintf(path, sizeof path, "%s/file", root);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        int bad = 0;
-        for (int round = 0; round < rounds; round++)
-            bad += !round_of(ways[i].leave, 2000 + (unsigned)round % 7 * 500);
-        printf("%s: %d of %d rounds failed\n", ways[i].name, bad, rounds);
+        int bad = 0, last = ways[i].most && ways[i].most < rounds ? ways[i].most : rounds;
+        for (int round = 0; round < last; round++)
+            bad += !round_of(ways[i].leave, ways[i].served, 2000 + (unsigned)round % 7 * 500);
+        printf("%s: %d of %d rounds failed\n", ways[i].name, bad, last);
         fflush(stdout); /* before the next fork */
         failed += bad;
     }

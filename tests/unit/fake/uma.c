@@ -745,3 +745,11 @@ void uma_main_ended(void)
 void uma_exit(void)
 {
 }
+bool uma_has_left(void)
+{
+    return false;
+}
+void uma_exit_wait(bool to_the_end)
+{
+    (void)to_the_end;
+}
