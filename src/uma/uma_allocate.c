@@ -49,6 +49,17 @@ static int allocate_settled(struct uma *uma, struct index_record *record, int mo
     return error;
 }
 
+/* What the library keeps there is not the application's: it would go when the file grows. And tmpfs shows what is allocated twice
+ * as data. */
+static void drop_reserve(struct uma *uma, uint64_t to)
+{
+    struct index_record *record = uma_claim(uma);
+    uma_lock(uma, record, &uma_shared(uma)->resize_lock);
+    uma_drop_reserve(uma, record, uma_round_up(to));
+    shlock_release(&uma_shared(uma)->resize_lock);
+    uma_unclaim(uma, record);
+}
+
 int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length)
 {
     struct index_shared *shared = uma_shared(uma);
@@ -56,6 +67,7 @@ int uma_allocate(struct uma *uma, int mode, uint64_t offset, uint64_t length)
     if (!uma->data_writable)
         return -EACCES;
     if (!(mode & ~FALLOC_FL_KEEP_SIZE)) {
+        drop_reserve(uma, offset + length);
         error = grow_allocate(uma->data_fd, FALLOC_FL_KEEP_SIZE, offset, length);
         if (error)
             return error;
