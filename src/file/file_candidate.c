@@ -158,8 +158,10 @@ int candidate_see(int fd, struct stat *st)
     struct stat own;
     if (!file_owns_table() || !fd_table_take_candidate(fd, FD_CHANGING))
         return st ? sys_fstat(fd, st) : 0;
+    struct fd_candidate *record = candidate_record(fd);
+    atomic_store_explicit(&record->worth.cuts, volume_cuts(record->volume), memory_order_relaxed); /* before its size */
     int error = st ? sys_fstat(fd, st) : ask(fd, &own);
-    enum sight sight = error ? SIGHT_CANDIDATE : look(candidate_record(fd), st ? st : &own);
+    enum sight sight = error ? SIGHT_CANDIDATE : look(record, st ? st : &own);
     fd_table_set(fd, sight == SIGHT_OTHER ? NULL : FD_CANDIDATE);
     return sight == SIGHT_MANAGED ? candidate_adopt(fd) : error;
 }
@@ -213,6 +215,8 @@ static int make_handle(int fd, struct fd_candidate *record, struct fd_handle **h
         return 0;
     if (candidate_is_fresh(record))
         stx.stx_size = 0; /* as it was when it was opened */
+    else if (!stx.stx_size)
+        stx.stx_size = 1; /* the same: somebody has cut it since */
     int error = uma_hold(fd, record->flags, &stx, &uma);
     if (error || !uma)
         return error;

@@ -103,7 +103,7 @@ static bool candidate_tears(struct fd_candidate *candidate, int fd, size_t count
         offset = -1;
     else if (offset == RW_SEQUENTIAL)
         offset = sys_lseek(fd, 0, SEEK_CUR);
-    return uma_worth_tears(&candidate->worth, fd, offset, count);
+    return uma_worth_tears(&candidate->worth, candidate->volume, fd, offset, count);
 }
 
 /* The call on a candidate, made by the kernel. -UMA_AGAIN: it must be made by a handle. */

@@ -36,7 +36,10 @@ static long resize_step(struct file_call *call, enum uma_path path)
     struct size_call *size = (struct size_call *)call;
     if (path == UMA_PATH_KERNEL) {
         uma_note_cut(call->uma); /* whatever comes of it */
-        return size->path ? sys_truncate(size->path, (off_t)size->size) : sys_ftruncate(call->fd, (off_t)size->size);
+        int result =
+            size->path ? sys_truncate(size->path, (off_t)size->size) : sys_ftruncate(call->fd, (off_t)size->size);
+        uma_note_cut(call->uma);
+        return result;
     }
     if (!file_limit_allows(uma_size(call->uma), size->size)) {
         size->over_limit = true;
@@ -63,8 +66,9 @@ int file_ftruncate(int fd, off_t length)
     struct fd_candidate *candidate = candidate_enter_write(fd, &inflight);
     int result;
     if (candidate) {
-        atomic_store_explicit(&candidate->worth.size_floor, 0, memory_order_relaxed);
+        volume_note_cut(candidate->volume);
         result = sys_ftruncate(fd, length);
+        volume_note_cut(candidate->volume);
         candidate_leave(&inflight);
         return result;
     }
@@ -116,7 +120,10 @@ static long allocate_step(struct file_call *call, enum uma_path path)
     if (path == UMA_PATH_KERNEL) {
         if (size->mode & FALLOC_FL_COLLAPSE_RANGE)
             uma_note_cut(call->uma);
-        return sys_fallocate(call->fd, size->mode, (off_t)size->offset, (off_t)size->size);
+        int result = sys_fallocate(call->fd, size->mode, (off_t)size->offset, (off_t)size->size);
+        if (size->mode & FALLOC_FL_COLLAPSE_RANGE)
+            uma_note_cut(call->uma);
+        return result;
     }
     uint64_t now = uma_size(call->uma);
     uint64_t then = size->mode & FALLOC_FL_INSERT_RANGE ? now + size->size : size->offset + size->size;

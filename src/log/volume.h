@@ -135,6 +135,12 @@ uint64_t volume_corrections(void);
 /* A file is about to look so. */
 void volume_note_correction(struct volume *volume);
 
+/* Moves when a file that nobody serves may become shorter, by whichever process: told before the kernel is asked and after. Who
+ * looks here, then at a size, and finds the number again later knows that the file is not shorter, but for a cut that is under
+ * way. */
+uint64_t volume_cuts(const struct volume *volume);
+void volume_note_cut(struct volume *volume);
+
 /* Without a lock: whether the inode is attached and not the kernel's, or has a log to recover. For open. */
 bool volume_is_attached(struct volume *volume, uint64_t ino);
 

@@ -17,10 +17,10 @@ enum {
     BUCKET_READS_BIT = 13,    /* then the kind: the call reads, */
     BUCKET_WRITES_BIT = 14,   /* or it writes, */
     BUCKET_THREAD_SHIFT = 15, /* the thread above */
-    BUCKET_THREAD_ALIGN = 6,  /* bits of a thread's address that are the same in all */
+    BUCKET_THREAD_ALIGN_BITS = 6,
+    BUCKET_THREAD_ALIGN = 1 << BUCKET_THREAD_ALIGN_BITS, /* of a thread's address */
     BUCKET_SPINS = 100,
-    BUCKET_THREAD_ALIGN = 64, /* of a thread's address */
-    BUCKET_DEATH_CHECK = 64,  /* rounds between two looks whether a process lives */
+    BUCKET_DEATH_CHECK = 64, /* rounds between two looks whether a process lives */
 };
 #define BUCKET_WORD_MASK ((UINT64_C(1) << BUCKET_WORD_BITS) - 1)
 #define BUCKET_ANY (BUCKET_WORD_MASK - 1) /* number of no bucket: the call is on some inode of the volume, or on none */
@@ -88,16 +88,17 @@ static inline bool publish_at(_Atomic uint64_t *at, uint64_t word)
 /* Threads begin at different words. */
 static inline _Atomic uint64_t *first_word(struct volume_process *process, uint64_t word)
 {
-    const unsigned byte = (uint8_t)(word >> (BUCKET_THREAD_SHIFT + BUCKET_THREAD_ALIGN));
+    const unsigned byte = (uint8_t)(word >> (BUCKET_THREAD_SHIFT + BUCKET_THREAD_ALIGN_BITS));
     return &process->inflight[byte * VOLUME_WORDS >> 8];
 }
 
 /* Whether no call can have published that: no thread has such an address (glibc aligns what is there to 64 bytes), or there is
- * no such bucket. The table is damaged; a call's own word heals by itself when the call is over. */
+ * no such bucket, or kind. The table is damaged; a call's own word heals by itself when the call is over. */
 static bool is_nobodys_word(uint64_t word)
 {
     uint64_t bucket = word & BUCKET_WORD_MASK, thread = word >> BUCKET_THREAD_SHIFT;
-    return !bucket || (bucket > VOLUME_BUCKETS && bucket != BUCKET_ANY + 1) || !thread || thread % BUCKET_THREAD_ALIGN;
+    return !bucket || (bucket > VOLUME_BUCKETS && bucket != BUCKET_ANY + 1) || !thread ||
+           thread % BUCKET_THREAD_ALIGN || (word & BUCKET_KIND) == 0 || (word & BUCKET_KIND) == BUCKET_KIND;
 }
 
 static void clear_nobodys_word(_Atomic uint64_t *at)

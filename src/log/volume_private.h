@@ -65,7 +65,8 @@ struct volume_table {
     /* Slots in use in all buckets. Counted up before the slot is seen, down after it is gone: never too low. Who dies in
      * between leaves it too high until the next boot, which costs time alone. */
     _Atomic uint64_t slots;
-    uint8_t reserved[4096 - 80];
+    _Atomic uint64_t cuts; /* see volume_cuts */
+    uint8_t reserved[4096 - 88];
     struct volume_process process[VOLUME_PROCESSES];
     struct volume_bucket bucket[VOLUME_BUCKETS];
     /* What each process says once more, so that damage shows. In the low bits the bucket + 1 that it has locked, or is about to

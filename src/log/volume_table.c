@@ -338,6 +338,20 @@ void volume_table_close(struct volume *volume)
     volume_live_close(volume);
 }
 
+/* ---- cuts ---- */
+
+uint64_t volume_cuts(const struct volume *volume)
+{
+    /* acquire: a size that is asked for next is of that moment or later; pairs with volume_note_cut */
+    return atomic_load_explicit(&volume->table->cuts, memory_order_acquire);
+}
+
+void volume_note_cut(struct volume *volume)
+{
+    /* acq_rel: of two, the first comes before the cut, the second behind it */
+    atomic_fetch_add_explicit(&volume->table->cuts, 1, memory_order_acq_rel);
+}
+
 /* ---- a table that goes away ---- */
 
 static bool table_patch(void *start, size_t bytes, uintptr_t address)

@@ -142,8 +142,9 @@ struct uma_worth {
     _Atomic uint64_t calls;                     /* that moved data */
     _Atomic uint64_t others;                    /* locks */
     _Atomic uint64_t bytes_read, bytes_written; /* by those calls */
-    _Atomic uint64_t size_floor; /* the file is not shorter, as far as this process has seen; others may have cut it */
-    _Atomic bool torn;           /* a write of the kernel would be torn: earned at once (uma_worth_tears) */
+    _Atomic uint64_t size_floor; /* the file is not shorter, as long as volume_cuts is what it was then: */
+    _Atomic uint64_t cuts;
+    _Atomic bool torn; /* a write of the kernel would be torn: earned at once (uma_worth_tears) */
 };
 static inline void uma_worth_count(_Atomic uint64_t *counter, uint64_t more)
 {
@@ -168,18 +169,19 @@ static inline bool uma_worth_earned(const struct uma_worth *worth)
     return uma_worth_pays(worth) || atomic_load_explicit(&worth->torn, memory_order_relaxed);
 }
 #define UMA_KERNEL_PAGE 4096u /* what SIGKILL does not divide */
-/* Whether a write of the kernel, at `offset` or at the end (-1), would make the file longer over a block's end: SIGKILL may
- * end it between two pages, and the file would have a length that it was never given. The second asks the kernel. */
-static inline bool uma_worth_may_tear(const struct uma_worth *worth, int64_t offset, uint64_t length)
+/* Whether a write of the kernel may end between two pages. A negative offset is not known. */
+static inline bool uma_worth_is_across(int64_t offset, uint64_t length)
 {
-    return offset < 0 || ((uint64_t)offset % UMA_KERNEL_PAGE + length > UMA_KERNEL_PAGE &&
-                          (uint64_t)offset + length > atomic_load_explicit(&worth->size_floor, memory_order_relaxed));
+    return offset < 0 || (uint64_t)offset % UMA_KERNEL_PAGE + length > UMA_KERNEL_PAGE;
 }
-bool uma_worth_tears_now(struct uma_worth *worth, int fd, int64_t offset, uint64_t length);
-static inline bool uma_worth_tears(struct uma_worth *worth, int fd, int64_t offset, uint64_t length)
+/* Whether a write of the kernel, at `offset` or at the end (-1), would make the file, one of the volume, longer over a block's
+ * end: SIGKILL may end it between two pages, and the file would have a length that it was never given. */
+bool uma_worth_tears_across(struct uma_worth *worth, const struct volume *volume, int fd, int64_t offset,
+                            uint64_t length);
+static inline bool uma_worth_tears(struct uma_worth *worth, const struct volume *volume, int fd, int64_t offset,
+                                   uint64_t length)
 {
-    return __builtin_expect(uma_worth_may_tear(worth, offset, length), 0) &&
-           uma_worth_tears_now(worth, fd, offset, length);
+    return uma_worth_is_across(offset, length) && uma_worth_tears_across(worth, volume, fd, offset, length);
 }
 
 /* Ends the call. Says what a call on the kernel's path did. */
@@ -249,7 +251,7 @@ void uma_reach(struct uma *uma);
  * the file then. offset: -1 for the end, UMA_OFFSET_KERNELS for fd's own. */
 #define UMA_OFFSET_KERNELS INT64_MIN
 bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length);
-/* On the kernel's path the file may have been cut. */
+/* On the kernel's path the file may be cut: to be said before and after. */
 void uma_note_cut(struct uma *uma);
 /* This process did that with the file before it had the uma. */
 void uma_note_worth(struct uma *uma, const struct uma_worth *worth);

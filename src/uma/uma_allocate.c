@@ -54,9 +54,9 @@ static int allocate_settled(struct uma *uma, struct index_record *record, int mo
 static void drop_reserve(struct uma *uma, uint64_t to)
 {
     struct index_record *record = uma_claim(uma);
-    uma_lock(uma, record, &uma_shared(uma)->resize_lock);
+    uma_lock(uma, record, INDEX_LOCK_RESIZE);
     uma_drop_reserve(uma, record, uma_round_up(to));
-    shlock_release(&uma_shared(uma)->resize_lock);
+    uma_unlock(uma, record, INDEX_LOCK_RESIZE);
     uma_unclaim(uma, record);
 }
 

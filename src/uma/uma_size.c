@@ -133,7 +133,7 @@ static int drop_garbage(struct uma *uma, struct index_record *record, uint64_t t
         if (!error)
             error = uma_trim_locked(uma, record);
     }
-    uma_gate_open(uma);
+    uma_gate_open(uma, record);
     return error;
 }
 

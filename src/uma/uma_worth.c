@@ -66,13 +66,21 @@ static int kernel_size(int fd, uint64_t *size)
     return error;
 }
 
-bool uma_worth_tears_now(struct uma_worth *worth, int fd, int64_t offset, uint64_t length)
+/* The size is asked for only where it may be another one than was seen: not at each write. A cut by a program without the library
+ * cannot be told: whatever was asked, it might come between that and the write. */
+bool uma_worth_tears_across(struct uma_worth *worth, const struct volume *volume, int fd, int64_t offset,
+                            uint64_t length)
 {
+    const uint64_t cuts = volume_cuts(volume);
+    if (offset >= 0 && cuts == count_of(&worth->cuts) && (uint64_t)offset + length <= count_of(&worth->size_floor))
+        return false;
     uint64_t size;
     if (kernel_size(fd, &size))
         return false;
+    uint64_t start = offset < 0 ? size : (uint64_t)offset;
     atomic_store_explicit(&worth->size_floor, size, memory_order_relaxed);
-    return uma_worth_may_tear(worth, offset < 0 ? (int64_t)size : offset, length);
+    atomic_store_explicit(&worth->cuts, cuts, memory_order_relaxed);
+    return uma_worth_is_across((int64_t)start, length) && start + length > size;
 }
 
 void uma_note_worth(struct uma *uma, const struct uma_worth *worth)
@@ -81,11 +89,14 @@ void uma_note_worth(struct uma *uma, const struct uma_worth *worth)
     uma_worth_count(&uma->worth.bytes_read, count_of(&worth->bytes_read));
     uma_worth_count(&uma->worth.bytes_written, count_of(&worth->bytes_written));
     uma_worth_reach(&uma->worth, count_of(&worth->size_floor));
+    if (count_of(&worth->cuts) < count_of(&uma->worth.cuts)) /* the older of two floors is not known to hold still */
+        atomic_store_explicit(&uma->worth.cuts, count_of(&worth->cuts), memory_order_relaxed);
 }
 
 void uma_note_cut(struct uma *uma)
 {
     atomic_store_explicit(&uma->worth.size_floor, 0, memory_order_relaxed);
+    volume_note_cut(uma->volume);
 }
 
 /* ---- does it need it ---- */
@@ -120,11 +131,11 @@ static inline bool is_unearned(const struct uma *uma)
 
 bool uma_earn_whole(struct uma *uma, int fd, int64_t offset, uint64_t length)
 {
-    if (__builtin_expect(offset >= 0 && !uma_worth_may_tear(&uma->worth, offset, length), 1) || !is_unearned(uma))
+    if (__builtin_expect(!uma_worth_is_across(offset, length), 1) || !is_unearned(uma))
         return false;
     if (offset == UMA_OFFSET_KERNELS)
         offset = sys_lseek(fd, 0, SEEK_CUR);
-    if (!uma_worth_tears(&uma->worth, fd, offset, length))
+    if (!uma_worth_tears(&uma->worth, uma->volume, fd, offset, length))
         return false;
     atomic_store_explicit(&uma->worth.torn, true, memory_order_relaxed);
     return true;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define K 1024
@@ -115,6 +116,42 @@ static void test_appends_stay_whole(void **state)
     assert_int_equal(managed_write(&m, 8 * K, 4 * K + 1, 0), 4 * K + 1);
     assert_true(uma_is_attached(m.uma));
     managed_check(&m);
+    managed_remove(&m);
+}
+
+static void cut_as_another(const char *path)
+{
+    struct uma *uma;
+    struct uma_op op;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    bool well = fd >= 0 && uma_open(fd, O_RDWR, NULL, &uma) == 0 && uma;
+    rcu_enter();
+    well = well && uma_begin(uma, fd, UMA_INTENT_WRITE, &op) == UMA_PATH_KERNEL;
+    if (well) {
+        uma_note_cut(uma);
+        well = ftruncate(fd, 5) == 0;
+        uma_note_cut(uma);
+        uma_end(uma, &op, &(struct uma_done){0});
+    }
+    rcu_leave();
+    _exit(well ? 0 : 1);
+}
+
+/* The same where another process has made the file shorter since this one saw how long it is. */
+static void test_cuts_of_others(void **state)
+{
+    struct managed m;
+    int status;
+    (void)state;
+    managed_open(&m, 64 * K, 64 * K, 0);
+    assert_int_equal(managed_write(&m, 0, 10, 0), 10); /* the volume is there */
+    assert_false(uma_earn_whole(m.uma, m.fd, 2 * K, 4 * K));
+    pid_t child = fork();
+    if (child == 0)
+        cut_as_another(m.path);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(uma_earn_whole(m.uma, m.fd, 2 * K, 4 * K));
     managed_remove(&m);
 }
 
@@ -225,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_locks_cost),
         cmocka_unit_test(test_bytes_earn),
         cmocka_unit_test(test_appends_stay_whole),
+        cmocka_unit_test(test_cuts_of_others),
         cmocka_unit_test(test_whole_appends_need_no_thread),
         cmocka_unit_test(test_mapped_files_need_a_thread),
         cmocka_unit_test(test_beside_the_root),

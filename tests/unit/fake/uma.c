@@ -266,8 +266,10 @@ enum uma_lock uma_note_lock(struct uma *uma)
 }
 
 /* No file here has to earn anything. */
-bool uma_worth_tears_now(struct uma_worth *worth, int fd, int64_t offset, uint64_t length)
+bool uma_worth_tears_across(struct uma_worth *worth, const struct volume *volume, int fd, int64_t offset,
+                            uint64_t length)
 {
+    (void)volume;
     (void)worth;
     (void)fd;
     (void)offset;
