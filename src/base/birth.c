@@ -6,6 +6,7 @@
 #include "base/birth.h"
 
 #include "base/rawsys.h"
+#include "base/region.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -25,7 +26,7 @@ void birth_handler(void (*set_up)(uint64_t *mask))
 
 static void birth_make(void)
 {
-    _Atomic uint8_t *page = sys_mmap(NULL, BIRTH_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    _Atomic uint8_t *page = region_map(BIRTH_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (sys_is_error((void *)page))
         return;
     _Atomic uint8_t *none = NULL;

@@ -11,6 +11,7 @@
 #include "base/heap.h"
 
 #include "base/rawsys.h"
+#include "base/region.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -84,7 +85,7 @@ static struct heap_piece *heap_pop(unsigned class)
 
 static void *heap_map(size_t size)
 {
-    void *p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p = region_map(size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return sys_is_error(p) ? NULL : p;
 }
 

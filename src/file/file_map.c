@@ -12,6 +12,7 @@
 #include "base/place.h"
 #include "base/rawsys.h"
 #include "base/rcu.h"
+#include "base/region.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -77,9 +78,11 @@ static unsigned kind_of(const struct fd_handle *handle, int fd, int prot, int fl
     return UMA_MAP_SHARED | (prot & PROT_WRITE ? UMA_MAP_WRITABLE : 0) | stores;
 }
 
-/* A mapping of no managed file: it may take the place of one. */
+/* A mapping of no managed file: it may take the place of one. liburcu's lies where the library's own memory does. */
 static void *map_other(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
+    if (rcu_registering && !addr)
+        return region_map(length, prot, flags, fd, offset);
     if (!(flags & MAP_FIXED) || none_registered() || !page_aligned(addr))
         return sys_mmap(addr, length, prot, flags, fd, offset);
     return uma_map_over(addr, length, prot, flags, fd, offset);

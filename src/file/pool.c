@@ -6,6 +6,7 @@
 #include "file/pool.h"
 
 #include "base/rawsys.h"
+#include "base/region.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -19,7 +20,7 @@ int pool_make(struct pool *pool, bool shared)
     if (atomic_load_explicit(&pool->head, memory_order_acquire))
         return 0;
     int flags = MAP_ANONYMOUS | MAP_NORESERVE | (shared ? MAP_SHARED : MAP_PRIVATE);
-    void *base = sys_mmap(NULL, POOL_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
+    void *base = region_map(POOL_BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (sys_is_error(base))
         return (int)(intptr_t)base;
     struct pool_head *expected = NULL;

@@ -11,6 +11,7 @@
  */
 #include "base/grow.h"
 #include "base/rawsys.h"
+#include "base/region.h"
 #include "log/volume_private.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ static void name_from_inside(const struct volume *volume, char path[LIVE_PREFIX 
 
 static int map_live(struct volume *volume, int fd)
 {
-    void *map = sys_mmap(NULL, sizeof *volume->live, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *map = region_map(sizeof *volume->live, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (sys_is_error(map))
         return (int)(intptr_t)map;
     volume->live = map;

@@ -10,6 +10,7 @@
 #include "base/highfd.h"
 #include "base/msg.h"
 #include "base/rawsys.h"
+#include "base/region.h"
 #include "log/log_index.h"
 #include "log/log_recover.h"
 #include "log/volume_private.h"
@@ -106,7 +107,7 @@ static int map_table(struct volume *volume, int fd, const struct stat *st)
         result = decide_sync(fd, &volume->sync);
     if (result < 0)
         return result;
-    void *map = sys_mmap(NULL, sizeof *volume->table, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *map = region_map(sizeof *volume->table, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (sys_is_error(map))
         return (int)(intptr_t)map;
     volume->table = map;

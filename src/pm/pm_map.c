@@ -9,6 +9,7 @@
 #include "pm/pm_map.h"
 
 #include "base/rawsys.h"
+#include "base/region.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -31,7 +32,7 @@ static uint64_t pm_map_segment_bytes(unsigned segment)
 /* Address space of `len` bytes, aligned; NULL if there is none. */
 static char *pm_map_reserve(uint64_t len)
 {
-    char *reserve = sys_mmap(NULL, len + PM_MAP_ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *reserve = region_map(len + PM_MAP_ALIGN, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (sys_is_error(reserve))
         return NULL;
     uint64_t head = -(uintptr_t)reserve & (PM_MAP_ALIGN - 1);
