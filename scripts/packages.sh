@@ -7,8 +7,8 @@ nvmmio_packages="cmake ninja-build gcc g++ clang clang-format pkg-config binutil
     fio sqlite3 strace git python3 rsync xfsprogs"
 
 # The programs of tests/apps with NVMMIO_APPS=all.
-nvmmio_packages_apps="redis-server postgresql-15 liblmdb-dev lmdb-utils libdb5.3-dev db5.3-util libleveldb-dev librocksdb-dev
-    rocksdb-tools libkyotocabinet-dev kyotocabinet-utils perl openjdk-17-jdk-headless nodejs vim libpython3.11-testsuite memcached
+nvmmio_packages_apps="redis-server postgresql-15 mariadb-server liblmdb-dev lmdb-utils libdb5.3-dev db5.3-util libleveldb-dev
+    librocksdb-dev rocksdb-tools libkyotocabinet-dev kyotocabinet-utils perl openjdk-17-jdk-headless nodejs vim libpython3.11-testsuite memcached
     zip unzip cpio patch ed bzip2 xz-utils zstd lz4 gawk"
 
 # What scripts/vm.sh needs besides: the machine, and what makes and checks its file systems.
