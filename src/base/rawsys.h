@@ -195,6 +195,10 @@ static inline int sys_fchown(int fd, uid_t uid, gid_t gid)
 {
     return (int)rawsys(SYS_fchown, fd, (long)uid, (long)gid, 0, 0, 0);
 }
+static inline int sys_fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
+{
+    return (int)rawsys(SYS_fchownat, dirfd, (long)path, (long)uid, (long)gid, flags, 0);
+}
 static inline int sys_fchmod(int fd, mode_t mode)
 {
     return (int)rawsys(SYS_fchmod, fd, (long)mode, 0, 0, 0, 0);

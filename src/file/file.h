@@ -64,6 +64,9 @@ int file_ftruncate(int fd, off_t length);
 int file_truncate(const char *path, off_t length);
 int file_fallocate(int fd, int mode, off_t offset, off_t length);
 
+/* fchownat; fchown(dirfd) if path is NULL. */
+int file_chown(int dirfd, const char *path, uid_t uid, gid_t gid, int flags);
+
 /* RLIMIT_FSIZE may have changed. The first call promises that every change is told: until then each extending write looks
  * itself. */
 void file_limit_changed(void);

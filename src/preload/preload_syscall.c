@@ -158,10 +158,22 @@ static bool syscall_metadata(long number, const long a[6], long *result)
     case SYS_fallocate:
         *result = preload_fallocate((int)a[0], (int)a[1], a[2], a[3]);
         return true;
+    case SYS_fchown:
+        *result = preload_fchown((int)a[0], (uid_t)a[1], (gid_t)a[2]);
+        return true;
+    case SYS_fchownat:
+        *result = preload_fchownat((int)a[0], (const char *)a[1], (uid_t)a[2], (gid_t)a[3], (int)a[4]);
+        return true;
     case SYS_fstat:
         *result = preload_fstat((int)a[0], (struct stat *)a[1]);
         return true;
 #ifdef SYS_stat
+    case SYS_chown:
+        *result = preload_fchownat(AT_FDCWD, (const char *)a[0], (uid_t)a[1], (gid_t)a[2], 0);
+        return true;
+    case SYS_lchown:
+        *result = preload_fchownat(AT_FDCWD, (const char *)a[0], (uid_t)a[1], (gid_t)a[2], AT_SYMLINK_NOFOLLOW);
+        return true;
     case SYS_stat:
         *result = preload_fstatat(AT_FDCWD, (const char *)a[0], (struct stat *)a[1], 0);
         return true;

@@ -572,6 +572,22 @@ CALL(fallocate64, "fallocate")
 {
     return fallocate64(interpose.fd, 0, 0, 10000) == 0 && data_size_is(10000);
 }
+CALL(fchown, "chown")
+{
+    return fchown(interpose.fd, geteuid(), (gid_t)-1) == 0;
+}
+CALL(chown, "chown")
+{
+    return chown(interpose.path, geteuid(), (gid_t)-1) == 0;
+}
+CALL(lchown, "chown")
+{
+    return lchown(interpose.path, geteuid(), (gid_t)-1) == 0;
+}
+CALL(fchownat, "chown")
+{
+    return fchownat(interpose.fd, "", geteuid(), (gid_t)-1, AT_EMPTY_PATH) == 0;
+}
 
 CALL(posix_fallocate, "fallocate")
 {
