@@ -7,6 +7,7 @@
  * what is attached becomes the kernel's before, in all processes, and a log that a dead one has left is recovered; what
  * nobody has attached is not attached by this process any more. Both end with the last close.
  */
+#include "file/file_candidate.h"
 #include "file/file_private.h"
 
 #include "base/rawsys.h"
@@ -44,11 +45,18 @@ static int give_away(int fd, const struct chown_call *call)
     return result ? result : error;
 }
 
+/* Whether it is that user's already, as a candidate's volume says without asking. */
+static bool is_owners(int fd, uid_t uid)
+{
+    const struct fd_candidate *candidate = candidate_is_unseen(fd) ? NULL : candidate_of(fd);
+    return candidate && volume_owner(candidate->volume) == uid;
+}
+
 int file_chown(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 {
     const struct chown_call call = {dirfd, path, uid, gid, flags};
     struct stat st;
-    if (uid == CHOWN_SAME || !file_owns_table() ||
+    if (uid == CHOWN_SAME || (!path && is_owners(dirfd, uid)) || !file_owns_table() ||
         (path ? sys_fstatat(dirfd, path, &st, flags) : sys_fstat(dirfd, &st)) || !S_ISREG(st.st_mode) ||
         st.st_uid == uid)
         return make_call(&call);

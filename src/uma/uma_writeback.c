@@ -130,8 +130,9 @@ static void batch_unlock(struct batch *batch, bool unchanged)
     batch->by_kernel = false;
 }
 
-/* Steps 1 to 5. Returns entries freed or -errno; -EAGAIN: nothing was done, and the slots are unlocked. */
-static int64_t batch_flush(struct uma *uma, struct index_record *record, struct batch *batch)
+/* Steps 1 to 5. Returns entries freed or -errno; -EAGAIN: nothing was done, and the slots are unlocked. Not inlined: the caller's
+ * frame holds the batch, and stacks are small. */
+static __attribute__((noinline)) int64_t batch_flush(struct uma *uma, struct index_record *record, struct batch *batch)
 {
     int64_t freed = batch->count;
     if (!batch->count)
