@@ -55,6 +55,8 @@ CORE_CALL(int, ftruncate, (int fd, off_t length), (fd, length))
 CORE_CALL(int, truncate, (const char *path, off_t length), (path, length))
 CORE_CALL(int, fallocate, (int fd, int mode, off_t offset, off_t length), (fd, mode, offset, length))
 CORE_CALL(int, chown, (int dirfd, const char *path, uid_t uid, gid_t gid, int flags), (dirfd, path, uid, gid, flags))
+CORE_CALL(int, rename, (int from_dir, const char *from, int to_dir, const char *to, unsigned flags),
+          (from_dir, from, to_dir, to, flags))
 CORE_CALL(int, fstat, (int fd, struct stat *st), (fd, st))
 CORE_CALL(int, fstatat, (int dirfd, const char *path, struct stat *st, int flags), (dirfd, path, st, flags))
 CORE_CALL(int, statx, (int dirfd, const char *path, int flags, unsigned mask, struct statx *stx),
@@ -204,6 +206,7 @@ const struct nvmmio_core nvmmio_core = {
     .truncate = core_truncate,
     .fallocate = core_fallocate,
     .chown = core_chown,
+    .rename = core_rename,
     .fstat = core_fstat,
     .fstatat = core_fstatat,
     .statx = core_statx,

@@ -65,6 +65,7 @@ struct nvmmio_core {
     int (*truncate)(const char *path, off_t length);
     int (*fallocate)(int fd, int mode, off_t offset, off_t length);
     int (*chown)(int dirfd, const char *path, uid_t uid, gid_t gid, int flags); /* fchown if path is NULL */
+    int (*rename)(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
     int (*fstat)(int fd, struct stat *st);
     int (*fstatat)(int dirfd, const char *path, struct stat *st, int flags);
     int (*statx)(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx);

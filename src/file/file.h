@@ -66,6 +66,7 @@ int file_fallocate(int fd, int mode, off_t offset, off_t length);
 
 /* fchownat; fchown(dirfd) if path is NULL. */
 int file_chown(int dirfd, const char *path, uid_t uid, gid_t gid, int flags);
+int file_rename(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
 
 /* RLIMIT_FSIZE may have changed. The first call promises that every change is told: until then each extending write looks
  * itself. */

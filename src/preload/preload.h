@@ -296,6 +296,7 @@ int preload_truncate(const char *path, off_t length);
 int preload_fallocate(int fd, int mode, off_t offset, off_t length);
 int preload_fchown(int fd, uid_t uid, gid_t gid);
 int preload_fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags);
+int preload_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
 int preload_fstat(int fd, struct stat *st);
 int preload_fstatat(int dirfd, const char *path, struct stat *st, int flags);
 int preload_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx);

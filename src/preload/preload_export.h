@@ -25,8 +25,8 @@
 #ifndef PRELOAD_EXPORT_size
 #define PRELOAD_EXPORT_size PRELOAD_NO_ALIAS
 #endif
-#ifndef PRELOAD_EXPORT_owner
-#define PRELOAD_EXPORT_owner PRELOAD_NO_ALIAS
+#ifndef PRELOAD_EXPORT_away
+#define PRELOAD_EXPORT_away PRELOAD_NO_ALIAS
 #endif
 #ifndef PRELOAD_EXPORT_stat
 #define PRELOAD_EXPORT_stat PRELOAD_NO_ALIAS

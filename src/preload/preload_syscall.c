@@ -158,6 +158,12 @@ static bool syscall_metadata(long number, const long a[6], long *result)
     case SYS_fallocate:
         *result = preload_fallocate((int)a[0], (int)a[1], a[2], a[3]);
         return true;
+    case SYS_renameat2:
+        *result = preload_renameat2((int)a[0], (const char *)a[1], (int)a[2], (const char *)a[3], (unsigned)a[4]);
+        return true;
+    case SYS_renameat:
+        *result = preload_renameat2((int)a[0], (const char *)a[1], (int)a[2], (const char *)a[3], 0);
+        return true;
     case SYS_fchown:
         *result = preload_fchown((int)a[0], (uid_t)a[1], (gid_t)a[2]);
         return true;
@@ -168,6 +174,9 @@ static bool syscall_metadata(long number, const long a[6], long *result)
         *result = preload_fstat((int)a[0], (struct stat *)a[1]);
         return true;
 #ifdef SYS_stat
+    case SYS_rename:
+        *result = preload_renameat2(AT_FDCWD, (const char *)a[0], AT_FDCWD, (const char *)a[1], 0);
+        return true;
     case SYS_chown:
         *result = preload_fchownat(AT_FDCWD, (const char *)a[0], (uid_t)a[1], (gid_t)a[2], 0);
         return true;

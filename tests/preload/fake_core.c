@@ -23,7 +23,7 @@
 #define FAKE_FUNCTIONS(X)                                                                                              \
     X(openat) X(adopt) X(close) X(release) X(dup) X(dup2) X(dup3) X(close_range) X(fcntl) X(lock_prepare) X(is_managed) X(read)        \
     X(write) X(pread) X(pwrite) X(readv) X(writev) X(preadv2) X(pwritev2) X(lseek) X(fsync) X(fdatasync)               \
-    X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(chown) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
+    X(sync_all) X(ftruncate) X(truncate) X(fallocate) X(chown) X(rename) X(fstat) X(fstatat) X(statx) X(futimens) X(utimensat)            \
     X(mmap) X(munmap) X(msync) X(remove) X(mprotect) X(touch) X(mremap) X(demote) X(by_kernel) X(demote_inheritable) X(ring_begin) X(before_exec) X(exec_failed) X(limit_changed) X(sigaction)  \
     X(doubt) X(before_move) X(after_move) X(before_user) X(exit)
 /* clang-format on */
@@ -290,6 +290,12 @@ static int fake_chown(int dirfd, const char *path, uid_t uid, gid_t gid, int fla
 {
     fake_call(FAKE_chown);
     return path ? sys_fchownat(dirfd, path, uid, gid, flags) : sys_fchown(dirfd, uid, gid);
+}
+
+static int fake_rename(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    fake_call(FAKE_rename);
+    return sys_renameat2(from_dir, from, to_dir, to, flags);
 }
 
 static int fake_fallocate(int fd, int mode, off_t offset, off_t length)

@@ -28,7 +28,7 @@ struct interpose_case {
 #define INTERPOSE_rw(macro, name) macro(name)
 #define INTERPOSE_fd(macro, name) macro(name)
 #define INTERPOSE_size(macro, name) macro(name)
-#define INTERPOSE_owner(macro, name) macro(name)
+#define INTERPOSE_away(macro, name) macro(name)
 #define INTERPOSE_stat(macro, name) macro(name)
 #define INTERPOSE_times(macro, name) macro(name)
 #define INTERPOSE_map(macro, name) macro(name)

@@ -588,6 +588,18 @@ CALL(fchownat, "chown")
 {
     return fchownat(interpose.fd, "", geteuid(), (gid_t)-1, AT_EMPTY_PATH) == 0;
 }
+CALL(rename, "rename")
+{
+    return rename(interpose.path, interpose.path) == 0;
+}
+CALL(renameat, "rename")
+{
+    return renameat(AT_FDCWD, interpose.path, AT_FDCWD, interpose.path) == 0;
+}
+CALL(renameat2, "rename")
+{
+    return renameat2(AT_FDCWD, interpose.path, AT_FDCWD, interpose.path, 0) == 0;
+}
 
 CALL(posix_fallocate, "fallocate")
 {
