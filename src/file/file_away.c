@@ -14,12 +14,15 @@
 
 #include "base/rawsys.h"
 #include "log/volume.h"
+#include "pm/pm_probe.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
+#define AWAY_PAGE 4096u
 #define AWAY_SAME_USER ((uid_t)-1) /* "leave it as it is" */
 
 /* A file on its way: held meanwhile, so that the kernel has it until it is gone. */
@@ -90,39 +93,48 @@ int file_chown(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 
 /* ---- another directory ---- */
 
-static size_t directory_length(const char *path)
+/* Of the part of a name that says the directory, with its slash; -1 where it cannot be told: no address for one, or it is
+ * too long. Nothing of it is the kernel's to refuse yet. */
+static ssize_t directory_length(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    return slash ? (size_t)(slash - path) + 1 : 0;
+    ssize_t length = 0;
+    for (size_t i = 0; i < PATH_MAX; i++) {
+        if ((!i || !((uintptr_t)(path + i) % AWAY_PAGE)) && !pm_probe(path + i))
+            return -1;
+        if (!path[i])
+            return length;
+        if (path[i] == '/')
+            length = (ssize_t)i + 1;
+    }
+    return -1;
 }
 
-/* Told by the names alone: where they say another one it may still be the same. Both are good addresses. */
+/* Told by the names alone: where they say another one it may still be the same. Most moves are in a directory. */
 static bool is_same_directory(int from_dir, const char *from, int to_dir, const char *to)
 {
-    size_t length = directory_length(from);
-    return length == directory_length(to) && memcmp(from, to, length) == 0 &&
+    if (!atomic_load_explicit(&file_state.pid, memory_order_relaxed))
+        return false; /* no handler of faults yet */
+    ssize_t length = directory_length(from);
+    return length >= 0 && length == directory_length(to) && memcmp(from, to, (size_t)length) == 0 &&
            (from_dir == to_dir || (length && *from == '/'));
 }
 
-/* What is at `path`, if it goes to another directory by this. */
-static int leave_directory(struct away *away, int dirfd, const char *path, int other_dir, const char *other)
+/* Whatever is at `path` goes to another directory. */
+static int leave_directory(struct away *away, int dirfd, const char *path)
 {
-    struct stat st, other_st;
-    if (sys_fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) ||
-        sys_fstatat(other_dir, other, &other_st, AT_SYMLINK_NOFOLLOW) == -EFAULT ||
-        is_same_directory(dirfd, path, other_dir, other))
-        return 0;
-    return away_begin(away, dirfd, path, AT_SYMLINK_NOFOLLOW, &st);
+    struct stat st;
+    bool found = sys_fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    return found ? away_begin(away, dirfd, path, AT_SYMLINK_NOFOLLOW, &st) : 0;
 }
 
 int file_rename(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
     struct away away[2] = {{.fd = -1, .own_fd = -1}, {.fd = -1, .own_fd = -1}};
-    int result = 0;
-    if (file_owns_table())
-        result = leave_directory(&away[0], from_dir, from, to_dir, to);
-    if (!result && flags & RENAME_EXCHANGE && file_owns_table())
-        result = leave_directory(&away[1], to_dir, to, from_dir, from);
+    if (!file_owns_table() || is_same_directory(from_dir, from, to_dir, to))
+        return sys_renameat2(from_dir, from, to_dir, to, flags);
+    int result = leave_directory(&away[0], from_dir, from);
+    if (!result && flags & RENAME_EXCHANGE)
+        result = leave_directory(&away[1], to_dir, to);
     if (!result)
         result = sys_renameat2(from_dir, from, to_dir, to, flags);
     return away_end(&away[1], away_end(&away[0], result));
