@@ -10,6 +10,7 @@
 
 #include "base/rawsys.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdint.h>
 
@@ -50,6 +51,7 @@ void rcu_register(void)
 {
     if (!rcu_known)
         rcu_note();
+    int saved = errno; /* what liburcu asks of libc may fail, and is tried in another way */
     uint64_t mask = sys_block_signals();
     rcu_lock(&count.gate);
     rcu_registering = true;
@@ -58,6 +60,7 @@ void rcu_register(void)
     rcu_registering = false;
     rcu_unlock(&count.gate);
     sys_unblock_signals(mask);
+    errno = saved;
 }
 
 /* ---- counted sections ---- */

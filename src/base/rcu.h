@@ -10,6 +10,7 @@
 #ifndef BASE_RCU_H
 #define BASE_RCU_H
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -107,7 +108,9 @@ static inline void rcu_wait(void)
         rcu_counted_wait();
         return;
     }
+    int saved = errno; /* liburcu waits by calls of libc */
     urcu_bp_synchronize_rcu();
+    errno = saved;
 #ifdef RCU_TSAN
     __tsan_acquire((void *)&urcu_bp_read_lock);
 #endif

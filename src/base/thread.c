@@ -5,6 +5,7 @@
  */
 #include "base/thread.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -17,6 +18,7 @@ int thread_start(void *(*run)(void *arg), void *arg, size_t stack_bytes)
     sigfillset(&all);
     sigdelset(&all, SIGSEGV);
     sigdelset(&all, SIGBUS);
+    int saved = errno;
     int error = pthread_attr_init(&attr);
     if (!error) {
         pthread_attr_setstacksize(&attr, stack_bytes);
@@ -26,5 +28,6 @@ int thread_start(void *(*run)(void *arg), void *arg, size_t stack_bytes)
             error = pthread_create(&thread, &attr, run, arg);
         pthread_attr_destroy(&attr);
     }
+    errno = saved; /* libc's, of a call of the application's that goes well */
     return -error;
 }
