@@ -6,9 +6,10 @@
  * words, bucket locks) change while processes read, write, sync, cut, map, open and close the file. The file may fail. No
  * process may crash, or wait for ever; another file of the same root is served all the time and is whole in the end.
  *
- *   words [--sessions N] [--seed S] [--only S] [--stack 1]
+ *   words [--sessions N] [--seed S] [--only S] [--stack 1] [--healthy 1]
  *
- * A session that hangs says which process and at what; with --stack gdb tells where.
+ * A session that hangs says which process and at what; with --stack gdb tells where. --healthy: nothing is damaged, processes
+ * are stopped for a while instead, and killed; then no call may fail: nobody is taken for one who holds nothing.
  */
 #include "log/log_index.h"
 #include "log/volume_private.h"
@@ -36,11 +37,13 @@
 #define ROOT_BYTES 64
 #define NS_PER_MS 1000000L
 #define NOTES 8u
+#define STOPS 4u
+#define STOP_MS 40 /* others look several times meanwhile */
 
 static struct {
     char root[ROOT_BYTES], path[ROOT_BYTES + 8], other[ROOT_BYTES + 8], table[ROOT_BYTES + 40];
     uint64_t random;
-    bool stack;
+    bool stack, healthy;
     ino_t ino, other_ino;
     struct board { /* shared with the workers */
         _Atomic uint64_t nonce;
@@ -257,12 +260,20 @@ struct worker {
     char *map;
 };
 
+/* What a call on the file gave: it may fail, unless nothing is damaged. */
+static void result(struct worker *worker, long result)
+{
+    if (result >= 0 || !words.healthy || atomic_fetch_add(&words.board->failed, 1))
+        return;
+    fprintf(stderr, "worker %u: %s: %s\n", worker->me, at_names[atomic_load(&words.board->worker[worker->me].at)],
+            strerror(errno));
+}
+
 static void worker_open(struct worker *worker)
 {
     say(worker->me, AT_OPEN);
     worker->fd = nvopen(words.path, O_RDWR, 0600);
-    if (worker->fd < 0)
-        atomic_fetch_add(&words.board->failed, 1);
+    result(worker, worker->fd);
 }
 
 static void worker_unmap(struct worker *worker)
@@ -278,7 +289,7 @@ static void worker_close(struct worker *worker)
     worker_unmap(worker);
     say(worker->me, AT_CLOSE);
     if (worker->fd >= 0)
-        nvclose(worker->fd);
+        result(worker, nvclose(worker->fd));
     worker->fd = -1;
 }
 
@@ -307,7 +318,7 @@ static void work_file(struct worker *worker)
         return worker_close(worker);
     case 1:
         say(me, AT_CUT);
-        nvftruncate(worker->fd, FILE_BYTES / 2 + at);
+        result(worker, nvftruncate(worker->fd, FILE_BYTES / 2 + at));
         break;
     case 2:
         worker_map(worker);
@@ -315,17 +326,17 @@ static void work_file(struct worker *worker)
     case 3:
     case 4:
         say(me, AT_SYNC);
-        nvfsync(worker->fd);
+        result(worker, nvfsync(worker->fd));
         break;
     case 5:
     case 6:
     case 7:
         say(me, AT_READ);
-        nvpread(worker->fd, words.buffer, length, at);
+        result(worker, nvpread(worker->fd, words.buffer, length, at));
         break;
     default:
         say(me, AT_WRITE);
-        nvpwrite(worker->fd, words.buffer, length, at);
+        result(worker, nvpwrite(worker->fd, words.buffer, length, at));
     }
 }
 
@@ -458,10 +469,17 @@ static bool run(uint64_t seed, unsigned *damages)
         pause_ms(1);
     must(all_begun(), "the workers begin");
     struct volume_table *table = open_table();
-    for (unsigned n = 1 + (unsigned)rnd(4); n; n--) {
+    for (unsigned n = words.healthy ? 0 : 1 + (unsigned)rnd(4); n; n--) {
         damage(table);
         ++*damages;
         pause_ms((long)rnd(12));
+    }
+    for (unsigned n = words.healthy ? STOPS : 0; n; n--) {
+        pid_t stopped = pids[rnd(WORKERS)];
+        kill(stopped, SIGSTOP);
+        pause_ms(STOP_MS);
+        kill(stopped, SIGCONT);
+        pause_ms((long)rnd(5));
     }
     munmap(table, sizeof *table);
     if (killed < WORKERS)
@@ -471,6 +489,9 @@ static bool run(uint64_t seed, unsigned *damages)
     bool good = true;
     for (unsigned i = 0; i < WORKERS; i++)
         good = end_worker(i, pids, seed, i == killed) && good;
+    if (atomic_load(&words.board->failed))
+        fprintf(stderr, "seed %llu: %u calls failed\n", (unsigned long long)seed, atomic_load(&words.board->failed));
+    good = good && !atomic_load(&words.board->failed);
     if (atomic_load(&words.board->errors) || (good && !other_is_whole(killed))) {
         fprintf(stderr, "seed %llu: the other file: %u errors\n", (unsigned long long)seed,
                 atomic_load(&words.board->errors));
@@ -511,6 +532,8 @@ int main(int argc, char **argv)
             sessions = strtoull(argv[i + 1], NULL, 0);
         else if (!strcmp(argv[i], "--stack"))
             words.stack = true;
+        else if (!strcmp(argv[i], "--healthy"))
+            words.healthy = true;
         else
             seed = strtoull(argv[i + 1], NULL, 0);
         if (!strcmp(argv[i], "--only"))
@@ -537,5 +560,5 @@ int main(int argc, char **argv)
     must(rmdir(words.root) == 0, "rmdir");
     printf("%llu sessions, %u damages, %u sessions crashed, hung or harmed the other file\n",
            (unsigned long long)sessions, damages, bad);
-    return bad || damages < sessions;
+    return bad || (damages < sessions && !words.healthy);
 }
