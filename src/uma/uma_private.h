@@ -88,7 +88,7 @@ struct uma_protect {
  * each, as threads must not share one. */
 struct uma_claim {
     _Atomic uint32_t taken; /* 1: by a thread; made free at attach */
-    char unused[60];
+    char unused[UMA_LINE - sizeof(uint32_t)];
 };
 
 struct uma {
