@@ -11,6 +11,7 @@
  * before this commit is durable, as nobody knows when it goes on. But an entry that has that content as its base would show
  * it, too, if the power is cut before (rule 11), and not what was committed last.
  */
+#include "base/msg.h"
 #include "base/rawsys.h"
 #include "base/thread.h"
 #include "uma/uma_private.h"
@@ -19,6 +20,7 @@
 #include <linux/futex.h>
 
 #define STACK_BYTES (128u * 1024)
+#define NOTICE_LOOKS 500u /* of 2 ms and more: a second or some */
 
 enum settler_state { SETTLER_NONE, SETTLER_RUNNING, SETTLER_STOPPING, SETTLER_STOPPED };
 
@@ -99,6 +101,7 @@ void uma_settler_ring(struct uma *uma, struct index_record *record, uint64_t epo
     for (unsigned p = 0; p < participants && p < INDEX_PARTICIPANTS; p++) {
         struct index_record *first = first_record(uma, p);
         struct uma_wait wait = {0};
+        unsigned looks = 0;
         /* while it lives; uma_wait_step looks after the dead, whose place is then free */
         while (p != uma->participant && atomic_load_explicit(index_process(&uma->index, p), memory_order_acquire) &&
                atomic_load_explicit(&first->protects, memory_order_seq_cst) &&
@@ -115,6 +118,10 @@ void uma_settler_ring(struct uma *uma, struct index_record *record, uint64_t epo
                 uma_damaged(uma, "mappings"); /* it may have none, and nobody who hears us */
                 return;
             }
+            if (++looks == NOTICE_LOOKS)
+                msg(MSG_WARNING,
+                    "inode %llu: a sync waits for a process that has it mapped and does not answer: stopped?",
+                    (unsigned long long)uma->ino);
         }
     }
 }
