@@ -11,8 +11,9 @@
  * A session that hangs says which process and at what; with --stack gdb tells where. --healthy: nothing is damaged, processes
  * are stopped for a while instead, and killed; then no call may fail: nobody is taken for one who holds nothing.
  */
+#include "words.h"
+
 #include "log/log_index.h"
-#include "log/volume_private.h"
 #include "uma/uma_private.h"
 
 #include "nvmmio.h"
@@ -28,15 +29,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WORKERS 3u
-#define FILE_BYTES (4u << 20)
+#define WORKERS WORDS_WORKERS
+#define FILE_BYTES WORDS_FILE_BYTES
 #define REGION 16384u /* of the other file, for each worker */
 #define BEGIN_STEPS 12u
 #define SESSION_MS 120
 #define HANG_MS 10000
 #define ROOT_BYTES 64
 #define NS_PER_MS 1000000L
-#define NOTES 8u
 #define STOPS 4u
 #define STOP_MS 40 /* others look several times meanwhile */
 
@@ -53,17 +53,10 @@ static struct {
             _Atomic unsigned char byte; /* of its region */
         } worker[WORKERS];
     } * board;
-    struct note {
-        const char *target;
-        size_t offset;
-        uint64_t before, after;
-    } note[NOTES];
-    unsigned noted;
-    const char *target, *base; /* what is damaged now, and where it lies */
     char buffer[256u << 10];
 } words;
 
-static uint64_t rnd(uint64_t below)
+uint64_t words_random(uint64_t below)
 {
     words.random ^= words.random << 13;
     words.random ^= words.random >> 7;
@@ -71,7 +64,7 @@ static uint64_t rnd(uint64_t below)
     return (words.random >> 11) % below;
 }
 
-static void must(bool condition, const char *what)
+void words_must(bool condition, const char *what)
 {
     if (condition)
         return;
@@ -82,166 +75,6 @@ static void must(bool condition, const char *what)
 static void pause_ms(long ms)
 {
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS}, NULL);
-}
-
-/* ---- damage ---- */
-
-/* A number as damage makes it: one bit off, small, one that somebody else has, or anything. */
-static uint64_t odd_number(uint64_t now)
-{
-    switch (rnd(6)) {
-    case 0:
-    case 1:
-        return now ^ UINT64_C(1) << rnd(64);
-    case 2:
-        return 1 + rnd(WORKERS * INDEX_RECORDS);
-    case 3:
-        return now + rnd(9) - 4;
-    case 4:
-        return ~rnd(3);
-    default:
-        return rnd(UINT64_MAX);
-    }
-}
-
-/* For who looks at a session that failed. */
-static void note(const void *at, uint64_t before, uint64_t after)
-{
-    if (words.noted < NOTES)
-        words.note[words.noted++] = (struct note){words.target, (size_t)((const char *)at - words.base), before, after};
-}
-
-static void damage_word(void *at)
-{
-    _Atomic uint64_t *word = at;
-    uint64_t now = atomic_load(word), odd = odd_number(now);
-    atomic_store(word, odd);
-    note(at, now, odd);
-}
-
-static void damage_half(void *at)
-{
-    _Atomic uint32_t *word = at;
-    uint32_t now = atomic_load(word), odd = (uint32_t)odd_number(now | (rnd(2) ? UINT64_C(1) << 32 : 0));
-    atomic_store(word, odd);
-    note(at, now, odd);
-}
-
-static void damage_any(char *start, size_t bytes)
-{
-    if (rnd(2))
-        damage_word(start + rnd(bytes / 8) * 8);
-    else
-        damage_half(start + rnd(bytes / 4) * 4);
-}
-
-/* Locks above all: half of what hits the shared page hits one. */
-static void damage_lock(struct index_shared *shared)
-{
-    struct shlock *const locks[] = {&shared->gate,       &shared->resize_lock, &shared->commit_lock,
-                                    &shared->times_lock, &shared->alloc_lock,  &shared->grow_lock,
-                                    &shared->node_lock,  &shared->kernel_lock, &shared->repair_lock};
-    damage_half(&locks[rnd(sizeof locks / sizeof *locks)]->word);
-}
-
-static void damage_index(struct index *index)
-{
-    char *base = (char *)index->shared;
-    struct index_slot *slot;
-    words.target = "index";
-    words.base = base;
-    switch (rnd(8)) {
-    case 0:
-    case 1:
-        damage_lock(index->shared);
-        break;
-    case 2:
-        damage_any(base + 64, sizeof *index->shared - 64); /* behind magic and nonce, which only joining looks at */
-        break;
-    case 3:
-        damage_any(base + INDEX_PROCESSES_OFFSET, (size_t)(WORKERS + 2) * 8);
-        break;
-    case 4:
-    case 5:
-        damage_any(base + INDEX_RECORDS_OFFSET, (size_t)WORKERS * INDEX_RECORDS * sizeof(struct index_record));
-        break;
-    case 6:
-        slot = index_find(index, rnd(FILE_BYTES / UMA_BLOCK));
-        if (slot)
-            damage_any((char *)slot, sizeof *slot);
-        break;
-    default:
-        damage_any(base + (rnd(2) ? INDEX_NODES_OFFSET : INDEX_SUPERSEDED_OFFSET), (size_t)INDEX_PAGE);
-    }
-}
-
-static void damage_table(struct volume_table *table)
-{
-    struct volume_bucket *bucket = &table->bucket[live_bucket(words.ino)];
-    words.target = "table";
-    words.base = (const char *)table;
-    switch (rnd(5)) {
-    case 0:
-        damage_any((char *)&table->high, offsetof(struct volume_table, reserved) - offsetof(struct volume_table, high));
-        break;
-    case 1:
-        damage_any((char *)table->process, (WORKERS + 1) * sizeof *table->process);
-        break;
-    case 2: { /* as if a call were under way */
-        _Atomic uint64_t *word = &table->process[rnd(WORKERS)].inflight[rnd(VOLUME_WORDS)];
-        uint64_t odd = live_bucket(rnd(2) ? words.ino : words.other_ino) + 1 + (rnd(2) ? UINT64_C(1) << 13 : 0);
-        note(word, atomic_exchange(word, odd), odd);
-        break;
-    }
-    case 3:
-        damage_half(&table->bucket[live_bucket(rnd(2) ? words.ino : words.other_ino)].lock.word);
-        break;
-    default:
-        if (live_bucket(words.ino) != live_bucket(words.other_ino))
-            damage_any((char *)bucket, sizeof *bucket);
-    }
-}
-
-/* The index object of now, mapped here as it is by those who use it. */
-static bool open_index(struct index *index)
-{
-    char path[LOG_INDEX_PATH_BYTES];
-    uint64_t nonce = atomic_load(&words.board->nonce);
-    memset(index, 0, sizeof *index);
-    if (!nonce)
-        return false;
-    log_index_path(geteuid(), nonce, path);
-    index->fd = open(path, O_RDWR | O_CLOEXEC);
-    if (index->fd < 0)
-        return false;
-    if (pm_map_open(&index->map, index->fd, true, true, PM_MAP_SYNC_NEVER)) {
-        close(index->fd);
-        return false;
-    }
-    index->shared = pm_map_at(&index->map, 0);
-    return true;
-}
-
-static struct volume_table *open_table(void)
-{
-    int fd = open(words.table, O_RDWR | O_CLOEXEC);
-    must(fd >= 0, "open the table");
-    void *map = mmap(NULL, sizeof(struct volume_table), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    must(map != MAP_FAILED, "map the table");
-    close(fd);
-    return map;
-}
-
-static void damage(struct volume_table *table)
-{
-    struct index index;
-    if (rnd(4) == 0) {
-        damage_table(table);
-    } else if (open_index(&index)) {
-        damage_index(&index);
-        pm_map_close(&index.map);
-        close(index.fd);
-    }
 }
 
 /* ---- work ---- */
@@ -297,7 +130,7 @@ static void worker_close(struct worker *worker)
 static void worker_map(struct worker *worker)
 {
     struct stat st;
-    if (worker->map || rnd(4))
+    if (worker->map || words_random(4))
         return worker_unmap(worker);
     say(worker->me, AT_MAP);
     if (fstat(worker->fd, &st) || st.st_size < FILE_BYTES / 2)
@@ -308,12 +141,12 @@ static void worker_map(struct worker *worker)
 
 static void work_file(struct worker *worker)
 {
-    off_t at = (off_t)rnd(FILE_BYTES);
-    size_t length = rnd(rnd(8) ? 9000 : sizeof words.buffer) + 1;
+    off_t at = (off_t)words_random(FILE_BYTES);
+    size_t length = words_random(words_random(8) ? 9000 : sizeof words.buffer) + 1;
     unsigned me = worker->me;
     if (worker->fd < 0)
         return worker_open(worker);
-    switch (rnd(16)) {
+    switch (words_random(16)) {
     case 0:
         return worker_close(worker);
     case 1:
@@ -354,7 +187,7 @@ static void work_other(struct worker *worker)
     memset(bytes, atomic_load(byte) + 1, REGION);
     good = good && nvpwrite(worker->other, bytes, REGION, at) == REGION;
     atomic_fetch_add(byte, 1);
-    if (rnd(4) == 0)
+    if (words_random(4) == 0)
         good = !nvfsync(worker->other) && good;
     if (!good && atomic_fetch_add(&words.board->errors, 1) == 0)
         fprintf(stderr, "worker %u: the other file: %s\n", worker->me, strerror(errno));
@@ -366,7 +199,7 @@ static void work(unsigned me, uint64_t seed)
     words.random = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) + me;
     worker_open(&worker);
     worker.other = nvopen(words.other, O_RDWR, 0600);
-    must(worker.other >= 0, "open the other file");
+    words_must(worker.other >= 0, "open the other file");
     while (!atomic_load(&words.board->stop)) {
         work_file(&worker);
         struct uma *uma;
@@ -408,7 +241,7 @@ static bool all_begun(void)
 static pid_t start_worker(unsigned me, uint64_t seed)
 {
     pid_t child = fork();
-    must(child >= 0, "fork");
+    words_must(child >= 0, "fork");
     if (!child) {
         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
         work(me, seed);
@@ -454,34 +287,38 @@ static bool other_is_whole(unsigned killed)
     return good;
 }
 
+static uint64_t nonce_now(void)
+{
+    return atomic_load(&words.board->nonce);
+}
+
 /* Worker 0 dies in every fourth session, behind the damage. */
 static bool run(uint64_t seed, unsigned *damages)
 {
     pid_t pids[WORKERS];
     memset(words.board, 0, sizeof *words.board);
-    words.noted = 0;
+    words_forget();
     words.random = (seed + 7) * UINT64_C(0x9e3779b97f4a7c15);
-    setenv("NVMMIO_CONF", rnd(2) ? "pm:force" : "idle:20ms", 1);
-    unsigned killed = rnd(4) ? WORKERS : 0;
+    setenv("NVMMIO_CONF", words_random(2) ? "pm:force" : "idle:20ms", 1);
+    unsigned killed = words_random(4) ? WORKERS : 0;
     for (unsigned i = 0; i < WORKERS; i++)
         pids[i] = start_worker(i, seed);
     for (long ms = 0; !all_begun() && ms < HANG_MS; ms++)
         pause_ms(1);
-    must(all_begun(), "the workers begin");
-    struct volume_table *table = open_table();
-    for (unsigned n = words.healthy ? 0 : 1 + (unsigned)rnd(4); n; n--) {
-        damage(table);
+    words_must(all_begun(), "the workers begin");
+    const struct words_target target = {words.table, words.ino, words.other_ino, nonce_now};
+    for (unsigned n = words.healthy ? 0 : 1 + (unsigned)words_random(4); n; n--) {
+        words_damage(&target);
         ++*damages;
-        pause_ms((long)rnd(12));
+        pause_ms((long)words_random(12));
     }
     for (unsigned n = words.healthy ? STOPS : 0; n; n--) {
-        pid_t stopped = pids[rnd(WORKERS)];
+        pid_t stopped = pids[words_random(WORKERS)];
         kill(stopped, SIGSTOP);
         pause_ms(STOP_MS);
         kill(stopped, SIGCONT);
-        pause_ms((long)rnd(5));
+        pause_ms((long)words_random(5));
     }
-    munmap(table, sizeof *table);
     if (killed < WORKERS)
         kill(pids[killed], SIGKILL);
     pause_ms(SESSION_MS);
@@ -497,9 +334,8 @@ static bool run(uint64_t seed, unsigned *damages)
                 atomic_load(&words.board->errors));
         good = false;
     }
-    for (unsigned i = 0; !good && i < words.noted; i++)
-        fprintf(stderr, "    %s + 0x%zx: %llx -> %llx\n", words.note[i].target, words.note[i].offset,
-                (unsigned long long)words.note[i].before, (unsigned long long)words.note[i].after);
+    if (!good)
+        words_tell();
     return good;
 }
 
@@ -510,7 +346,7 @@ static ino_t make_file(const char *path, size_t size, int byte)
     memset(bytes, byte, size);
     unlink(path);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    must(write(fd, bytes, size) == (ssize_t)size && fstat(fd, &st) == 0, "make a file");
+    words_must(write(fd, bytes, size) == (ssize_t)size && fstat(fd, &st) == 0, "make a file");
     close(fd);
     return st.st_ino;
 }
@@ -520,7 +356,7 @@ static void remove_logs(void)
 {
     char command[ROOT_BYTES * 2];
     snprintf(command, sizeof command, "rm -rf %s/.nvmmio", words.root);
-    must(system(command) == 0, "rm");
+    words_must(system(command) == 0, "rm");
     log_index_reclaim(geteuid());
 }
 
@@ -540,14 +376,14 @@ int main(int argc, char **argv)
             sessions = 1;
     }
     strcpy(words.root, "/dev/shm/nvmmio-words-XXXXXX");
-    must(mkdtemp(words.root) != NULL, "mkdtemp");
+    words_must(mkdtemp(words.root) != NULL, "mkdtemp");
     snprintf(words.path, sizeof words.path, "%s/file", words.root);
     snprintf(words.other, sizeof words.other, "%s/other", words.root);
     snprintf(words.table, sizeof words.table, "%s/.nvmmio/%u/table", words.root, geteuid());
     setenv("NVMMIO_ROOT", words.root, 1);
     memset(words.buffer, 'x', sizeof words.buffer);
     words.board = mmap(NULL, sizeof *words.board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    must(words.board != MAP_FAILED, "mmap");
+    words_must(words.board != MAP_FAILED, "mmap");
     unsigned bad = 0, damages = 0;
     for (uint64_t i = 0; i < sessions; i++) {
         words.ino = make_file(words.path, FILE_BYTES, 'f');
@@ -557,7 +393,7 @@ int main(int argc, char **argv)
     }
     unlink(words.path);
     unlink(words.other);
-    must(rmdir(words.root) == 0, "rmdir");
+    words_must(rmdir(words.root) == 0, "rmdir");
     printf("%llu sessions, %u damages, %u sessions crashed, hung or harmed the other file\n",
            (unsigned long long)sessions, damages, bad);
     return bad || (damages < sessions && !words.healthy);
