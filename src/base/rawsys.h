@@ -179,6 +179,19 @@ static inline int sys_linkat(int fromfd, const char *from, int tofd, const char 
 {
     return (int)rawsys(SYS_linkat, fromfd, (long)from, tofd, (long)to, flags, 0);
 }
+/* handle: a struct file_handle. */
+static inline int sys_name_to_handle_at(int dirfd, const char *path, void *handle, int *mount, int flags)
+{
+    return (int)rawsys(SYS_name_to_handle_at, dirfd, (long)path, (long)handle, (long)mount, flags, 0);
+}
+static inline int sys_open_by_handle_at(int mountfd, void *handle, int flags)
+{
+    return (int)rawsys(SYS_open_by_handle_at, mountfd, (long)handle, flags, 0, 0, 0);
+}
+static inline int sys_syncfs(int fd)
+{
+    return (int)rawsys(SYS_syncfs, fd, 0, 0, 0, 0, 0);
+}
 static inline int sys_unlinkat(int dirfd, const char *path, int flags)
 {
     return (int)rawsys(SYS_unlinkat, dirfd, (long)path, flags, 0, 0, 0);

@@ -95,6 +95,9 @@ void log_note_past_end(struct log *log);
 /* Tells recovery whether what was written still has to move the file's mtime; flushed, and fenced by whoever fences next. */
 void log_note_times(struct log *log, bool pending);
 
+/* Before log_issue, which makes it durable: the handle of the file, which fd is of, where there is one. */
+void log_note_handle(struct log *log, const struct log_identity *identity, int fd);
+
 /* Takes the log from its file: magic = 0, durable. Unregister it from the volume afterwards. All entries are void (every record's epoch zero or <= floor), durably.
  * The epoch is kept, so that a log that is issued again goes on above all epochs ever stored in it. */
 void log_retire(struct log *log);

@@ -81,6 +81,15 @@ struct log_identity {
     uint64_t birth_nsec; /* 40 */
 };
 
+/* The kernel's handle of the file (name_to_handle_at). */
+#define LOG_HANDLE_BYTES 128u
+struct log_handle {
+    uint64_t check;                 /*  0 of identity and the rest; a wrong one: there is none */
+    uint32_t bytes;                 /*  8 */
+    int32_t type;                   /* 12 */
+    uint8_t data[LOG_HANDLE_BYTES]; /* 16 zero behind `bytes` */
+};
+
 /* Two bits each, so that one of them alone is known to be damage. */
 enum log_flags {
     /* The file was opened O_ATOMIC: no promotion after process death. */
@@ -124,7 +133,8 @@ struct log_header {
         times_pending; /* 240 not 0: what was written has not moved the file's mtime yet. Flushed, unfenced */
     _Atomic uint64_t
         past_end; /* 248 not 0: bytes were stored behind the end; counts under the same boot. No check either */
-    uint8_t reserved4[256];    /* 256 zero */
+    struct log_handle handle;  /* 256 stored, if it can be had, before the log is issued: the check tells */
+    uint8_t reserved4[112];    /* 400 zero */
     char path[LOG_PATH_BYTES]; /* 512 the file's path when it was attached: a hint, terminated, may be empty */
 };
 
@@ -148,6 +158,7 @@ _Static_assert(offsetof(struct log_header, size) == 128, "line 2");
 _Static_assert(offsetof(struct log_header, check) == 112, "line 1");
 _Static_assert(offsetof(struct log_header, size_check) == 160, "line 2");
 _Static_assert(offsetof(struct log_header, newest_size) == 192, "line 3");
+_Static_assert(offsetof(struct log_header, handle) == 256 && sizeof(struct log_handle) == 144, "line 4");
 _Static_assert(offsetof(struct log_header, path) == 512, "path hint");
 _Static_assert(sizeof(struct log_header) == LOG_HEADER_BYTES, "one page");
 _Static_assert(sizeof(struct log_entry) == LOG_ENTRY_BYTES, "one line");

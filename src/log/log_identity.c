@@ -78,6 +78,14 @@ bool log_identity_equal(const struct log_identity *a, const struct log_identity 
     return memcmp(a, b, sizeof *a) == 0; /* no padding: the format's static assertion */
 }
 
+/* A generation may be changed, and be unknown to one of two kernels; a birth time is the inode's for good. */
+bool log_identity_replaced(const struct log_identity *then, const struct log_identity *now)
+{
+    bool born = (then->birth_sec || then->birth_nsec) && (now->birth_sec || now->birth_nsec);
+    bool other = then->birth_sec != now->birth_sec || then->birth_nsec != now->birth_nsec;
+    return then->fs[0] == now->fs[0] && then->fs[1] == now->fs[1] && then->ino == now->ino && born && other;
+}
+
 /* The boot id of this kernel, once read. Racing readers store the same value. */
 static struct {
     _Atomic uint64_t half[2];

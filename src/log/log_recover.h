@@ -24,6 +24,13 @@ struct log_recovery {
 int log_identity_of(int fd, struct log_identity *identity, struct statx *stx);
 bool log_identity_equal(const struct log_identity *a, const struct log_identity *b);
 
+/* Whether the inode of `then` is gone for sure, as its number is that of another file `now`. */
+bool log_identity_replaced(const struct log_identity *then, const struct log_identity *now);
+
+/* The file of a header that log_check has accepted, by its handle, with O_PATH: a descriptor; -ENOENT: it is gone for sure; other
+ * errors: not known. dirfd: a directory on its file system. */
+int log_open_handle(const struct log_header *header, int dirfd);
+
 /* This kernel's boot id, 16 bytes of /proc/sys/kernel/random/boot_id; read once. 0 or -errno. */
 int log_boot_id(uint64_t id[2]);
 

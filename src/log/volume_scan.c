@@ -28,14 +28,10 @@ struct scan {
     struct log_header *header; /* private copy of the log at hand */
 };
 
-/* Opens the file of the header's path, if it is still there, for recovery: a descriptor or -errno. By O_PATH first, so that
- * a device or a FIFO that has taken the name is not touched. */
-static int open_target(const struct log_header *header)
+/* What an O_PATH descriptor (or an error) is of, opened for recovery if it may be the header's file: a descriptor or -errno. */
+static int reopen_target(const struct log_header *header, int path_fd)
 {
     struct stat st;
-    if (header->path[0] != '/')
-        return -ENOENT;
-    int path_fd = sys_openat(AT_FDCWD, header->path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
     if (path_fd < 0)
         return path_fd;
     int result = sys_fstat(path_fd, &st);
@@ -47,16 +43,34 @@ static int open_target(const struct log_header *header)
     return result;
 }
 
-/* Recovers the file of an exclusively locked log: 0 if the log is not needed any more. */
-static int recover_target(struct scan *scan, struct log *log)
+/* The file of the header's path, if it is still there. By O_PATH first, so that a device or a FIFO that has taken the name is
+ * not touched. */
+static int open_target(const struct log_header *header)
 {
-    int fd = open_target(scan->header);
+    if (header->path[0] != '/')
+        return -ENOENT;
+    return reopen_target(header, sys_openat(AT_FDCWD, header->path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0));
+}
+
+/* Whether the unlink of a file that is gone is durable, too: else a power cut might bring it back, and it would need its log. */
+static bool is_gone_for_good(const struct scan *scan)
+{
+    return !volume_is_durable(scan->volume) || sys_syncfs(scan->volume->dirfd) == 0;
+}
+
+/* Recovers the file `fd` (or an error), which is closed, by its exclusively locked log: 0 if the log is not needed any more. */
+static int recover_target(struct scan *scan, struct log *log, int fd)
+{
     if (fd < 0)
         return fd;
     struct log_identity identity;
     int result = log_identity_of(fd, &identity, NULL);
+    if (result == 0 && log_identity_replaced(&scan->header->identity, &identity) && is_gone_for_good(scan)) {
+        sys_close(fd);
+        return 0; /* the log's file is no more: its number is another one's */
+    }
     if (result == 0 && !log_identity_equal(&identity, &scan->header->identity))
-        result = -ESTALE; /* another file has the name and the number: the log waits for its own, or for ever */
+        result = -ESTALE;
     if (result == 0)
         result = log_map(log, scan->volume->sync);
     if (result == 0)
@@ -70,11 +84,15 @@ static int recover_target(struct scan *scan, struct log *log)
 /* Whether an exclusively locked log is not needed any more: its file is recovered, or cannot be found and needs nothing. */
 static bool is_needless(struct scan *scan, struct log *log)
 {
-    int result = recover_target(scan, log);
-    if (result == 0)
+    int result = recover_target(scan, log, open_target(scan->header));
+    if (result != -ENOENT && result != -ENOTDIR && result != -ESTALE)
+        return result == 0;
+    if (log_is_untouched(log, scan->header))
         return true;
-    bool gone = result == -ENOENT || result == -ENOTDIR || result == -ESTALE;
-    return gone && log_is_untouched(log, scan->header);
+    int fd = log_open_handle(scan->header, scan->volume->dirfd); /* it may have another name */
+    if (fd == -ENOENT)
+        return is_gone_for_good(scan);
+    return recover_target(scan, log, reopen_target(scan->header, fd)) == 0;
 }
 
 /* A log with a magic, under the lock of its inode. It may have been retired, or issued to another file, since it was looked

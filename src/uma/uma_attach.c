@@ -197,6 +197,7 @@ static int start_log(struct uma *uma, const struct log_identity *identity)
         if (path && place_name(uma->data_fd, path, LOG_PATH_BYTES - 1) < 0)
             path[0] = 0;
         bool atomic = atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC;
+        log_note_handle(&uma->log, identity, uma->data_fd);
         log_issue(&uma->log, identity, volume_owner(uma->volume), (uint64_t)st.st_size, atomic ? LOG_FLAG_ATOMIC : 0,
                   path);
         mem_free(path, LOG_PATH_BYTES);
@@ -276,6 +277,17 @@ static int refuse_log(const struct uma *uma, uint64_t id)
     return -EIO;
 }
 
+/* The log, exclusively ours, is of another file, which may be gone, as the number of its inode is this one's now; durably, or a
+ * power cut might bring it back. Otherwise it stays for its own. */
+static void remove_replaced(struct uma *uma, const struct log_header *copy, const struct log_identity *identity)
+{
+    if (!log_identity_replaced(&copy->identity, identity) || (uma->durable && sys_syncfs(uma->data_fd) != 0))
+        return;
+    log_index_remove(volume_owner(uma->volume), copy->index_nonce);
+    log_retire(&uma->log);
+    log_unlink(&uma->log);
+}
+
 /* The registered log belongs to nobody alive: what it holds goes to the file. LOG_GIVEN_BACK; LOG_NOT_OURS; or -errno. */
 static int attach_recovered(struct uma *uma, struct log_header *copy)
 {
@@ -297,8 +309,10 @@ static int attach_recovered(struct uma *uma, struct log_header *copy)
         error = log_map(&uma->log, volume_sync(uma->volume));
     if (error)
         return error;
-    if (!log_identity_equal(&identity, &copy->identity))
-        return LOG_NOT_OURS; /* the inode number is another file's now; the log stays for its own */
+    if (!log_identity_equal(&identity, &copy->identity)) {
+        remove_replaced(uma, copy, &identity);
+        return LOG_NOT_OURS; /* the inode number is another file's now */
+    }
     if (!(copy->flags & LOG_FLAG_PASSTHROUGH)) {
         uma_data_open_to_write(uma);
         error = uma->data_writable ? log_recover(&uma->log, uma->data_fd, NULL) : recover_by_owner(uma);

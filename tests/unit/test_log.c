@@ -403,6 +403,19 @@ static void test_identity(void **state)
     assert_false(log_identity_equal(&first, &second));
     assert_true(first.fs[0] || first.fs[1]);
     assert_true(first.ino != 0);
+    /* gone for sure only where another birth has the number */
+    struct log_identity later = first;
+    assert_false(log_identity_replaced(&first, &second));
+    later.generation++;
+    assert_false(log_identity_replaced(&first, &later));
+    later.birth_nsec++;
+    assert_true(log_identity_replaced(&first, &later) == (first.birth_sec != 0));
+    later.fs[0]++;
+    assert_false(log_identity_replaced(&first, &later));
+    later = first;
+    later.birth_sec = 0;
+    later.birth_nsec = 0;
+    assert_false(log_identity_replaced(&first, &later));
     close(a);
     close(a2);
     close(b);
