@@ -188,6 +188,13 @@ static inline int sys_open_by_handle_at(int mountfd, void *handle, int flags)
 {
     return (int)rawsys(SYS_open_by_handle_at, mountfd, (long)handle, flags, 0, 0, 0);
 }
+/* Whether both are of one description: 0. */
+static inline int sys_kcmp_file(int fd, int other)
+{
+    enum { KCMP_FILE = 0 };
+    long pid = rawsys(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    return (int)rawsys(SYS_kcmp, pid, pid, KCMP_FILE, fd, other, 0);
+}
 static inline int sys_syncfs(int fd)
 {
     return (int)rawsys(SYS_syncfs, fd, 0, 0, 0, 0, 0);

@@ -210,8 +210,8 @@ int handle_drop(struct fd_handle *handle, int fd)
         list_push(&handles.late, handle);
         return 0;
     }
-    int error = end_writing(handle, fd), last = end(handle, fd);
-    return error ? error : last;
+    int error = end_writing(handle, fd), lent = uma_let_lender_go(handle->uma, fd), last = end(handle, fd);
+    return error ? error : lent ? lent : last;
 }
 
 void handle_each(void (*visit)(struct fd_handle *handle))

@@ -73,6 +73,11 @@ bool uma_bars_execution(const struct uma *uma);
  * where other processes have it attached, nor at the last close, which does it anyway. What that would return. */
 int uma_let_execute(struct uma *uma, int fd);
 
+/* Within the close (of fd) of a description of the application's: if it is the one that the library uses (lease:1), and others are
+ * left, the library lets it go, or its locks would stay, and nobody could have a lease. What the next call attaches with is one of
+ * theirs. Errors of bringing the file up to date. */
+int uma_let_lender_go(struct uma *uma, int fd);
+
 /* Before the application takes a lock of any kind on the file through fd: the uma opens its own descriptor while closing
  * one cannot drop a POSIX lock yet. */
 int uma_before_lock(struct uma *uma, int fd);

@@ -65,6 +65,7 @@ int uma_data_open(struct uma *uma, int fd, enum uma_purpose purpose)
         if (copy < 0)
             return copy;
         uma->borrowed = uma->data_writable = true;
+        atomic_store_explicit(&uma->stray, false, memory_order_relaxed); /* before it is attached */
         uma->data_fd = highfd_move(copy);
         return 0;
     }

@@ -147,7 +147,8 @@ static bool is_ours_alone(const struct uma *uma)
     uma_registry_lock();
     bool one = uma->holders == 1;
     uma_registry_unlock();
-    return one && !uma_is_shared(uma);
+    /* acquire: set before the other holder went */
+    return one && !atomic_load_explicit(&uma->stray, memory_order_acquire) && !uma_is_shared(uma);
 }
 
 /* Each time anew: the kernel forgets whom to tell, and by which signal, when a lease is given back, and would send SIGIO to

@@ -227,15 +227,43 @@ bool uma_bars_execution(const struct uma *uma)
            !atomic_load_explicit(&uma->stored_maps, memory_order_relaxed);
 }
 
-int uma_let_execute(struct uma *uma, int fd)
+static bool is_last_holder(const struct uma *uma)
 {
     uma_registry_lock();
     bool last = uma->holders == 1;
     uma_registry_unlock();
+    return last;
+}
+
+static bool is_shared_now(struct uma *uma)
+{
     rcu_enter();
     bool shared = uma_is_attached(uma) && uma_is_shared(uma);
     rcu_leave();
-    if (last || shared || fd < 0)
+    return shared;
+}
+
+int uma_let_lender_go(struct uma *uma, int fd)
+{
+    if (__builtin_expect(!uma->borrowed, 1) || fd < 0 || is_last_holder(uma))
+        return 0;
+    uma_attach_lock();
+    bool lends = uma->borrowed && uma->data_fd >= 0 && sys_kcmp_file(fd, uma->data_fd) <= 0; /* failing: it may be so */
+    if (lends) /* release: with the lock's, before anybody finds one holder alone */
+        atomic_store_explicit(&uma->stray, true, memory_order_release);
+    uma_attach_unlock();
+    if (!lends || is_shared_now(uma) || atomic_load_explicit(&uma->maps, memory_order_relaxed) ||
+        atomic_load_explicit(&uma->flags, memory_order_relaxed) & UMA_FLAG_ATOMIC)
+        return 0; /* it stays ours alone, but nobody is taken for a stranger any more */
+    int error = uma_is_attached(uma) ? uma_demote(uma, fd, UMA_DEMOTE_OTHER) : 0;
+    if (!error)
+        leave_one(uma);
+    return error;
+}
+
+int uma_let_execute(struct uma *uma, int fd)
+{
+    if (is_last_holder(uma) || is_shared_now(uma) || fd < 0)
         return 0;
     ranges_lock(); /* nobody counts a mapping meanwhile */
     int error = uma_demote(uma, fd, UMA_DEMOTE_OTHER);

@@ -114,6 +114,8 @@ struct uma {
     int spare_fd; /* one that data_fd has taken the place of; closed with it, see uma_data_replace */
     bool data_writable;
     bool borrowed; /* data_fd is a duplicate of the application's: one description for the kernel (uma_lease.c) */
+    _Atomic bool
+        stray; /* that one is the library's alone by now, though the application has others: no lease can be had */
     _Atomic uint32_t lease; /* enum uma_lease */
     uint64_t lent_at; /* when the lease was broken, ms of the monotonic clock; at attach, then the lease's thread */
     unsigned participant;

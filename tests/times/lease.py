@@ -355,8 +355,72 @@ print("ok")
 """)
 
 
+def first_close():
+    """Of two descriptors the first, by which the file is served, is closed: its lock goes, programs see what is written
+    by the other from then on, and again each one moment."""
+    run_alone("""
+import fcntl, os, subprocess, sys, time
+path = sys.argv[1]
+env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+a = os.open(path, os.O_RDWR)
+for n in range(40):
+    os.pwrite(a, b"first %2d" % n, 0)
+fcntl.flock(a, fcntl.LOCK_EX)
+b = os.open(path, os.O_RDWR)
+os.pwrite(b, b"both", 0)
+time.sleep(0.2)
+os.close(a)
+subprocess.run(["flock", "-n", path, "true"], env=env, check=True)
+assert os.pread(b, 4, 0) == b"both"
+time.sleep(0.3)
+for n in range(2):
+    os.pwrite(b, b"second %d" % n, 0)
+    time.sleep(2.5)
+    seen = subprocess.run(["head", "-c", "8", path], env=env, stdout=subprocess.PIPE, timeout=10).stdout
+    assert seen == b"second %d" % n, seen
+print("ok")
+""")
+
+
+def threads_and_strangers():
+    """Threads open, lock, write, read and close the file beside programs that read it: nobody waits, nothing is lost."""
+    run_alone("""
+import fcntl, os, random, struct, subprocess, sys, threading, time
+path, threads, seconds, block = sys.argv[1], 4, 4, 4096
+env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+end, done, wrong = time.monotonic() + seconds, [0] * threads, []
+def work(k):
+    random_ = random.Random(k)
+    while time.monotonic() < end:
+        fd = os.open(path, os.O_RDWR | random_.choice((0, 0, os.O_NONBLOCK)))
+        if random_.random() < 0.1:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        for _ in range(random_.choice((1, 3, 40, 200))):
+            done[k] += 1
+            data = struct.pack("<Q", done[k]) * (block // 8)
+            os.pwrite(fd, data, k * block)
+            if os.pread(fd, block, k * block) != data:
+                wrong.append(done[k])
+        if random_.random() < 0.3:
+            time.sleep(random_.random() * 0.12)
+        os.close(fd)
+workers = [threading.Thread(target=work, args=(k,), daemon=True) for k in range(threads)]
+for worker in workers:
+    worker.start()
+while time.monotonic() < end:
+    subprocess.run(["sh", "-c", "exec 3<$0; sleep 0.05; cat <&3 >/dev/null; cat $0 >/dev/null", path], env=env, timeout=15)
+for worker in workers:
+    worker.join(15)
+assert not any(worker.is_alive() for worker in workers) and not wrong
+with open(path, "rb") as f:
+    assert [struct.unpack("<Q", f.read(block)[:8])[0] for _ in workers] == done
+print("ok")
+""")
+
+
 TESTS = (from_the_first_write_on, readers_see_one_moment, two_at_once, mixes_without, killed, second_open,
-         own_opens_do_not_wait, child_syncs_its_mapping, offset_stays)
+         own_opens_do_not_wait, child_syncs_its_mapping, offset_stays,
+         first_close, threads_and_strangers)
 
 
 def main():
