@@ -23,6 +23,8 @@
 #define GEOMETRY_BLOCKS_MAX GEOMETRY(1u << 22, 140u)
 /* Least log_max that may be set, bytes. Tiny: down to six blocks, one more than a piece may need. */
 #define GEOMETRY_LOG_LEAST GEOMETRY(1ull << 20, 130ull << 12)
+/* A log may always become so long, bytes: two pieces and what a group has before its first block. Tiny: as the least log_max. */
+#define GEOMETRY_LOG_SURE GEOMETRY(5ull << 20, 130ull << 12)
 /* Blocks of a log that was just made. */
 #define GEOMETRY_READY_BLOCKS GEOMETRY(64u, 4u)
 /* Block numbers beyond which a pooled log is cut, and removed. */

@@ -17,6 +17,8 @@
 
 #define GROW_LEAST GEOMETRY_GROW_LEAST /* log blocks: 1 MiB */
 #define GROW_MOST GEOMETRY_GROW_MOST   /* 16 MiB */
+#define LOG_SURE GEOMETRY_LOG_SURE     /* a write of a whole piece finds room, whatever log_max says */
+#define LOG_PATIENCE 5000u /* steps of waiting, the most of them 50 us long, for what other writers have taken */
 #define RECLAIM_LEAST GEOMETRY_RECLAIM
 #define AHEAD_MOST GEOMETRY_AHEAD_MOST /* blocks reserved behind the end of a growing file */
 #define AHEAD_LEAST GEOMETRY_AHEAD_LEAST
@@ -30,6 +32,12 @@ static void note_tight(struct uma *uma, int error)
         atomic_store_explicit(&uma->tight, true, memory_order_relaxed);
 }
 
+/* So many block numbers a log may have. */
+static uint64_t log_most(void)
+{
+    return uma_min(uma_max(conf_get()->log_max, LOG_SURE) / LOG_BLOCK, LOG_BLOCKS_MAX);
+}
+
 /* Makes the log longer by `least` blocks or more. 0, -ENOSPC, ... */
 static int log_extend(struct uma *uma, struct index_record *record, uint32_t least)
 {
@@ -38,7 +46,7 @@ static int log_extend(struct uma *uma, struct index_record *record, uint32_t lea
     int error = 0;
     if (atomic_load_explicit(&shared->free_blocks, memory_order_relaxed) < least) {
         uint32_t from = atomic_load_explicit(&shared->log_blocks, memory_order_acquire);
-        uint64_t most = uma_min(conf_get()->log_max / LOG_BLOCK, LOG_BLOCKS_MAX);
+        uint64_t most = log_most();
         uint32_t more = from / 2 < GROW_LEAST ? GROW_LEAST : from / 2 > GROW_MOST ? GROW_MOST : from / 2;
         more = more < least ? least : more;
         more = (uint32_t)uma_min(more, most > from ? most - from : 0);
@@ -69,7 +77,8 @@ static int log_reclaim(struct uma *uma, struct index_record *record, uint32_t co
     return freed < 0 ? (int)freed : freed == 0 ? -ENOSPC : 0;
 }
 
-int uma_take_blocks(struct uma *uma, struct index_record *record, uint32_t count, uint32_t *list)
+/* All or none. */
+static int take_blocks(struct uma *uma, struct index_record *record, uint32_t count, uint32_t *list)
 {
     uint32_t got = 0;
     int error = 0;
@@ -98,6 +107,27 @@ int uma_take_blocks(struct uma *uma, struct index_record *record, uint32_t count
         atomic_store_explicit(&record->alloc_count, 0, memory_order_release);
         while (got)
             index_give_block(&uma->index, list[--got]);
+    }
+    return error;
+}
+
+/* Whether a log without room is as long as it may be, and only what other writers have just taken is not to be had by
+ * writing back. */
+static bool others_hold_blocks(struct uma *uma)
+{
+    const struct index_shared *shared = uma_shared(uma);
+    return atomic_load_explicit(&shared->log_blocks, memory_order_acquire) >= log_most() && !uma_is_frozen(uma) &&
+           !atomic_load_explicit(&shared->atomic, memory_order_relaxed);
+}
+
+int uma_take_blocks(struct uma *uma, struct index_record *record, uint32_t count, uint32_t *list)
+{
+    struct uma_wait wait = {0};
+    int error = take_blocks(uma, record, count, list);
+    /* Nothing is held meanwhile but the resize lock: they go on. Not for ever, should they wait for us all the same. */
+    for (unsigned i = 0; error == -ENOSPC && i < LOG_PATIENCE && others_hold_blocks(uma); i++) {
+        uma_wait_step(uma, record, &wait);
+        error = take_blocks(uma, record, count, list);
     }
     return error;
 }
