@@ -301,9 +301,6 @@ uint64_t uma_size_of_epoch(struct uma *uma, uint64_t epoch);
 uint64_t uma_garbage_end(struct uma *uma, uint64_t size);
 /* Sets the logical size in `epoch`, inside its guard and under the resize lock. */
 void uma_size_set(struct uma *uma, uint64_t epoch, uint64_t size);
-/* Before the file grows to `to`: zeros, or holes, in the place of what is garbage from the end up to there (rule 7). All blocks
- * below to_block are without data then, but the last one there is now. Under the resize lock. 0 or -errno. */
-int uma_zero_gap(struct uma *uma, struct index_record *record, uint64_t to, uint64_t to_block);
 
 /* ---- writing (uma_write.c) ---- */
 

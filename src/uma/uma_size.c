@@ -113,48 +113,6 @@ static int cut_mapped(struct uma *uma, struct index_record *record)
     return error;
 }
 
-/* Before the file grows, to `to` at least: whole blocks of garbage up to there become holes, as in the kernel, instead of zeros;
- * where a commit is to be kept only if nothing waits for one. */
-static int drop_garbage(struct uma *uma, struct index_record *record, uint64_t to)
-{
-    struct index_shared *shared = uma_shared(uma);
-    uint64_t size = atomic_load_explicit(&shared->size, memory_order_relaxed), first = uma_round_up(size);
-    uint64_t end = uma_min(to & ~(uint64_t)(UMA_BLOCK - 1), uma_round_up(uma_garbage_end(uma, size)));
-    if (end <= first || uma_is_frozen(uma))
-        return 0;
-    bool reserved = atomic_load_explicit(&shared->dense_blocks, memory_order_acquire) > first / UMA_BLOCK;
-    if (!reserved && uma_next_data(uma, first) >= end)
-        return 0;
-    int error = 0;
-    uma_gate_close(uma, record);
-    if (atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_LOGGED) {
-        if (!uma_keeps_commits(uma)) /* nobody is to come back to what a commit would end */
-            error = uma_commit_locked(uma, record);
-        if (!error)
-            error = uma_trim_locked(uma, record);
-    }
-    uma_gate_open(uma, record);
-    return error;
-}
-
-int uma_zero_gap(struct uma *uma, struct index_record *record, uint64_t to, uint64_t to_block)
-{
-    uint64_t size = atomic_load_explicit(&uma_shared(uma)->size, memory_order_relaxed), from = size;
-    int error = 0;
-    if (__builtin_expect(size < to && size < uma_garbage_end(uma, size), 0)) {
-        uint64_t block = uma_block_of(size) << UMA_BLOCK_SHIFT;
-        if (uma_next_data(uma, block) != block) /* the last block is a hole, also where it is garbage */
-            from = uma_round_up(size);
-        error = drop_garbage(uma, record, to_block);
-    }
-    uint64_t end = uma_min(to, uma_garbage_end(uma, size));
-    if (!error && from < end)
-        error = uma_write_zeros(uma, record, from, end);
-    if (to / UMA_BLOCK > uma_round_up(size) / UMA_BLOCK) /* behind the zeros, for which there may be a new one */
-        uma_drop_reserve(uma, record, to);
-    return error;
-}
-
 int uma_resize(struct uma *uma, uint64_t size)
 {
     struct index_shared *shared = uma_shared(uma);
@@ -166,7 +124,10 @@ int uma_resize(struct uma *uma, uint64_t size)
     int error = 0;
     if (size > now) {
         /* garbage between old and new end becomes zeros first; nobody sees it before the size moves (rule 7) */
-        error = uma_zero_gap(uma, record, size, uma_round_up(size));
+        uint64_t garbage = uma_garbage_end(uma, now);
+        uma_drop_reserve(uma, record, size);
+        if (garbage > now)
+            error = uma_write_zeros(uma, record, now, uma_min(garbage, size));
         /* a mapped file's new pages must exist before somebody touches them */
         if (!error && atomic_load_explicit(&shared->mode, memory_order_acquire) == INDEX_MODE_IN_PLACE)
             error = uma_lengthen_kernel(uma, record, size);

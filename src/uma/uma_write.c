@@ -308,6 +308,17 @@ int uma_write_zeros(struct uma *uma, struct index_record *record, uint64_t from,
     return error;
 }
 
+/* Zeros between the end and where the write starts, where there may be garbage (rule 7). Under the resize lock. */
+static int write_gap(struct uma *uma, struct index_record *record, uint64_t offset)
+{
+    struct index_shared *shared = uma_shared(uma);
+    uint64_t size = atomic_load_explicit(&shared->size, memory_order_relaxed);
+    uint64_t to = uma_min(offset, uma_garbage_end(uma, size));
+    if (offset / UMA_BLOCK > uma_round_up(size) / UMA_BLOCK)
+        uma_drop_reserve(uma, record, offset);
+    return size < to ? uma_write_zeros(uma, record, size, to) : 0;
+}
+
 int uma_write_save(struct uma *uma, struct index_record *record, uint64_t block, uint32_t blocks, uintptr_t page)
 {
     struct uma_source source = {.iov = NULL};
@@ -350,7 +361,7 @@ static ssize_t write_pieces(struct uma *uma, struct index_record *record, struct
         }
         piece.has_resize = *has_resize;
         if (*has_resize)
-            error = uma_zero_gap(uma, record, *offset, *offset);
+            error = write_gap(uma, record, *offset);
         if (!error)
             error = piece_write(&piece);
         if (error == RETRY_RESIZE) { /* somebody made the file shorter meanwhile */

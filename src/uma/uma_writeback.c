@@ -279,40 +279,24 @@ static int trim_entries(struct uma *uma, struct index_record *record, uint64_t s
     return 0;
 }
 
-/* What was allocated in the kernel's file behind its end, for blocks that are garbage now. The homes are forgotten first. Gate and
- * kernel lock held. */
-static void drop_homes(struct uma *uma, struct index_record *record, uint64_t size, uint64_t garbage)
-{
-    uint64_t from = uma_round_up(size);
-    uma_forget_homes(uma, record, from / UMA_BLOCK);
-    sys_fallocate(uma->data_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
-                  (off_t)(uma_round_up(garbage) - from)); /* failing, they only stay allocated */
-}
-
 int uma_trim_locked(struct uma *uma, struct index_record *record)
 {
     struct index_shared *shared = uma_shared(uma);
     uint64_t size = atomic_load_explicit(&shared->size, memory_order_acquire);
     uint64_t durable = atomic_load_explicit(&shared->durable, memory_order_acquire);
-    uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
-    bool longer =
-        size < atomic_load_explicit(&shared->kernel_size, memory_order_acquire); /* else it is in the log alone */
     if (size != atomic_load_explicit(&shared->committed_size, memory_order_acquire) ||
         atomic_load_explicit(&shared->dirty_epoch, memory_order_acquire) >= durable ||
-        (!longer && garbage <= uma_round_up(size)))
+        size >= atomic_load_explicit(&shared->kernel_size, memory_order_acquire))
         return 0;
     uma_times_keep(uma, record);
     int error = trim_entries(uma, record, size);
     if (!error) {
         uma_lock(uma, record, INDEX_LOCK_KERNEL);
-        if (longer)
-            error = uma_cut_kernel(uma, record, size, UINT64_MAX);
-        else
-            drop_homes(uma, record, size, garbage);
+        error = uma_cut_kernel(uma, record, size, UINT64_MAX);
         uma_unlock(uma, record, INDEX_LOCK_KERNEL);
-    }
-    if (!error)
+        uint64_t garbage = atomic_load_explicit(&shared->garbage_end, memory_order_relaxed);
         atomic_store_explicit(&shared->garbage_end, uma_min(garbage, uma_round_up(size)), memory_order_relaxed);
+    }
     uma_times_restore(uma, record);
     return error;
 }

@@ -3,17 +3,15 @@
  *
  * test_uma_cached.c — files on tmpfs, where nothing outlives a power cut: what is written over goes to the file at once and
  * a sync commits nothing, yet every write survives the death of its process, an O_ATOMIC file rolls back to its last sync,
- * and a file at rest is whole for programs without the library. Holes are where tmpfs has them. No pm:force here.
+ * and a file at rest is whole for programs without the library. No pm:force here.
  */
 #include "unit/managed.h"
 
 #include "base/stats.h"
 #include "nvmmio.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -255,74 +253,13 @@ static void test_idle(void **state)
     managed_remove(&m);
 }
 
-/* ---- data and holes ---- */
-
-static void expect_same_holes(struct managed *m, int plain)
-{
-    int64_t data = 0, hole = 0;
-    while (data >= 0) {
-        data = lseek(plain, hole, SEEK_DATA);
-        assert_int_equal(uma_seek_data(m->uma, (uint64_t)hole), data < 0 ? -errno : data);
-        if (data < 0)
-            break;
-        hole = lseek(plain, data, SEEK_HOLE);
-        assert_int_equal(uma_seek_hole(m->uma, (uint64_t)data), hole);
-    }
-}
-
-/* A file that is written, cut and made longer, over what was cut off too, has holes where tmpfs has them. */
-static void test_holes(void **state)
-{
-    enum { FILES = 200, CHANGES = 30 };
-    (void)state;
-    for (int i = 0; i < FILES; i++) {
-        struct managed m;
-        char path[MANAGED_PATH_MAX + 8];
-        managed_open(&m, managed_random(2) * 5000, MOST, 0);
-        managed_attach(&m);
-        snprintf(path, sizeof path, "%s.plain", m.path);
-        int plain = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        assert_int_equal(pwrite(plain, m.want, m.size, 0), m.size);
-        for (int change = 0; change < CHANGES; change++) {
-            uint64_t place = managed_random(MOST - 5001), length = 1 + managed_random(5000);
-            if (managed_random(2)) {
-                assert_int_equal(managed_write(&m, place, length, 0), length);
-                assert_int_equal(pwrite(plain, m.want + place, length, (off_t)place), length);
-            } else {
-                assert_int_equal(managed_resize(&m, place), 0);
-                assert_int_equal(ftruncate(plain, (off_t)place), 0);
-            }
-            expect_same_holes(&m, plain);
-            managed_check(&m);
-        }
-        close(plain);
-        unlink(path);
-        managed_remove(&m);
-    }
-}
-
-/* What posix_fallocate has given stays, also where the library had reserved before. */
-static void test_allocated(void **state)
-{
-    struct managed m;
-    struct stat st;
-    (void)state;
-    managed_open(&m, 1, MOST, 0);
-    managed_attach(&m);
-    for (int i = 0; i < 4; i++)
-        assert_int_equal(managed_write(&m, 0, 5000, UMA_WRITE_APPEND), 5000);
-    assert_int_equal(uma_allocate(m.uma, 0, 0, 1024 * K), 0);
-    assert_int_equal(fstat(m.fd, &st), 0);
-    assert_in_range(st.st_blocks * 512, 1024 * K, 1024 * K + 4096);
-    managed_remove(&m);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_deaths), /* first: the children are forked before this process uses the library */
-        cmocka_unit_test(test_nameless), cmocka_unit_test(test_stores_in_place), cmocka_unit_test(test_idle),
-        cmocka_unit_test(test_holes),    cmocka_unit_test(test_allocated),
+        cmocka_unit_test(test_nameless),
+        cmocka_unit_test(test_stores_in_place),
+        cmocka_unit_test(test_idle),
     };
     managed_begin("idle:20ms,commit_interval:1000s");
     return cmocka_run_group_tests(tests, NULL, managed_group_end);
