@@ -154,10 +154,19 @@ static bool has_all(int file)
     return well;
 }
 
+/* What is wrong is said: it happens once in many rounds. */
+static bool must(bool well, const char *what, int how)
+{
+    if (!well)
+        printf("%s: %d\n", what, how);
+    return well;
+}
+
 static bool ends_well(pid_t pid)
 {
-    int status;
-    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+    int status = -1;
+    bool waited = waitpid(pid, &status, 0) == pid;
+    return must(waited && status == 0, "the child's status", status);
 }
 
 static bool has_ended(pid_t pid)
@@ -182,11 +191,12 @@ static bool round_of(void (*leave)(void), bool served, unsigned us)
     }
     for (uint64_t i = 0; served && !has_ended(pid); i++)
         well &= pwrite(file, &i, sizeof i, (off_t)(i % WRITERS * PLACE + sizeof i)) == sizeof i && fsync(file) == 0;
-    well &= ends_well(pid) && !atomic_load(&board->stale);
+    bool ended = ends_well(pid);
+    well = must(well, "the file here", 0) && ended && must(!atomic_load(&board->stale), "a stale read", 0);
     if (served)
-        well &= has_all(file) && close(file) == 0;
+        well &= must(has_all(file), "lost, as its server reads", 0) && close(file) == 0;
     file = open(path, O_RDONLY);
-    well &= has_all(file);
+    well &= must(has_all(file), "lost", 0);
     return close(file) == 0 && well;
 }
 
