@@ -6,6 +6,7 @@
  * Each part is a process of its own, on a file of its own; the same without the library, which tests the test.
  */
 #include "clean.h"
+#include "served.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,6 @@
 
 enum {
     SIZE = 20000,
-    MANY = 100, /* calls, enough to be served */
     SPAWNED = 9,
 };
 
@@ -49,30 +49,9 @@ static bool made(void)
     return fd >= 0 && write(fd, bytes, SIZE) == SIZE && fsync(fd) == 0 && close(fd) == 0;
 }
 
-/* MANY writes of a byte at `offset`, the last of which is '.'. */
-static bool write_many(int fd, off_t offset)
-{
-    for (int i = MANY; i-- > 0;)
-        if (pwrite(fd, i ? "," : ".", 1, offset) != 1)
-            return false;
-    return true;
-}
-
-static bool byte_is(int fd, off_t offset, char byte)
-{
-    char got = 0;
-    return pread(fd, &got, 1, offset) == 1 && got == byte;
-}
-
 static bool at(int fd, off_t offset)
 {
     return lseek(fd, 0, SEEK_CUR) == offset;
-}
-
-static bool ended_well(pid_t pid)
-{
-    int status;
-    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
 /* Runs `part` in a child and waits. */
@@ -500,7 +479,7 @@ static bool bad_calls_fail(void)
 static bool many_files_are_whole(void)
 {
     char name[96];
-    for (int i = 0; i < MANY; i++) {
+    for (int i = 0; i < SERVED_CALLS; i++) {
         snprintf(name, sizeof name, "%s/many.%d", root, i);
         int fd = open(name, O_WRONLY | O_CREAT | (i % 3 ? O_EXCL : 0), 0600);
         bool well = write(fd, name, sizeof name) == sizeof name && (i % 2 || fsync(fd) == 0) &&

@@ -6,6 +6,7 @@
  * its own, which has used a file of the root before; the same without the library, which tests the test.
  */
 #include "clean.h"
+#include "served.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +28,6 @@
 
 enum {
     SIZE = 20000,
-    MANY = 100, /* calls, enough to be served */
     MINE = 65533,
     THEIRS = 65534, /* users */
     TICK_US = 20000,
@@ -70,26 +70,6 @@ static bool made(const char *name)
     int fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
     memset(bytes, 'b', SIZE);
     return fd >= 0 && write(fd, bytes, SIZE) == SIZE && fsync(fd) == 0 && close(fd) == 0;
-}
-
-static bool write_many(int fd, off_t offset)
-{
-    for (int i = MANY; i-- > 0;)
-        if (pwrite(fd, i ? "," : ".", 1, offset) != 1)
-            return false;
-    return true;
-}
-
-static bool byte_is(int fd, off_t offset, char byte)
-{
-    char got = 0;
-    return pread(fd, &got, 1, offset) == 1 && got == byte;
-}
-
-static bool ended_well(pid_t pid)
-{
-    int status;
-    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 }
 
 /* ---- what waits ---- */
