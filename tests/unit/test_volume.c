@@ -1133,14 +1133,26 @@ static void body_die_writing(void)
     die_with_unlinked(1);
 }
 
+/* Whether a new file gets the inode number of one that was removed. */
+static bool numbers_come_again(void)
+{
+    struct stat first, second;
+    int fd = open(in_root("number"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0 && fstat(fd, &first) == 0 && close(fd) == 0 && unlink(in_root("number")) == 0);
+    fd = open(in_root("number"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    CHECK(fd >= 0 && fstat(fd, &second) == 0 && close(fd) == 0 && unlink(in_root("number")) == 0);
+    return first.st_ino == second.st_ino;
+}
+
 static void body_one_log(void)
 {
     get_volume();
-    CHECK(count_logs() == 1);
+    CHECK(count_logs() == 1 || (count_logs() == 0 && numbers_come_again()));
     volume_exit();
 }
 
-/* The log of a file that was only read goes at the scan, whatever became of the file; one that knows something stays. */
+/* The log of a file that was only read goes at the scan, whatever became of the file; one that knows something stays, unless
+ * the file's number is another one's by then. */
 static void test_unlinked(void **state)
 {
     (void)state;
